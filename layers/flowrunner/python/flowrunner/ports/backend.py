@@ -1,0 +1,46 @@
+"""A backend: one home for runs, with all that the engine needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowrunner.ports.kv import KeyValues
+from flowrunner.ports.queue import WorkQueue
+from flowrunner.ports.runs import Blobs, Callbacks, Documents, Flows, RunHistory, RunStore
+from flowrunner.ports.wakeups import Wakeups
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What backends differ in; declared, and asked for at start-up, never found out by trying."""
+
+    durable: bool
+    """Survives the death of the process."""
+    shared: bool
+    """Several worker processes may serve it at once, also from other machines."""
+
+
+class Backend(Protocol):
+    """The stores of one home. All of them are safe for use from several threads."""
+
+    name: str
+    capabilities: Capabilities
+    runs: RunStore
+    history: RunHistory
+    queue: WorkQueue
+    flows: Flows
+    blobs: Blobs
+    values: KeyValues
+    callbacks: Callbacks
+    documents: Documents
+    wakeups: Wakeups
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; safe to call at every start and from several processes at once.
+
+        Raises `ConfigurationError` when the stored schema is newer than this program.
+        """
+        ...
+
+    def close(self) -> None: ...

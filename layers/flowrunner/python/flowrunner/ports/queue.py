@@ -1,0 +1,65 @@
+"""The work queue: messages that say "this attempt of this step is due", delivered at least once.
+
+A message names its attempt and carries nothing else, so it can be sent, delivered and handled any number of times.
+Its place in the queue is its identity: sending one that is there already changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+
+
+class Receipt(NamedTuple):
+    """Which message: also its identity in the queue."""
+
+    account: AccountId
+    run: RunId
+    step: StepId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An attempt that is due. `priority` 0 is taken first."""
+
+    receipt: Receipt
+    due: Millis
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A received message; `receives` counts the times it was received, this one included."""
+
+    receipt: Receipt
+    receives: int
+
+
+class WorkQueue(Protocol):
+    """Messages become visible when due; a received one is hidden until its lease ends (as in SQS)."""
+
+    def send(self, messages: Sequence[Message]) -> None: ...
+
+    def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
+        """Lease up to `limit` visible messages to `owner`, by priority and then by due time."""
+        ...
+
+    def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
+        """Prolong the leases that `owner` still holds."""
+        ...
+
+    def release(self, receipts: Sequence[Receipt], due: Millis) -> None:
+        """Give messages back, visible at `due`. What is gone stays gone."""
+        ...
+
+    def ack(self, receipts: Sequence[Receipt]) -> None:
+        """Remove messages; what is gone already is no error."""
+        ...
+
+    def next_visible(self) -> Millis | None:
+        """When the earliest message becomes (or became) visible; None when the queue is empty."""
+        ...

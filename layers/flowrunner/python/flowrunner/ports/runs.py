@@ -1,0 +1,310 @@
+"""Run state: the write protocol of a run, and its history.
+
+A run is one *head* (a small document that one conditional write moves from revision to revision) and one row per
+attempt of a step. The engine owns what is inside the documents; a store sees opaque bytes and the few columns below.
+
+The rules every adapter keeps, and the contract suite tests:
+
+- A commit is applied whole or not at all, and only if the head's `rev` is the expected one. Commits of different
+  runs given in one call are independent of each other; grouping them is the adapter's way to be fast.
+- A final step row is never changed: a later write to it is dropped without an error.
+- What a commit sends is in the queue, and what it acknowledges is gone from it, exactly if the commit was applied.
+  (An adapter without transactions writes in the order steps, head, sends, acks; the engine repeats what a crash
+  left undone.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from flowrunner.core.flow import Json
+from flowrunner.core.ids import AccountId, FlowId, Millis, NodeId, RunId, StepId
+from flowrunner.ports.queue import Message, Receipt
+
+
+class RowStatus(StrEnum):
+    """The status of one attempt as its row has it."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+    @property
+    def final(self) -> bool:
+        return self not in (RowStatus.RUNNING, RowStatus.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as stored. `body` holds what never changes after the start; `result` is written when the run ends."""
+
+    account: AccountId
+    id: RunId
+    flow: FlowId
+    revision: int
+    flow_name: str
+    priority: int
+    """0 is taken first, 2 last."""
+    created_at: Millis
+    body: bytes
+    rev: int
+    status: str
+    head: bytes
+    result: bytes | None = None
+    ended_at: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One attempt of a step. `rev` is the head revision whose commit took its outcome; 0 while there is none."""
+
+    step: StepId
+    attempt: int
+    node: NodeId
+    status: RowStatus
+    rev: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One conditional write to a run.
+
+    `head` is None for the result of a step whose run is over meanwhile: only the rows are written. With `owner` the
+    messages in `hand_off` are put into the queue already leased to it until `lease_until`, which saves receiving
+    them; should the owner die, they become visible like any lapsed lease.
+    """
+
+    account: AccountId
+    run: RunId
+    expected_rev: int
+    rev: int
+    head: bytes | None
+    status: str
+    steps: Sequence[StepRow] = ()
+    send: Sequence[Message] = ()
+    hand_off: Sequence[Message] = ()
+    ack: Sequence[Receipt] = ()
+    owner: str = ""
+    lease_until: Millis = 0
+    result: bytes | None = None
+    ended_at: Millis | None = None
+    reopened: bool = False
+    """A redrive: `ended_at` and `result` are cleared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A wish to execute an attempt that has effects outside the run."""
+
+    account: AccountId
+    run: RunId
+    step: StepId
+    attempt: int
+    node: NodeId
+    owner: str
+    now: Millis
+    lease_until: Millis
+    body: bytes
+    at_most_once: bool = False
+
+
+class ClaimStatus(StrEnum):
+    """The answer to a claim."""
+
+    GRANTED = "granted"
+    HELD = "held"  # another owner's lease is alive
+    DONE = "done"  # the row is final
+    LAPSED = "lapsed"  # it was claimed before, the lease is over, and it is at_most_once: not granted
+    OVER = "over"  # the run is over, or there is none
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """`claims` counts the claims of this attempt, this one included; `row` is given when DONE."""
+
+    status: ClaimStatus
+    claims: int = 0
+    lease_until: Millis = 0
+    row: StepRow | None = None
+
+
+class RunStore(Protocol):
+    """The write protocol."""
+
+    def create(self, runs: Sequence[RunRow], messages: Sequence[Message]) -> Sequence[bool]:
+        """Store new runs with their first messages; False for a run whose id exists (nothing of it is written).
+
+        `messages` belong to the runs by their `run`; those of a run that exists are not sent.
+        """
+        ...
+
+    def load(self, keys: Sequence[tuple[AccountId, RunId]]) -> Sequence[RunRow | None]:
+        """The newest committed state of each run (a consistent read)."""
+        ...
+
+    def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
+        """Take attempts for execution. Granted if there is no row, or it is running and its lease is over.
+
+        A claim whose owner already holds the lease is granted again without counting (a lost answer). OVER when the
+        run's status is terminal, so that no effect starts after a cancel was answered.
+        """
+        ...
+
+    def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
+        """Prolong leases that `owner` still holds; others are left alone."""
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:
+        """Apply each commit whose `expected_rev` is the run's; False for those that lost a race."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list. Newest first; `before` is the id of the last run of the page before."""
+
+    flow: FlowId | None = None
+    statuses: Sequence[str] = ()
+    created_from: Millis | None = None
+    created_to: Millis | None = None
+    before: RunId | None = None
+    limit: int = 50
+
+
+class RunHistory(Protocol):
+    """Reading what happened."""
+
+    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
+        """One attempt, or the last one of the step."""
+        ...
+
+    def steps(
+        self, account: AccountId, run: RunId, *, after: tuple[StepId, int] | None = None, limit: int = 1000
+    ) -> Sequence[StepRow]:
+        """Attempts in the order in which they were scheduled (`step_order`), from behind `after`."""
+        ...
+
+    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
+        """Attempts by the revision that took their outcome, above `after_rev`; for readers that resume."""
+        ...
+
+    def open_steps(self, account: AccountId, run: RunId) -> Sequence[StepRow]:
+        """Attempts that are running or waiting."""
+        ...
+
+    def item_steps(self, account: AccountId, run: RunId, parent: StepId) -> Sequence[StepRow]:
+        """The last attempt of each item `parent[i]` of a foreach, by index."""
+        ...
+
+    def runs(self, account: AccountId, wanted: RunFilter) -> Sequence[RunRow]: ...
+
+    def delete(self, account: AccountId, run: RunId) -> bool:
+        """Remove a run with its rows, messages, callbacks and blobs. True if it was there."""
+        ...
+
+    def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:
+        """Runs of all accounts that ended before `moment`, oldest first: what retention removes."""
+        ...
+
+
+def step_order(step: StepId) -> tuple[int, int, int]:
+    """The sort key of step ids: revision, index, item (`"12.0[7]"` → (12, 0, 7); no item sorts first as -1)."""
+    base, _, item = step.partition("[")
+    rev, _, index = base.partition(".")
+    return int(rev), int(index), int(item[:-1]) if item else -1
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRow:
+    """One revision of a flow, kept for ever."""
+
+    account: AccountId
+    id: FlowId
+    name: str
+    revision: int
+    document: str
+    hash: str
+    """SHA-256 of the document, hex."""
+    created_at: Millis
+
+
+class Flows(Protocol):
+    """Flow documents by revision."""
+
+    def save(self, row: FlowRow) -> FlowRow:
+        """Store a document under `row.name`.
+
+        The id of an existing flow of that name is kept and the next revision number given; a document with the
+        newest revision's hash stores nothing and answers that revision. `row.id` is used for a new name only.
+        """
+        ...
+
+    def get(self, account: AccountId, flow: FlowId, revision: int | None = None) -> FlowRow | None:
+        """A revision, or the newest."""
+        ...
+
+    def find(self, account: AccountId, name: str) -> FlowRow | None:
+        """The newest revision of the flow called `name`."""
+        ...
+
+    def list(self, account: AccountId, *, after: str = "", limit: int = 100) -> Sequence[FlowRow]:
+        """The newest revision of each flow, by name, from behind the name `after`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRow:
+    """A waiting step's address for the outside. Only the SHA-256 of the token is stored."""
+
+    token_hash: str
+    account: AccountId
+    run: RunId
+    step: StepId
+    attempt: int
+    created_at: Millis
+    payload: Json = None
+    delivered: bool = False
+
+
+class Callbacks(Protocol):
+    """The inbox of waiting steps."""
+
+    def register(self, row: CallbackRow) -> None:
+        """Store; a row of the same run, step and attempt takes the place of the one before."""
+        ...
+
+    def find(self, token_hash: str) -> CallbackRow | None: ...
+
+    def deliver(self, token_hash: str, payload: Json) -> bool:
+        """Put the payload in; False if there is no such token or a payload was delivered before."""
+        ...
+
+    def inbox(self, account: AccountId, run: RunId, step: StepId) -> CallbackRow | None:
+        """What was delivered to the step, if anything was."""
+        ...
+
+
+class Blobs(Protocol):
+    """Large values under keys of their own (claim check). A stored blob is never overwritten."""
+
+    def put(self, account: AccountId, run: RunId, key: str, content: bytes) -> None: ...
+
+    def get(self, account: AccountId, run: RunId, key: str) -> bytes | None: ...
+
+
+class Documents(Protocol):
+    """Small documents changed by compare-and-set: the run slots of `concurrency`."""
+
+    def read(self, account: AccountId, key: str) -> tuple[bytes, int]:
+        """Body and revision; `(b"", 0)` when absent."""
+        ...
+
+    def write(self, account: AccountId, key: str, body: bytes, expected_rev: int) -> bool:
+        """Store as `expected_rev + 1`; False if the revision is another one. An empty body removes it."""
+        ...
