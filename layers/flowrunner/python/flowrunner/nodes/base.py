@@ -234,6 +234,10 @@ class NodeType(ABC, Generic[P]):
         """What an `exec` hook in this node's place sees as `input`; the node's own input unless a type selects."""
         return input
 
+    def answered(self, payload: Json) -> Result:
+        """The result of a wait that ended by a signal with `payload`."""
+        return Result(payload)
+
     def initialize(self) -> None:
         """Called once per process before the first execution."""
 

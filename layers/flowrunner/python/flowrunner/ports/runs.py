@@ -7,7 +7,9 @@ The rules every adapter keeps, and the contract suite tests:
 
 - A commit is applied whole or not at all, and only if the head's `rev` is the expected one. Commits of different
   runs given in one call are independent of each other; grouping them is the adapter's way to be fast.
-- A final step row is never changed: a later write to it is dropped without an error.
+- A final step row is never changed: a later write to it is dropped without an error, but for one thing: a `rev` of 0
+  (the result of a step that no commit had taken yet) is set to the later write's `rev`.
+- A commit that sets `ended_at` removes all other messages of the run from the queue.
 - What a commit sends is in the queue, and what it acknowledges is gone from it, exactly if the commit was applied.
   (An adapter without transactions writes in the order steps, head, sends, acks; the engine repeats what a crash
   left undone.)
@@ -75,7 +77,8 @@ class StepRow:
 class Commit:
     """One conditional write to a run.
 
-    `head` is None for the result of a step whose run is over meanwhile: only the rows are written. With `owner` the
+    `head` is None when the state had no use for what happened (the late result of a run that is over): rows and acks
+    are written then whatever the revision is. With `owner` the
     messages in `hand_off` are put into the queue already leased to it until `lease_until`, which saves receiving
     them; should the owner die, they become visible like any lapsed lease.
     """
@@ -137,10 +140,13 @@ class ClaimAnswer:
 class RunStore(Protocol):
     """The write protocol."""
 
-    def create(self, runs: Sequence[RunRow], messages: Sequence[Message]) -> Sequence[bool]:
+    def create(
+        self, runs: Sequence[RunRow], messages: Sequence[Message], *, owner: str = "", lease_until: Millis = 0
+    ) -> Sequence[bool]:
         """Store new runs with their first messages; False for a run whose id exists (nothing of it is written).
 
-        `messages` belong to the runs by their `run`; those of a run that exists are not sent.
+        `messages` belong to the runs by their `run`; those of a run that exists are not sent. With `owner` those that
+        are due by the run's `created_at` are handed off to it, as in `Commit`.
         """
         ...
 

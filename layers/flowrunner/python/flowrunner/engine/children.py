@@ -1,0 +1,128 @@
+"""Runs that steps start: `flow.run`."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from flowrunner.core.flow import Json
+from flowrunner.core.ids import AccountId, FlowId, RunId
+from flowrunner.core.status import TERMINAL, RunStatus
+from flowrunner.engine.services import ParentStep, Services
+from flowrunner.engine.starter import Starter, StartRequest
+from flowrunner.errors import Conflict, InvalidInput, StepError
+from flowrunner.ports.runs import FlowRow
+
+SaveFlow = Callable[[AccountId, str], FlowRow]
+"""Stores an inline document as a flow and answers its row. Raises `InvalidInput` with its problems."""
+
+MAX_DEPTH = 10
+"""Runs that start runs that start runs …; a flow that calls itself ends here."""
+
+
+class ChildFailed(StepError):
+    """The flow that the step ran did not complete."""
+
+    code = "CHILD_FAILED"
+
+
+class EngineChildren:
+    """See `services.Children`."""
+
+    def __init__(self, services: Services, starter: Starter, save: SaveFlow) -> None:
+        self._services = services
+        self._starter = starter
+        self._save = save
+
+    def of(self, parent: ParentStep) -> StepChildren:
+        return StepChildren(self._services, self._starter, self._save, parent)
+
+    def ended(self, account: AccountId, run: str) -> bool:
+        row = self._services.backend.runs.load([(account, RunId(run))])[0]
+        return row is None or row.status in TERMINAL
+
+    def output(self, account: AccountId, run: str) -> Json:
+        row = self._services.backend.runs.load([(account, RunId(run))])[0]
+        if row is None:
+            raise ChildFailed(f"run {run} is gone")
+        result = orjson.loads(row.result) if row.result else {}
+        if row.status != RunStatus.COMPLETED:
+            error = result.get("err") or {}
+            reason = error.get("message") or row.status
+            raise ChildFailed(f"run {run} of flow {row.flow_name} {row.status}: {reason}", run=run, error=error)
+        return self._services.reader.value(account, RunId(run), result.get("out"))
+
+
+class StepChildren:
+    """Starts the child runs of one step."""
+
+    def __init__(self, services: Services, starter: Starter, save: SaveFlow, parent: ParentStep) -> None:
+        self._services = services
+        self._starter = starter
+        self._save = save
+        self._parent = parent
+
+    def start(
+        self,
+        *,
+        flow: str | None,
+        revision: int | None,
+        document: Mapping[str, Json] | None,
+        input: Json,
+        signal_parent: bool,
+    ) -> str:
+        """See `nodes.base.ChildRuns`."""
+        parent = self._parent
+        if parent.depth + 1 > MAX_DEPTH:
+            raise StepError(f"flows may run flows {MAX_DEPTH} levels deep", code="DEPTH_EXCEEDED")
+        row = self._flow(flow, revision, document)
+        run = child_run_id(parent.run, parent.step, parent.attempt)
+        if self._services.backend.runs.load([(parent.account, run)])[0] is not None:
+            return run
+        request = StartRequest(
+            account=parent.account,
+            flow=row.id,
+            revision=row.revision,
+            input=input,
+            run=run,
+            started_by=f"run:{parent.run}",
+            depth=parent.depth + 1,
+            parent=(parent.run, parent.step, parent.attempt) if signal_parent else None,
+        )
+        try:
+            prepared = self._starter.prepare(request)
+        except InvalidInput as error:
+            raise StepError(error.message, code="INPUT_INVALID", **error.details) from error
+        except Conflict as error:
+            raise StepError(str(error), code=error.code, retryable=True) from error
+        self._services.backend.runs.create([prepared.view.row], prepared.messages)
+        return run
+
+    def _flow(self, flow: str | None, revision: int | None, document: Mapping[str, Json] | None) -> FlowRow:
+        account = self._parent.account
+        if document is not None:
+            try:
+                return self._save(account, orjson.dumps(document).decode())
+            except InvalidInput as error:
+                raise StepError(str(error), code="FLOW_INVALID", **error.details) from error
+        flows = self._services.backend.flows
+        wanted = flow or ""
+        found = flows.find(account, wanted) or flows.get(account, FlowId(wanted))
+        if found is not None and revision is not None:
+            found = flows.get(account, found.id, revision)
+        if found is None:
+            which = f"{wanted!r}" if revision is None else f"{wanted!r} with revision {revision}"
+            raise StepError(f"there is no flow {which}", code="FLOW_NOT_FOUND")
+        return found
+
+
+def child_run_id(run: str, step: str, attempt: int) -> RunId:
+    """The id of the run that an attempt starts: a UUIDv8 (RFC 9562) of its hash, so that starting twice starts one."""
+    digest = bytearray(hashlib.sha256(f"child|{run}|{step}|{attempt}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return RunId(str(uuid.UUID(bytes=bytes(digest))))
+

@@ -1,0 +1,159 @@
+"""Writing what came of a turn: all events of a run in one conditional write, the runs of a turn in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from flowrunner.core.decide import Rejected
+from flowrunner.core.events import Event
+from flowrunner.core.ids import AccountId, Millis, RunId
+from flowrunner.engine.fold import Fold
+from flowrunner.engine.outcome import Outcome, RunView
+from flowrunner.engine.outputs import RunOutputs
+from flowrunner.engine.records import read_attempt
+from flowrunner.engine.services import Services
+from flowrunner.engine.views import Views
+from flowrunner.engine.watch import Change, Watchers
+from flowrunner.errors import StoreError
+from flowrunner.ports.queue import Message, Receipt
+from flowrunner.ports.runs import Commit
+
+MAX_TRIES = 100
+"""Lost races in a row after which something is wrong with the store, not with luck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A message whose business is finished but for the write: an outcome or event to commit, or a time to come back.
+
+    With none of them the message is only acknowledged.
+    """
+
+    receipt: Receipt
+    outcome: Outcome | None = None
+    event: Event | None = None
+    release: Millis | None = None
+
+    @property
+    def changes(self) -> bool:
+        return self.outcome is not None or self.event is not None
+
+
+@dataclass(slots=True)
+class Committed:
+    """What a turn's writes lead to: messages for this worker itself, and when the next other one is due."""
+
+    handed_off: list[Message] = field(default_factory=list)
+    next_due: Millis | None = None
+    cancel: list[tuple[AccountId, RunId]] = field(default_factory=list)
+
+    def due(self, moments: Iterable[Millis]) -> None:
+        for moment in moments:
+            self.next_due = moment if self.next_due is None else min(self.next_due, moment)
+
+
+class Committer:
+    """Folds what is done into commits until each is applied."""
+
+    def __init__(
+        self,
+        services: Services,
+        views: Views,
+        watchers: Watchers,
+        owner: str,
+        lease: Millis,
+        cancel: Callable[[AccountId, RunId], None],
+    ) -> None:
+        self._services = services
+        self._backend = services.backend
+        self._views = views
+        self._watchers = watchers
+        self._owner = owner
+        self._lease = lease
+        self._cancel = cancel
+        self._outputs = RunOutputs(services)
+
+    def commit(self, done: Sequence[Done]) -> Committed:
+        """Write everything in `done`. Raises `StoreError` when the store does not answer; nothing is lost by that."""
+        result = Committed()
+        self._acknowledge([one for one in done if not one.changes], result)
+        pending: dict[tuple[AccountId, RunId], list[Done]] = {}
+        for one in done:
+            if one.changes:
+                pending.setdefault((one.receipt.account, one.receipt.run), []).append(one)
+        for _ in range(MAX_TRIES):
+            if not pending:
+                break
+            pending = self._try(pending, result)
+        else:
+            raise StoreError(f"{len(pending)} runs could not be written: their heads change all the time")
+        for account, run in result.cancel:
+            self._cancel(account, run)
+        return result
+
+    def _acknowledge(self, done: Sequence[Done], result: Committed) -> None:
+        acks = [one.receipt for one in done if one.release is None]
+        if acks:
+            self._backend.queue.ack(acks)
+        later: dict[Millis, list[Receipt]] = {}
+        for one in done:
+            if one.release is not None:
+                later.setdefault(one.release, []).append(one.receipt)
+        for due, receipts in later.items():
+            self._backend.queue.release(receipts, due)
+        result.due(later)
+
+    def _try(
+        self, pending: dict[tuple[AccountId, RunId], list[Done]], result: Committed
+    ) -> dict[tuple[AccountId, RunId], list[Done]]:
+        """One round; answers what lost its race."""
+        views = self._views.get(items[0].receipt for items in pending.values())
+        folds: list[tuple[tuple[AccountId, RunId], Fold]] = []
+        for key, items in pending.items():
+            view = views[key]
+            if isinstance(view, RunView):
+                folds.append((key, self._fold(view, items)))
+            else:
+                self._backend.queue.ack([one.receipt for one in items])
+        if not folds:
+            return {}
+        lease_until = self._services.clock.now() + self._lease
+        commits = [fold.commit(self._outputs, self._owner, lease_until) for _, fold in folds]
+        applied = self._backend.runs.commit(commits)
+        lost: dict[tuple[AccountId, RunId], list[Done]] = {}
+        for (key, fold), commit, won in zip(folds, commits, applied, strict=True):
+            if won:
+                self._applied(fold, commit, result)
+            else:
+                self._views.drop(pending[key][0].receipt)
+                lost[key] = pending[key]
+        return lost
+
+    def _fold(self, view: RunView, items: Sequence[Done]) -> Fold:
+        fold = Fold(view, self._services.clock.now(), self._services.draws.fraction)
+        for one in items:
+            fold.acks.append(one.receipt)
+            if one.outcome is not None:
+                fold.take(one.outcome)
+            elif one.event is not None:
+                try:
+                    fold.apply(one.event)
+                except Rejected:
+                    continue  # a late or repeated event; its message is acknowledged and that is all
+        return fold
+
+    def _applied(self, fold: Fold, commit: Commit, result: Committed) -> None:
+        row = fold.view.row
+        if commit.head is not None:
+            self._views.keep(fold.renewed(commit))
+        for step in commit.steps:
+            if step.rev:
+                self._services.reader.remember(row.account, row.id, step)
+        result.handed_off += commit.hand_off
+        result.due(message.due for message in commit.send)
+        result.cancel += [(row.account, run) for run in fold.cancel]
+        if self._watchers.watched(row.id):
+            attempts = [read_attempt(step) for step in commit.steps]
+            change = Change(row.id, fold.state, attempts, list(fold.scheduled.values()), ended=commit.ended_at is not None)
+            self._watchers.tell(change)

@@ -1,0 +1,377 @@
+"""Executing one attempt of a step: from the message's job to an outcome. It writes no run state.
+
+The order is: `when`, the items of a `foreach`, ports, `prep`, params, cache, the node's work (or `exec`), `post`. A
+failure that the policy will not repeat is given the node's `fallback` first, then its `post` hook.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from flowrunner.core.events import (
+    ErrorFacts,
+    Event,
+    SignalReceived,
+    StepExpanded,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    StepWaiting,
+    TimerFired,
+)
+from flowrunner.core.flow import DEFAULT, Json
+from flowrunner.core.foreach import MAX_ITEMS, collecting
+from flowrunner.core.retry import will_retry
+from flowrunner.core.state import parent_of_item
+from flowrunner.engine.context import StepContext
+from flowrunner.engine.evaluate import evaluate
+from flowrunner.engine.hooks import HookRunner, merge_input, merge_params, split_context
+from flowrunner.engine.outcome import Job, Outcome, facts_of
+from flowrunner.engine.records import Attempt, WaitFacts
+from flowrunner.engine.redaction import Redactor
+from flowrunner.engine.scope import ITEMS_PER_PAGE, Scope
+from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.errors import NodeCrashed, NodeTimeout, ParamsInvalid, StepError
+from flowrunner.nodes.base import Output, Result, RunInfo, Wait
+from flowrunner.ports.kv import Item
+from flowrunner.ports.runs import RowStatus
+
+CACHE_NAMESPACE = "$cache"
+
+
+class Execution:
+    """One attempt under way. Made for one job and used once, in one thread."""
+
+    def __init__(self, services: Services, job: Job, executor: str) -> None:
+        self.services = services
+        self.job = job
+        self.node = job.node
+        self.executor = executor
+        row, facts = job.view.row, job.view.facts
+        self.info = RunInfo(
+            id=row.id,
+            account=row.account,
+            flow=row.flow,
+            revision=row.revision,
+            attempt=job.state.attempt,
+            started_at=job.state.started_at,
+            idempotency_key=idempotency_key(row.id, job.step),
+            depth=facts.depth,
+        )
+        self.scope = Scope(
+            services.reader,
+            services.secrets,
+            row.account,
+            row.id,
+            self.info,
+            facts,
+            job.view.program,
+            job.state,
+            job.step,
+            job.entry,
+            job.node,
+        )
+        seed = f"{row.id}/{job.step}/{job.entry.attempt}"
+        self.hooks = HookRunner(services.sandbox, self.scope, job.started_at, seed)
+        self.seed = seed
+        self.input: Json = None
+        self.params: dict[str, Json] = {}
+        self.cached = False
+        self.fallback = False
+
+    def run(self) -> Outcome:
+        """Execute to the end. Every failure of the tenant's making is an outcome; nothing is raised for it."""
+        try:
+            return self._ended(self._attempt())
+        except StepError as error:
+            return self.failed(error)
+        except RecursionError:
+            return self.failed(StepError("a value is nested too deeply", code="VALUE_TOO_DEEP"))
+        except Exception as error:  # noqa: BLE001 - whatever a node raises is that step's failure, never the worker's
+            return self.failed(NodeCrashed(f"{type(error).__name__}: {error}", type=type(error).__name__))
+
+    def failed(self, error: StepError) -> Outcome:
+        """The outcome of a failure: a last word for `fallback` and `post` if the policy will not try again."""
+        facts = facts_of(error)
+        tries = self.job.entry.attempt - self.job.entry.spent
+        if will_retry(self.node.node, facts, tries):
+            return self._failure(facts)
+        try:
+            if self.node.fallback is not None:
+                self.fallback = True
+                self.scope.given["error"] = facts.record(self.node.node.id)
+                return self._ended(self._post(Result(self._evaluate(self.node.fallback, "fallback"))))
+            return self._post_on_error(facts)
+        except StepError as later:
+            self.fallback = False
+            return self._failure(facts_of(later))
+
+    def timed_out(self) -> Outcome:
+        """The outcome of an attempt that did not come back in time; called from the worker's thread."""
+        seconds = (self.job.deadline - self.job.started_at) / 1000
+        return self.failed(NodeTimeout(f"the node did not end within {seconds:g} s"))
+
+    def started_row(self) -> bytes:
+        """The body of the row that a claim writes."""
+        return replace(self._row(RowStatus.RUNNING), ended_at=0).encode()
+
+    # -- the way through ----------------------------------------------------------------------------------------
+
+    def _attempt(self) -> Result | Wait | Outcome:
+        if self.job.answer is not None:
+            return self._resume()
+        if parent_of_item(self.job.step) is None:
+            if self.node.foreach and collecting(self.job.state, self.job.step):
+                return self._collect()
+            if self.node.when is not None and not truthy(self._evaluate(self.node.when, "when")):
+                return self._skipped()
+            if self.node.items is not None:
+                return self._expand()
+        return self._post(self._work())
+
+    def _work(self) -> Result | Wait:
+        if self.node.ports is not None:
+            self.scope.given["ports"] = self._evaluate(self.node.ports, "inputs")
+        self.input = self.scope.start_input()
+        overlay: dict[str, Json] = {}
+        prep = self.node.node.hooks.get("prep")
+        if prep is not None:
+            context = self.hooks.prep(prep, self.input)
+            self.scope.given["context"] = context
+            overlay, fields = split_context(context, self.services.registry.field_names(self.node.node.type))
+            self.input = merge_input(self.input, fields)
+        params = self._evaluate(self.node.params, "params")
+        self.params = {**self.node.deferred, **merge_params(params, overlay)}
+        hit = self._cache_get()
+        if hit is not None:
+            return hit
+        result = self._execute()
+        if isinstance(result, Result):
+            self._cache_put(result)
+        return result
+
+    def _execute(self) -> Result | Wait:
+        model = self.services.registry.validate(self.node.node.type, self.params)
+        exec_hook = self.node.node.hooks.get("exec")
+        if exec_hook is not None:
+            return Result(self.hooks.exec(exec_hook, self.node.type.exec_input(model, self.input), self.params))
+        context = StepContext(self, model)
+        result: Any = self.node.type.execute(context)
+        if inspect.iscoroutine(result):
+            result = _complete(result)
+        if isinstance(result, Output):
+            return Result(result.model_dump(mode="json"))
+        if isinstance(result, Result | Wait):
+            return result
+        kind = type(result).__name__
+        raise NodeCrashed(f"node type {self.node.node.type} returned a {kind} instead of an Output, Result or Wait")
+
+    def _post(self, result: Result | Wait) -> Result | Wait:
+        hook = self.node.node.hooks.get("post")
+        if hook is None or isinstance(result, Wait):
+            return result
+        post = self.hooks.post(hook, self.input, self.params, {"output": result.output})
+        output = post.output if post.changes_output else result.output
+        return Result(output, post.action or result.action)
+
+    def _resume(self) -> Result | Outcome:
+        """What ended the wait becomes the output; `post` runs now, since only now there is one."""
+        answer = self.job.answer or {}
+        waiting = self.services.reader.attempt(
+            self.job.view.row.account, self.job.view.row.id, self.job.step, self.job.entry.attempt
+        )
+        wait = (waiting.wait if waiting else None) or WaitFacts()
+        if "timer" in answer:
+            result = Result(wait.output, wait.action)
+        elif "child" in answer:
+            result = Result(self.services.children.output(self.job.view.row.account, str(answer["child"])))
+        else:
+            result = self.node.type.answered(answer.get("payload"))
+        done = self._post(result)
+        assert isinstance(done, Result), "a wait does not end in a wait"
+        return done
+
+    # -- foreach ------------------------------------------------------------------------------------------------
+
+    def _expand(self) -> Result | Outcome:
+        assert self.node.items is not None, "only a foreach expands"
+        items = self._evaluate(self.node.items, "foreach.items")
+        if not isinstance(items, list):
+            raise ParamsInvalid(
+                f"foreach.items must be a list; the expression gave {_kind(items)}", hint="see what it reads"
+            )
+        if len(items) > MAX_ITEMS:
+            raise ParamsInvalid(f"foreach.items has {len(items):,} items; a foreach may have {MAX_ITEMS:,}")
+        if not items:
+            return self._post(Result([]))  # type: ignore[return-value]  # a Result stays a Result
+        pages = [
+            self._store(items[start : start + ITEMS_PER_PAGE], f"items-{start // ITEMS_PER_PAGE}", "foreach.items")
+            for start in range(0, len(items), ITEMS_PER_PAGE)
+        ]
+        row = replace(self._row(RowStatus.RUNNING), items=pages, ended_at=0)
+        return Outcome(StepExpanded(self.job.step, self.job.entry.attempt, len(items)), row)
+
+    def _collect(self) -> Result:
+        row = self.job.view.row
+        outputs: list[Json] = [None] * self.job.state.maps[self.job.step].count
+        for attempt in self.services.reader.items(row.account, row.id, self.job.step):
+            if attempt.status is RowStatus.SUCCEEDED:
+                index = int(attempt.step.partition("[")[2][:-1])
+                outputs[index] = self.services.reader.value(row.account, row.id, attempt.output)
+        return Result(outputs)
+
+    # -- outcomes -----------------------------------------------------------------------------------------------
+
+    def _ended(self, result: Result | Wait | Outcome) -> Outcome:
+        if isinstance(result, Outcome):
+            return result
+        if isinstance(result, Wait):
+            return self._waiting(result)
+        written = {
+            key: self._store(value, f"vars-{key}", f"the value of vars.{key}")
+            for key, value in self.scope.written.items()
+        }
+        removed = tuple(sorted(self.scope.removed))
+        output = self._store(self._shown(result.output), "output", f"the output of node {self.node.node.id}")
+        row = replace(
+            self._row(RowStatus.SUCCEEDED),
+            action=result.action,
+            output=output,
+            vars=written,
+            removed=removed,
+            cached=self.cached,
+            fallback=self.fallback,
+        )
+        step, attempt = self.job.step, self.job.entry.attempt
+        event: Event
+        if self.job.answer is None:
+            event = StepSucceeded(step, attempt, result.action, tuple(written), removed, tuple(row.secrets))
+        elif "timer" in self.job.answer:
+            event = TimerFired(step, attempt, result.action)
+        else:
+            event = SignalReceived(step, attempt, result.action)
+        return Outcome(event, row)
+
+    def _waiting(self, wait: Wait) -> Outcome:
+        until = wait.until or 0
+        facts = WaitFacts(until, wait.action, wait.output, self._redactor().value(wait.data), wait.child)
+        row = replace(self._row(RowStatus.WAITING), wait=facts, ended_at=0)
+        event = StepWaiting(self.job.step, self.job.entry.attempt, until, wait.child, tuple(row.secrets))
+        return Outcome(event, row)
+
+    def _skipped(self) -> Outcome:
+        return Outcome(StepSkipped(self.job.step, self.job.entry.attempt), self._row(RowStatus.SKIPPED))
+
+    def _post_on_error(self, facts: ErrorFacts) -> Outcome:
+        hook = self.node.node.hooks.get("post")
+        if hook is None:
+            return self._failure(facts)
+        given = {"error": facts.record(self.node.node.id)}
+        post = self.hooks.post(hook, self.input, self.params, given)
+        if not post.changes_output:
+            return self._failure(facts)
+        return self._ended(Result(post.output, post.action or DEFAULT))
+
+    def _failure(self, facts: ErrorFacts) -> Outcome:
+        redactor = self._redactor()
+        masked = replace(facts, message=redactor.text(facts.message), details=redactor.value(facts.details))
+        row = replace(
+            self._row(RowStatus.FAILED),
+            error=masked.record(self.node.node.id),
+            retryable=masked.retryable,
+            retry_after=masked.retry_after,
+        )
+        step, attempt = self.job.step, self.job.entry.attempt
+        if self.job.answer is not None:
+            return Outcome(SignalReceived(step, attempt, error=masked), row)
+        return Outcome(StepFailed(step, attempt, masked, tuple(row.secrets)), row)
+
+    def _row(self, status: RowStatus) -> Attempt:
+        redactor = self._redactor() if self.hooks.logs or self.hooks.events else Redactor(())
+        entry = self.job.entry
+        return Attempt(
+            step=self.job.step,
+            attempt=entry.attempt,
+            node=entry.node,
+            status=status,
+            n=entry.n,
+            parent=entry.parent,
+            via=entry.via,
+            started_at=self.job.started_at,
+            ended_at=self.services.clock.now(),
+            secrets=tuple(sorted(self.scope.read_secrets)),
+            logs=redactor.value(self.hooks.logs),
+            events=redactor.value(self.hooks.events),
+        )
+
+    # -- small helpers ------------------------------------------------------------------------------------------
+
+    def _evaluate(self, template: Any, field: str) -> Any:
+        return evaluate(
+            self.services.sandbox, template, self.scope, field, now=self.job.started_at, seed=f"{self.seed}/{field}"
+        )
+
+    def _store(self, value: Any, key: str, where: str) -> Json:
+        row = self.job.view.row
+        blob_key = f"{self.job.step}/{self.job.entry.attempt}/{self.executor}/{self.job.started_at}/{key}"
+        return self.services.values.store(row.account, row.id, blob_key, value, where)
+
+    def _shown(self, output: Json) -> Json:
+        """The output as kept: that of `log` is there to be looked at, so secrets are masked in it."""
+        return self._redactor().value(output) if self.node.node.type == "log" else output
+
+    def _redactor(self) -> Redactor:
+        """Masks every secret that the run has read so far."""
+        values = list(self.scope.read_secrets.values())
+        for name in self.job.state.secrets:
+            if name not in self.scope.read_secrets:
+                values.append(self.services.secrets.read(self.scope.account, name))
+        return Redactor(values)
+
+    def _cache_get(self) -> Result | None:
+        cache = self.node.node.cache
+        if cache is None or self.node.cache_key is None:
+            return None
+        self._cache_key = self._cache_name()
+        found = self.services.backend.values.get(
+            self.scope.account, CACHE_NAMESPACE, self._cache_key, self.services.clock.now()
+        )
+        if found is None:
+            return None
+        self.cached = True
+        return Result(found.value["output"], found.value["action"])
+
+    def _cache_put(self, result: Result) -> None:
+        cache = self.node.node.cache
+        if cache is None:
+            return
+        value = {"output": result.output, "action": result.action}
+        item = Item(self._cache_key, value, self.services.clock.now() + cache.ttl)
+        self.services.backend.values.set(self.scope.account, CACHE_NAMESPACE, item)
+
+    def _cache_name(self) -> str:
+        from flowrunner.engine.values import to_json
+
+        key = to_json(self._evaluate(self.node.cache_key, "cache.key"), "cache.key").decode()
+        return f"{self.info.flow}/{self.node.node.id}/{key}"
+
+
+def truthy(value: Any) -> bool:
+    """JavaScript's truth: empty lists and objects are true (ECMA-262, ToBoolean)."""
+    return isinstance(value, list | dict) or bool(value)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
+    return asyncio.run(coroutine)

@@ -1,0 +1,115 @@
+"""Executions under way in this worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from flowrunner.core.ids import Millis
+from flowrunner.core.status import TERMINAL
+from flowrunner.engine.committer import Done
+from flowrunner.engine.execute import Execution
+from flowrunner.engine.outcome import Job, Outcome
+from flowrunner.engine.pool import ThreadPool
+from flowrunner.engine.services import Services
+from flowrunner.engine.watch import Change, Watchers
+from flowrunner.ports.queue import Receipt
+
+
+@dataclass(slots=True)
+class Task:
+    """A job ready to run, with the message that asked for it."""
+
+    receipt: Receipt
+    job: Job
+    execution: Execution
+    claimed: bool = False
+
+
+@dataclass(slots=True)
+class Flight:
+    """A task in a thread of the pool; `outcome` is set when it has landed."""
+
+    task: Task
+    outcome: Outcome | None = None
+    overdue: bool = False
+
+
+class Flights:
+    """Begins tasks, here or in the pool, and gives up those that are past their deadline."""
+
+    def __init__(
+        self, services: Services, watchers: Watchers, pool: ThreadPool, landed: Callable[[Flight], None]
+    ) -> None:
+        self._services = services
+        self._watchers = watchers
+        self._pool = pool
+        self._landed = landed
+        self._flights: dict[Receipt, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def has(self, receipt: Receipt) -> bool:
+        return receipt in self._flights
+
+    def receipts(self) -> Collection[Receipt]:
+        return self._flights.keys()
+
+    def claimed(self) -> list[Receipt]:
+        return [receipt for receipt, flight in self._flights.items() if flight.task.claimed]
+
+    def run_here(self, task: Task) -> Done:
+        """Execute in the worker's own thread."""
+        self._tell(task)
+        return Done(task.receipt, outcome=task.execution.run())
+
+    def begin(self, task: Task) -> None:
+        """Execute in the pool; the flight is handed to `landed` when it ends."""
+        flight = Flight(task)
+        self._flights[task.receipt] = flight
+        self._tell(task)
+
+        def fly() -> None:
+            flight.outcome = task.execution.run()
+            self._landed(flight)
+
+        self._pool.submit(fly)
+
+    def landed(self, flight: Flight) -> Done | None:
+        """Take a flight out; None for one that was given up before."""
+        if flight.overdue:
+            self._pool.recovered()
+            return None
+        self._flights.pop(flight.task.receipt, None)
+        return Done(flight.task.receipt, outcome=flight.outcome)
+
+    def next_deadline(self) -> Millis:
+        return min(flight.task.job.deadline for flight in self._flights.values())
+
+    def overdue(self, now: Millis) -> list[Done]:
+        """Give up what is past its deadline: its thread is written off, its outcome is a timeout."""
+        late = [flight for flight in self._flights.values() if flight.task.job.deadline <= now]
+        for flight in late:
+            flight.overdue = True
+            flight.task.job.cancelled = True
+            self._pool.write_off()
+            del self._flights[flight.task.receipt]
+        return [Done(flight.task.receipt, outcome=flight.task.execution.timed_out()) for flight in late]
+
+    def cancel_of_ended_runs(self) -> None:
+        """Tell executions whose run is over meanwhile; those that look (`ctx.cancelled()`) stop early."""
+        keys = list({(receipt.account, receipt.run) for receipt in self._flights})
+        rows = self._services.backend.runs.load(keys)
+        gone = {key for key, row in zip(keys, rows, strict=True) if row is None or row.status in TERMINAL}
+        for receipt, flight in self._flights.items():
+            if (receipt.account, receipt.run) in gone:
+                flight.task.job.cancelled = True
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _tell(self, task: Task) -> None:
+        row = task.job.view.row
+        if self._watchers.watched(row.id):
+            self._watchers.tell(Change(row.id, task.job.state, started=task.job.step))

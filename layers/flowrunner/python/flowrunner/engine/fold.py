@@ -1,0 +1,180 @@
+"""From what happened to one conditional write: events of a run are decided one after the other and written together.
+
+A fold starts from a run as last read. When its commit loses the race (somebody else wrote the head), the same events
+are folded again over the newer state; nothing is executed a second time for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import assert_never
+
+import orjson
+
+from flowrunner.core.codec import encode
+from flowrunner.core.commands import CancelChild, EndRun, RecordStep, ScheduleStep
+from flowrunner.core.decide import Rejected, decide
+from flowrunner.core.events import ErrorFacts, Event, OutputFailed
+from flowrunner.core.flow import Json
+from flowrunner.core.ids import Millis, RunId
+from flowrunner.core.state import MAX_HEAD_BYTES, State
+from flowrunner.core.status import RunStatus
+from flowrunner.engine.outcome import Outcome, RunView
+from flowrunner.engine.records import Attempt
+from flowrunner.errors import StepError
+from flowrunner.ports.queue import Message, Receipt
+from flowrunner.ports.runs import Commit, RowStatus, StepRow
+
+HEAD_TOO_LARGE = ErrorFacts(
+    "LIMIT_HEAD",
+    f"the run's state has grown beyond {MAX_HEAD_BYTES // 1024} KiB; use fewer vars keys, or foreach for a wide fan-out",
+)
+
+Output = Callable[[RunView, State, list[Attempt]], Json]
+"""Evaluates a completed run's output: run, state, and the attempts of this very commit. Gives a stored value."""
+
+HAND_OFF_WITHIN: Millis = 5
+"""A message due this soon is kept by the worker that created it."""
+
+
+class Fold:
+    """One run's events on their way to a commit."""
+
+    def __init__(self, view: RunView, now: Millis, draw: Callable[[], float]) -> None:
+        self.view = view
+        self.state = view.state
+        self.now = now
+        self._draw = draw
+        self.rows: list[StepRow] = []
+        self.attempts: list[Attempt] = []
+        self.scheduled: dict[tuple[str, int], ScheduleStep] = {}
+        self.acks: list[Receipt] = []
+        self.cancel: list[RunId] = []
+        self.ended: RunStatus | None = None
+        self.moved = False
+
+    def apply(self, event: Event) -> None:
+        """Decide one event. Raises `Rejected`, with nothing changed, when it does not fit."""
+        decision = decide(self.view.program.graph, self.state, event, self.now, self._draw())
+        self.state = decision.state
+        self.moved = True
+        for command in decision.commands:
+            match command:
+                case ScheduleStep(step, attempt):
+                    self.scheduled[step, attempt] = command
+                case RecordStep():
+                    self._record(command)
+                case CancelChild(run):
+                    self.cancel.append(RunId(run))
+                case EndRun(status):
+                    self.ended = status
+                case _:
+                    assert_never(command)
+
+    def take(self, outcome: Outcome) -> bool:
+        """Take an execution's outcome. False if the state has no use for it; it is recorded all the same.
+
+        That is so for the late result of a run that is over, and for a repeated one, whose row is final already.
+        """
+        try:
+            self.apply(outcome.event)
+        except Rejected:
+            self.rows.append(outcome.attempt.row(0))
+            return False
+        self._add(replace(outcome.attempt, rev=self.state.rev))
+        return True
+
+    def _add(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        self.rows.append(attempt.row(attempt.rev))
+
+    def _record(self, command: RecordStep) -> None:
+        self._add(
+            Attempt(
+                step=command.step,
+                attempt=command.attempt,
+                node=command.node,
+                status=RowStatus(command.status.value),
+                n=command.n,
+                parent=command.parent,
+                started_at=self.now,
+                ended_at=self.now,
+                error=command.error.record(command.node) if command.error else None,
+                rev=self.state.rev,
+            )
+        )
+
+    def commit(self, output: Output, owner: str = "", lease_until: Millis = 0) -> Commit:
+        """The conditional write for everything taken so far.
+
+        With `owner`, messages that are due now are handed off to it. A completed run's output is evaluated here: the
+        failure of that is one more event.
+        """
+        stored: Json = None
+        if self.ended is RunStatus.COMPLETED:
+            stored = self._output(output)
+        head = orjson.dumps(encode(self.state))
+        if len(head) > MAX_HEAD_BYTES and not self.state.status.over:
+            self.apply(OutputFailed(HEAD_TOO_LARGE))
+            head = orjson.dumps(encode(replace(self.state, parked={})))
+        row = self.view.row
+        messages = [self._message(command) for command in self.scheduled.values() if self._owed(command)]
+        mine = [message for message in messages if owner and message.due <= self.now + HAND_OFF_WITHIN]
+        ended = self.state.status.over and self.ended is not None
+        return Commit(
+            account=row.account,
+            run=row.id,
+            expected_rev=row.rev,
+            rev=self.state.rev,
+            head=head if self.moved else None,
+            status=self.state.shown_status,
+            steps=self.rows,
+            send=[message for message in messages if message not in mine] if mine else messages,
+            hand_off=mine,
+            ack=self.acks,
+            owner=owner,
+            lease_until=lease_until,
+            result=orjson.dumps({"out": stored, "err": self.state.error}) if ended else None,
+            ended_at=self.now if ended else None,
+            reopened=self.view.state.status.over and not self.state.status.over,
+        )
+
+    def _output(self, output: Output) -> Json:
+        before = self.state
+        try:
+            return output(self.view, before, self.attempts)
+        except StepError as error:
+            # The run is not over before its output is: take the end back and fail instead.
+            self.state = replace(before, status=RunStatus.RUNNING, rev=before.rev - 1, frontier={})
+            self.apply(OutputFailed(ErrorFacts(error.code, f"outputs: {error}", details=error.details)))
+            return None
+
+    def _owed(self, command: ScheduleStep) -> bool:
+        """Whether the step is still scheduled after all events of this fold."""
+        entry = self.state.frontier.get(command.step)
+        if entry is None:
+            return command.step == "deadline" and not self.state.status.over
+        return entry.attempt == command.attempt
+
+    def _message(self, command: ScheduleStep) -> Message:
+        row = self.view.row
+        receipt = Receipt(row.account, row.id, command.step, command.attempt)
+        return Message(receipt, command.due, row.priority)
+
+    def renewed(self, commit: Commit) -> RunView:
+        """The run as it is after `commit` was applied."""
+        row = replace(
+            self.view.row,
+            rev=commit.rev,
+            status=commit.status,
+            head=commit.head or self.view.row.head,
+            result=commit.result,
+            ended_at=commit.ended_at,
+        )
+        return RunView(row, self.view.facts, self.state, self.view.program)
+
+
+def fold_all(fold: Fold, outcomes: Iterable[Outcome]) -> int:
+    """Take outcomes in order; answers how many the state had a use for."""
+    return sum(fold.take(outcome) for outcome in outcomes)

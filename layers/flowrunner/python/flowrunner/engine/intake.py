@@ -1,0 +1,192 @@
+"""From messages to tasks: what is asked for is looked up, claimed where it has effects, and made ready to execute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowrunner.core.events import DeadlinePassed, RunSettled, SlotGranted
+from flowrunner.core.ids import Millis, StepId
+from flowrunner.core.state import Entry, parent_of_item
+from flowrunner.engine.committer import Done
+from flowrunner.engine.dispatch import ADMIT, POKE, Ack, Admit, Execute, Expire, Later, Look, Settle, dispatch
+from flowrunner.engine.execute import Execution
+from flowrunner.engine.flights import Flights, Task
+from flowrunner.engine.outcome import Job, Outcome, RunView
+from flowrunner.engine.records import RunFacts, read_attempt
+from flowrunner.engine.services import Services
+from flowrunner.engine.slots import RunSlots
+from flowrunner.engine.views import Views
+from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, StepError
+from flowrunner.ports.queue import Delivery, Message, Receipt
+from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
+
+MAX_CLAIMS = 3
+"""Claims of one attempt that ended without a result, after which it is given up (`CRASH_LOOP`)."""
+
+MAX_RECEIVES = 5
+"""The same for steps that need no claim, by the times their message was received."""
+
+BROKEN_FLOW_RETRY: Millis = 60_000
+"""When to look again at a run whose flow this process cannot load, such as one that needs a plugin it lacks."""
+
+RENEW_MARGIN: Millis = 1_000
+
+__all__ = ["Intake", "Task"]
+
+
+class Intake:
+    """Turns deliveries into tasks and finished business."""
+
+    def __init__(
+        self, services: Services, views: Views, flights: Flights, owner: str, lease: Millis, step_timeout: Millis
+    ) -> None:
+        self._services = services
+        self._backend = services.backend
+        self._views = views
+        self._flights = flights
+        self._owner = owner
+        self._lease = lease
+        self._step_timeout = step_timeout
+        self._slots = RunSlots(services.backend.documents, services.backend.runs)
+
+    def tasks(self, deliveries: Sequence[Delivery]) -> list[Task | Done]:
+        """What to execute, and what is settled without that."""
+        if not deliveries:
+            return []
+        views = self._views.get(delivery.receipt for delivery in deliveries)
+        result: list[Task | Done] = []
+        to_claim: list[Task] = []
+        for delivery in deliveries:
+            receipt = delivery.receipt
+            view = views[receipt.account, receipt.run]
+            if view is None:
+                result.append(Done(receipt))
+            elif isinstance(view, FlowrunnerError):
+                result.append(Done(receipt, release=self._services.clock.now() + BROKEN_FLOW_RETRY))
+            else:
+                made = self._make(view, delivery)
+                (to_claim if isinstance(made, Task) and made.claimed else result).append(made)
+        result += self._claim(to_claim)
+        return result
+
+    def _make(self, view: RunView, delivery: Delivery) -> Task | Done:
+        receipt = delivery.receipt
+        now = self._services.clock.now()
+        match dispatch(view, receipt, now):
+            case Ack():
+                return Done(receipt)
+            case Later(due):
+                return Done(receipt, release=due)
+            case Expire():
+                return Done(receipt, event=DeadlinePassed())
+            case Admit():
+                return self._admit(view, receipt)
+            case Settle():
+                return self._settle(view, delivery)
+            case Look(entry):
+                return self._look(view, receipt, entry)
+            case Execute(entry, answer):
+                return self._task(view, delivery, entry, answer)
+
+    def _task(self, view: RunView, delivery: Delivery, entry: Entry, answer: dict[str, object] | None) -> Task | Done:
+        receipt = delivery.receipt
+        now = self._services.clock.now()
+        node = view.program.nodes[entry.node]
+        job = Job(
+            view=view,
+            state=view.state,
+            step=receipt.step,
+            entry=entry,
+            node=node,
+            started_at=now,
+            deadline=now + (node.node.timeout or self._step_timeout),
+            answer=answer,
+        )
+        execution = Execution(self._services, job, self._owner)
+        works = answer is None and (node.foreach is None or parent_of_item(receipt.step) is not None)
+        if works and not node.claimed and delivery.receives > MAX_RECEIVES:
+            return Done(receipt, outcome=execution.failed(CrashLoop()))
+        return Task(receipt, job, execution, claimed=works and node.claimed)
+
+    def _claim(self, tasks: Sequence[Task]) -> list[Task | Done]:
+        if not tasks:
+            return []
+        answers = self._backend.runs.claim([self._request(task) for task in tasks])
+        return [self._claimed(task, answer) for task, answer in zip(tasks, answers, strict=True)]
+
+    def _request(self, task: Task) -> ClaimRequest:
+        receipt, entry = task.receipt, task.job.entry
+        return ClaimRequest(
+            account=receipt.account,
+            run=receipt.run,
+            step=receipt.step,
+            attempt=receipt.attempt,
+            node=entry.node,
+            owner=self._owner,
+            now=task.job.started_at,
+            lease_until=task.job.started_at + self._lease,
+            body=task.execution.started_row(),
+            at_most_once=task.job.node.node.at_most_once,
+        )
+
+    def _claimed(self, task: Task, answer: ClaimAnswer) -> Task | Done:
+        match answer.status:
+            case ClaimStatus.GRANTED if answer.claims > MAX_CLAIMS:
+                return Done(task.receipt, outcome=task.execution.failed(CrashLoop(claims=answer.claims - 1)))
+            case ClaimStatus.GRANTED:
+                return task
+            case ClaimStatus.DONE if answer.row is not None:
+                attempt = read_attempt(answer.row)
+                return Done(task.receipt, outcome=Outcome(attempt.event(), attempt))
+            case ClaimStatus.LAPSED:
+                return Done(task.receipt, outcome=task.execution.failed(Ambiguous()))
+            case ClaimStatus.HELD:
+                return Done(task.receipt, release=answer.lease_until + RENEW_MARGIN)
+            case _:
+                return Done(task.receipt)
+
+    def _look(self, view: RunView, receipt: Receipt, entry: Entry) -> Task | Done:
+        answer: dict[str, object] | None = None
+        if entry.child is not None:
+            if self._services.children.ended(receipt.account, entry.child):
+                answer = {"child": entry.child}
+        else:
+            inbox = self._backend.callbacks.inbox(receipt.account, receipt.run, receipt.step)
+            if inbox is not None and inbox.delivered:
+                answer = {"payload": inbox.payload}
+        if answer is None:
+            return Done(receipt)
+        return self._task(view, Delivery(receipt, 1), entry, answer)
+
+    def _admit(self, view: RunView, receipt: Receipt) -> Done:
+        slot = view.state.slot
+        granted = slot is not None and self._slots.holds(receipt.account, slot, receipt.run)
+        return Done(receipt, event=SlotGranted() if granted else None)
+
+    def _settle(self, view: RunView, delivery: Delivery) -> Done:
+        """Tell the parent run and give the place on. All of it may be done twice."""
+        receipt = delivery.receipt
+        now = self._services.clock.now()
+        messages: list[Message] = []
+        if view.facts.parent is not None:
+            messages.append(self._poke(receipt, view.facts, now))
+        concurrency = view.program.flow.concurrency
+        if view.state.slot is not None and concurrency is not None:
+            slots, granted = self._slots.release(
+                receipt.account, view.state.slot, receipt.run, concurrency.max_runs
+            )
+            # When this is not the first try, an earlier one may have granted places and died before saying so.
+            told = slots.holders if delivery.receives > 1 else granted
+            messages += [
+                Message(Receipt(receipt.account, run, StepId(ADMIT), 1), now, view.row.priority) for run in told
+            ]
+        if messages:
+            self._backend.queue.send(messages)
+        return Done(receipt, event=RunSettled())
+
+    @staticmethod
+    def _poke(receipt: Receipt, facts: RunFacts, now: Millis) -> Message:
+        assert facts.parent is not None, "only a child run pokes its parent"
+        run, step, _ = facts.parent
+        return Message(Receipt(receipt.account, type(receipt.run)(run), StepId(step), POKE), now, 0)
+

@@ -1,0 +1,62 @@
+"""What became of an execution: the event for the core and the row for the history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowrunner.core.events import ErrorFacts, Event
+from flowrunner.core.flow import Json
+from flowrunner.core.ids import Millis
+from flowrunner.core.state import Entry, State
+from flowrunner.engine.program import NodeProgram, Program
+from flowrunner.engine.records import Attempt, RunFacts
+from flowrunner.errors import FlowrunnerError, NodeCrashed, StepError
+from flowrunner.ports.runs import RunRow
+
+
+@dataclass(slots=True)
+class RunView:
+    """A run as one process knows it: the row as last read or written, decoded."""
+
+    row: RunRow
+    facts: RunFacts
+    state: State
+    program: Program
+
+
+@dataclass(slots=True)
+class Job:
+    """One attempt to execute. `deadline` is the moment at which it is given up."""
+
+    view: RunView
+    state: State
+    step: Any
+    entry: Entry
+    node: NodeProgram
+    started_at: Millis
+    deadline: Millis
+    cancelled: bool = False
+    answer: Mapping[str, Json] | None = None
+    """For a step that waited: what ended the wait (`{"payload": …}`, `{"child": run id}` or `{"timer": true}`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a job. `attempt` is the row to write; `event` is what the core is told."""
+
+    event: Event
+    attempt: Attempt
+    live: tuple[Mapping[str, Json], ...] = field(default=())
+
+
+def facts_of(error: BaseException) -> ErrorFacts:
+    """An exception as the core's policies see it."""
+    if isinstance(error, StepError):
+        retry_after = int(error.retry_after * 1000) if error.retry_after else 0
+        return ErrorFacts(error.code, str(error), error.retryable, retry_after, error.details)
+    if isinstance(error, FlowrunnerError):
+        return ErrorFacts(error.code, str(error), False, 0, error.details)
+    kind = type(error).__name__
+    return ErrorFacts(NodeCrashed.code, f"{kind}: {error}", False, 0, {"type": kind})

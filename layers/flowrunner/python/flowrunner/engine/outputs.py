@@ -1,0 +1,69 @@
+"""The result of a completed run: its `outputs`, or the output of each end node that ran, by node id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flowrunner.core.flow import Json
+from flowrunner.core.state import State
+from flowrunner.core.status import StepStatus
+from flowrunner.engine.evaluate import evaluate
+from flowrunner.engine.outcome import RunView
+from flowrunner.engine.records import Attempt
+from flowrunner.engine.scope import Scope
+from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.nodes.base import RunInfo
+
+
+class RunOutputs:
+    """Evaluates and stores the result of a run."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def __call__(self, view: RunView, state: State, fresh: Sequence[Attempt]) -> Json:
+        """The stored output. `fresh` are attempts of the commit under way, which no store has yet.
+
+        Raises `StepError` when an expression of `outputs` fails or the value is too large.
+        """
+        scope = self._scope(view, state, fresh)
+        template = view.program.outputs
+        if template is not None:
+            now = self._services.clock.now()
+            value = evaluate(self._services.sandbox, template, scope, "outputs", now=now, seed=f"{view.row.id}/outputs")
+        else:
+            value = self._end_outputs(view, state, scope)
+        key = f"output/{state.rev}"
+        return self._services.values.store(view.row.account, view.row.id, key, value, "the output of the run")
+
+    def _end_outputs(self, view: RunView, state: State, scope: Scope) -> Mapping[str, Json]:
+        return {
+            node: scope.load("nodes", node)["output"]
+            for node in view.program.end_nodes
+            if node in state.nodes and state.nodes[node].status is not StepStatus.SKIPPED
+        }
+
+    def _scope(self, view: RunView, state: State, fresh: Sequence[Attempt]) -> Scope:
+        row = view.row
+        info = RunInfo(
+            id=row.id,
+            account=row.account,
+            flow=row.flow,
+            revision=row.revision,
+            attempt=state.attempt,
+            started_at=state.started_at,
+            idempotency_key=idempotency_key(row.id, "outputs"),
+            depth=view.facts.depth,
+        )
+        for attempt in fresh:
+            self._services.reader.remember(row.account, row.id, attempt.row(attempt.rev))
+        return Scope(
+            self._services.reader,
+            self._services.secrets,
+            row.account,
+            row.id,
+            info,
+            view.facts,
+            view.program,
+            state,
+        )

@@ -1,0 +1,71 @@
+"""What the engine works with, put together once by the composition root."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowrunner.core.flow import Json
+from flowrunner.core.ids import AccountId
+from flowrunner.engine.history import StepReader
+from flowrunner.engine.values import Values
+from flowrunner.nodes.base import ChildRuns
+from flowrunner.nodes.registry import Registry
+from flowrunner.ports.backend import Backend
+from flowrunner.ports.clock import Clock, Draws
+from flowrunner.ports.http import HttpClient
+from flowrunner.ports.secrets import Secrets
+from flowrunner.sandbox.evaluator import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class ParentStep:
+    """The step that starts a child run."""
+
+    account: AccountId
+    run: str
+    step: str
+    attempt: int
+    depth: int
+
+
+class Children(Protocol):
+    """Starting child runs and reading what became of them."""
+
+    def ended(self, account: AccountId, run: str) -> bool:
+        """Whether the child run is over (or gone)."""
+        ...
+
+    def of(self, parent: ParentStep) -> ChildRuns: ...
+
+    def output(self, account: AccountId, run: str) -> Json:
+        """The output of a child run that completed. Raises `StepError` with code `CHILD_FAILED` for one that did not."""
+        ...
+
+
+@dataclass(slots=True)
+class Services:
+    """The collaborators of an execution."""
+
+    backend: Backend
+    registry: Registry
+    sandbox: Sandbox
+    secrets: Secrets
+    http: HttpClient
+    clock: Clock
+    draws: Draws
+    values: Values
+    reader: StepReader
+    children: Children
+    public_url: str | None = None
+
+
+def idempotency_key(run: str, step: str) -> str:
+    """The key that what a step does to the outside carries: the same on every re-execution, unlike any other step's.
+
+    Base32 of SHA-256, lower case: 52 characters that every header, file name and database takes.
+    """
+    digest = hashlib.sha256(f"{run}|{step}".encode()).digest()
+    return base64.b32encode(digest).decode("ascii").rstrip("=").lower()

@@ -1,0 +1,131 @@
+"""Starting runs: input checked, place asked for, head decided, stored in one write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from flowrunner.core.codec import encode
+from flowrunner.core.commands import ScheduleStep
+from flowrunner.core.decide import decide
+from flowrunner.core.events import RunStarted
+from flowrunner.core.flow import Json
+from flowrunner.core.ids import AccountId, FlowId, RunId
+from flowrunner.core.slots import Verdict
+from flowrunner.core.state import State
+from flowrunner.core.status import RunStatus
+from flowrunner.engine.evaluate import evaluate
+from flowrunner.engine.outcome import RunView
+from flowrunner.engine.program import Program
+from flowrunner.engine.programs import Programs
+from flowrunner.engine.records import RunFacts
+from flowrunner.engine.scope import Scope
+from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.engine.slots import RunSlots, slot_key
+from flowrunner.errors import InvalidInput
+from flowrunner.language.inputs import check_input
+from flowrunner.nodes.base import RunInfo
+from flowrunner.ports.queue import Message, Receipt
+from flowrunner.ports.runs import RunRow
+
+PRIORITIES = {"high": 0, "normal": 1, "low": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """A wish to run a stored flow. `run` is given by callers whose run id is derived from something."""
+
+    account: AccountId
+    flow: FlowId
+    revision: int
+    input: Json = None
+    run: RunId | None = None
+    started_by: str = ""
+    depth: int = 0
+    parent: tuple[str, str, int] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run ready to be stored. `cancel` is the run that makes room for it."""
+
+    view: RunView
+    messages: tuple[Message, ...]
+    cancel: RunId | None = None
+
+
+class Starter:
+    """Prepares runs."""
+
+    def __init__(self, services: Services, programs: Programs) -> None:
+        self._services = services
+        self._programs = programs
+        self._slots = RunSlots(services.backend.documents, services.backend.runs)
+
+    def prepare(self, request: StartRequest) -> PreparedRun:
+        """Check the request and decide the run's first state.
+
+        Raises `NotFound` for an unknown flow, `InvalidInput` with every problem of the input, `Conflict` when
+        `concurrency` rejects it.
+        """
+        program = self._programs.get(request.account, request.flow, request.revision)
+        problems = check_input(program.flow, request.input)
+        if problems:
+            raise InvalidInput(
+                "the input does not fit the flow's `inputs`: " + "; ".join(problem.message for problem in problems),
+                problems=[{"field": problem.field, "message": problem.message} for problem in problems],
+            )
+        run = request.run or RunId(self._services.draws.new_id())
+        now = self._services.clock.now()
+        stored = self._services.values.store(request.account, run, "input", request.input, "the run's input")
+        facts = RunFacts(stored, request.started_by, request.depth, request.parent, dict(request.labels))
+        slot, queued, cancel = self._place(request, run, program, facts)
+        state = State(started_at=now, slot=slot, parent=request.parent is not None)
+        decision = decide(program.graph, state, RunStarted(queued), now, self._services.draws.fraction())
+        row = RunRow(
+            account=request.account,
+            id=run,
+            flow=request.flow,
+            revision=request.revision,
+            flow_name=program.flow.name,
+            priority=PRIORITIES[program.flow.priority],
+            created_at=now,
+            body=facts.encode(),
+            rev=decision.state.rev,
+            status=decision.state.shown_status,
+            head=orjson.dumps(encode(decision.state)),
+        )
+        facts = RunFacts.decode(row.body)
+        messages = tuple(
+            Message(Receipt(row.account, run, command.step, command.attempt), command.due, row.priority)
+            for command in decision.commands
+            if isinstance(command, ScheduleStep)
+        )
+        return PreparedRun(RunView(row, facts, decision.state, program), messages, cancel)
+
+    def _place(
+        self, request: StartRequest, run: RunId, program: Program, facts: RunFacts
+    ) -> tuple[str | None, bool, RunId | None]:
+        """The run's slot, whether it has to wait for it, and which run has to make room."""
+        policy = program.flow.concurrency
+        if policy is None:
+            return None, False, None
+        key = slot_key(request.flow, self._key_value(request, run, program, facts))
+        admission = self._slots.admit(request.account, key, run, policy)
+        return key, admission.verdict is Verdict.QUEUED, admission.cancel
+
+    def _key_value(self, request: StartRequest, run: RunId, program: Program, facts: RunFacts) -> Json:
+        template = program.concurrency_key
+        if template is None:
+            return None
+        info = RunInfo(
+            run, request.account, request.flow, request.revision, 1, 0, idempotency_key(run, ""), request.depth
+        )
+        reader, secrets = self._services.reader, self._services.secrets
+        scope = Scope(reader, secrets, request.account, run, info, facts, program, State(status=RunStatus.QUEUED))
+        scope.given["input"] = request.input
+        now = self._services.clock.now()
+        return evaluate(self._services.sandbox, template, scope, "concurrency.key", now=now, seed=f"{run}/concurrency")

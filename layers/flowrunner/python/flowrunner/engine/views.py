@@ -1,0 +1,74 @@
+"""Runs as this worker knows them: decoded once, kept while it works on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from flowrunner.core.codec import decode
+from flowrunner.core.ids import AccountId, RunId
+from flowrunner.engine.cache import SizedCache
+from flowrunner.engine.outcome import RunView
+from flowrunner.engine.programs import Programs
+from flowrunner.engine.records import RunFacts
+from flowrunner.errors import FlowrunnerError, InvalidInput, NotFound
+from flowrunner.ports.queue import Receipt
+from flowrunner.ports.runs import RunRow, RunStore
+
+CACHE_BYTES = 32 * 1024 * 1024
+DECODED_FACTOR = 8
+"""How much larger a decoded head is than its text, roughly; for the cache's bound only."""
+
+
+class Views:
+    """Views by run. A kept one may be old; whoever commits finds out, drops it and gets it anew."""
+
+    def __init__(self, runs: RunStore, programs: Programs) -> None:
+        self._runs = runs
+        self._programs = programs
+        self._cache: SizedCache[tuple[str, str], RunView] = SizedCache(CACHE_BYTES)
+
+    def get(self, receipts: Iterable[Receipt]) -> dict[tuple[AccountId, RunId], RunView | FlowrunnerError | None]:
+        """The views of the runs that `receipts` name, those not kept in one read.
+
+        None stands for a run that is gone, an error for one whose flow this process cannot load.
+        """
+        found: dict[tuple[AccountId, RunId], RunView | FlowrunnerError | None] = {}
+        missing: dict[tuple[AccountId, RunId], None] = {}
+        for receipt in receipts:
+            key = (receipt.account, receipt.run)
+            if key in found or key in missing:
+                continue
+            view = self._cache.get(key)
+            if view is None:
+                missing[key] = None
+            else:
+                found[key] = view
+        if missing:
+            for key, row in zip(missing, self._runs.load(list(missing)), strict=True):
+                found[key] = self._read(row) if row is not None else None
+        return found
+
+    def keep(self, view: RunView) -> None:
+        self._cache.put((view.row.account, view.row.id), view, len(view.row.head) * DECODED_FACTOR + 2_000)
+
+    def drop(self, receipt: Receipt) -> None:
+        self._cache.drop((receipt.account, receipt.run))
+
+    def clear(self) -> None:
+        self._cache = SizedCache(CACHE_BYTES)
+
+    def _read(self, row: RunRow) -> RunView | FlowrunnerError:
+        try:
+            view = read_view(row, self._programs)
+        except (NotFound, InvalidInput) as error:
+            return error
+        self.keep(view)
+        return view
+
+
+def read_view(row: RunRow, programs: Programs) -> RunView:
+    """A stored run, decoded. Raises `NotFound` or `InvalidFlow` when its flow cannot be had."""
+    program = programs.get(row.account, row.flow, row.revision)
+    return RunView(row, RunFacts.decode(row.body), decode(orjson.loads(row.head)), program)

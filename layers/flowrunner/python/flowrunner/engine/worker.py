@@ -1,0 +1,294 @@
+"""The worker: takes messages, executes steps, commits what came of them, many runs at a time.
+
+One thread decides and writes; threads of a pool do what blocks. Each turn of the loop is
+
+    receive → dispatch → claim → execute (quick nodes here, others in the pool) → fold → commit → hand off
+
+so that what became ready while the last write was under way is written together with the next. The steps that a commit
+creates are handed off to the worker that made them: they are in the queue, leased to it, and if it dies they are taken
+over by another when the lease ends. That is all there is to recovery.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from flowrunner.core.ids import AccountId, Millis, RunId
+from flowrunner.engine.committer import Committer, Done
+from flowrunner.engine.flights import Flight, Flights
+from flowrunner.engine.intake import Intake
+from flowrunner.engine.pool import ThreadPool
+from flowrunner.engine.programs import Programs
+from flowrunner.engine.services import Services
+from flowrunner.engine.starter import PreparedRun
+from flowrunner.engine.views import Views
+from flowrunner.engine.watch import Watchers
+from flowrunner.errors import StoreError
+from flowrunner.ports.queue import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """`threads` nodes that block run at once; `in_flight` messages are held at most; times in ms."""
+
+    threads: int = 32
+    in_flight: int = 256
+    batch: int = 64
+    lease: Millis = 30_000
+    step_timeout: Millis = 3_600_000
+    idle_check: Millis = 15_000
+    """An idle worker looks into the queue this often, in case a wakeup was lost."""
+
+
+@dataclass(slots=True)
+class Start:
+    """A prepared run on its way into the store; `done` is set when it is there."""
+
+    prepared: PreparedRun
+    done: threading.Event
+    created: bool = False
+    error: BaseException | None = None
+
+
+class Worker:
+    """One worker. `run` serves until `stop`; several workers may serve one backend."""
+
+    def __init__(
+        self,
+        services: Services,
+        programs: Programs,
+        watchers: Watchers,
+        name: str,
+        settings: WorkerSettings = WorkerSettings(),
+        cancel: Callable[[AccountId, RunId], None] = lambda account, run: None,
+        on_error: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._services = services
+        self._backend = services.backend
+        self._clock = services.clock
+        self._on_error = on_error
+        self._inbox: SimpleQueue[Any] = SimpleQueue()
+        self._ready: list[tuple[int, int, Delivery]] = []
+        self._order = itertools.count()
+        self._views = Views(services.backend.runs, programs)
+        self._flights = Flights(services, watchers, ThreadPool(settings.threads, f"{name}-node"), self._inbox.put)
+        self._intake = Intake(services, self._views, self._flights, name, settings.lease, settings.step_timeout)
+        self._committer = Committer(services, self._views, watchers, name, settings.lease, cancel)
+        self._look = True
+        self._next_visible: Millis = 0
+        self._next_renewal: Millis = 0
+        self._done: list[Done] = []
+        self._stopping = False
+        self._failures = 0
+
+    # -- from other threads -------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask the loop to end: steps in flight are given the time to finish, messages not begun are given back."""
+        self._inbox.put(_STOP)
+
+    def wake(self) -> None:
+        """There may be something in the queue."""
+        self._inbox.put(_WAKE)
+
+    def start(self, prepared: PreparedRun) -> bool:
+        """Store a run together with whatever else the worker writes. True if it was new; blocks until it is there."""
+        wish = Start(prepared, threading.Event())
+        self._inbox.put(wish)
+        wish.done.wait()
+        if wish.error is not None:
+            raise wish.error
+        return wish.created
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self, grace: Millis = 30_000) -> None:
+        """Serve until stopped, then wait up to `grace` ms for what is in flight."""
+        leave = self._backend.wakeups.listen(lambda topic: self.wake() if topic == "queue" else None)
+        try:
+            while not self._stopping:
+                self._turn_safely()
+            self._give_back()
+            self._finish(self._clock.now() + grace)
+        finally:
+            leave()
+            self._flights.close()
+
+    def _turn_safely(self) -> None:
+        """One turn. Trouble with the store is waited out: everything that matters is in the queue."""
+        try:
+            self._turn()
+            self._failures = 0
+        except StoreError as error:
+            self._failures += 1
+            self._on_error(error)
+            self._views.clear()
+            self._wait(min(100 * 2 ** min(self._failures, 6), 5_000))
+
+    def _turn(self) -> None:
+        starts = self._drain(self._patience())
+        if starts:
+            self._store_starts(starts)
+        if self._look or self._clock.now() >= self._next_visible:
+            self._receive()
+        self._done += self._flights.overdue(self._clock.now())
+        self._take(self._next_batch())
+        self._commit()
+        self._renew()
+
+    def _drain(self, patience: float) -> list[Start]:
+        """Sort out what other threads have put into the inbox; waits up to `patience` seconds for the first."""
+        starts: list[Start] = []
+        try:
+            item = self._inbox.get(timeout=patience) if patience > 0 else self._inbox.get_nowait()
+            while True:
+                self._sort(item, starts)
+                item = self._inbox.get_nowait()
+        except Empty:
+            return starts
+
+    def _sort(self, item: Any, starts: list[Start]) -> None:
+        if item is _WAKE:
+            self._look = True
+        elif item is _STOP:
+            self._stopping = True
+        elif isinstance(item, Start):
+            starts.append(item)
+        elif isinstance(item, Flight):
+            landed = self._flights.landed(item)
+            if landed is not None:
+                self._done.append(landed)
+
+    def _patience(self) -> float:
+        """Seconds until something is due by itself."""
+        if self._ready or self._done or self._look or self._stopping:
+            return 0.0
+        now = self._clock.now()
+        moments = [now + self._settings.idle_check, self._next_visible]
+        if self._flights:
+            moments += [self._next_renewal, self._flights.next_deadline()]
+        return max(0.0, (min(moments) - now) / 1000)
+
+    def _store_starts(self, starts: Sequence[Start]) -> None:
+        now = self._clock.now()
+        rows = [start.prepared.view.row for start in starts]
+        messages = [message for start in starts for message in start.prepared.messages]
+        try:
+            created = self._backend.runs.create(rows, messages, owner=self.name, lease_until=now + self._settings.lease)
+        except StoreError as error:
+            for start in starts:
+                start.error = error
+                start.done.set()
+            return
+        for start, new in zip(starts, created, strict=True):
+            start.created = new
+            if new:
+                self._views.keep(start.prepared.view)
+                for message in start.prepared.messages:
+                    if message.due <= start.prepared.view.row.created_at:
+                        self._push(Delivery(message.receipt, 1), message.priority)
+                    else:
+                        self._next_visible = min(self._next_visible, message.due)
+            start.done.set()
+
+    def _receive(self) -> None:
+        room = self._settings.in_flight - len(self._ready) - len(self._flights)
+        if room <= 0:
+            # Look again when something has ended.
+            self._next_visible = self._clock.now() + 50
+            return
+        now = self._clock.now()
+        limit = min(room, self._settings.batch)
+        received = self._backend.queue.receive(self.name, now, now + self._settings.lease, limit)
+        self._look = len(received) == limit
+        for delivery in received:
+            self._views.drop(delivery.receipt)
+            if not self._flights.has(delivery.receipt):
+                self._push(delivery, 1)
+        if not self._look:
+            visible = self._backend.queue.next_visible()
+            self._next_visible = visible if visible is not None else now + self._settings.idle_check
+
+    def _push(self, delivery: Delivery, priority: int) -> None:
+        heapq.heappush(self._ready, (priority, next(self._order), delivery))
+
+    def _next_batch(self) -> list[Delivery]:
+        count = min(len(self._ready), self._settings.batch)
+        return [heapq.heappop(self._ready)[2] for _ in range(count)]
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        """Begin what the messages ask for."""
+        for task in self._intake.tasks(deliveries):
+            if isinstance(task, Done):
+                self._done.append(task)
+            elif task.job.node.inline and task.job.answer is None:
+                self._done.append(self._flights.run_here(task))
+            else:
+                self._flights.begin(task)
+
+    def _commit(self) -> None:
+        """Write what is done. What could not be written stays and is tried again: nothing is executed twice for it."""
+        if not self._done:
+            return
+        result = self._committer.commit(self._done)
+        self._done = []
+        for message in result.handed_off:
+            self._push(Delivery(message.receipt, 1), message.priority)
+        if result.next_due is not None:
+            self._next_visible = min(self._next_visible, result.next_due)
+
+    def _renew(self) -> None:
+        """Prolong the leases of all that is held, and stop what has lost its run."""
+        now = self._clock.now()
+        if now < self._next_renewal:
+            return
+        self._next_renewal = now + min(self._settings.lease // 3, 1_000)
+        if not self._flights:
+            return
+        self._flights.cancel_of_ended_runs()
+        held = [*self._flights.receipts(), *(delivery.receipt for _, _, delivery in self._ready)]
+        self._backend.queue.renew(held, self.name, now + self._settings.lease)
+        claims = [(at.account, at.run, at.step, at.attempt) for at in self._flights.claimed()]
+        if claims:
+            self._backend.runs.renew(claims, self.name, now + self._settings.lease)
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    def _give_back(self) -> None:
+        receipts = [delivery.receipt for _, _, delivery in self._ready]
+        self._ready.clear()
+        if receipts:
+            self._backend.queue.release(receipts, self._clock.now())
+
+    def _finish(self, until: Millis) -> None:
+        while (self._flights or self._done) and self._clock.now() < until:
+            for start in self._drain(0.1):
+                _refuse(start)
+            self._done += self._flights.overdue(self._clock.now())
+            self._commit()
+            self._give_back()
+            self._renew()
+
+    def _wait(self, pause: Millis) -> None:
+        """Let some time pass after trouble with the store."""
+        deadline = self._clock.monotonic() + pause / 1000
+        while not self._stopping and (left := deadline - self._clock.monotonic()) > 0:
+            for start in self._drain(left):
+                _refuse(start)
+
+
+def _refuse(start: Start) -> None:
+    start.error = StoreError()
+    start.done.set()
+
+
+_WAKE = object()
+_STOP = object()

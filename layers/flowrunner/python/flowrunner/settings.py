@@ -1,0 +1,227 @@
+"""The configuration: defaults < `flowrunner.yaml` < environment < flags, each value with its source.
+
+Environment variables are `FLOWRUNNER_` and the path in upper case, its parts joined by two underscores:
+`FLOWRUNNER_STORE__URL`. An unknown key or a bad value stops the start with the key, its source and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from flowrunner.core.durations import parse_duration
+from flowrunner.errors import ConfigurationError
+
+PREFIX = "FLOWRUNNER_"
+FILE = "flowrunner.yaml"
+NOT_SETTINGS = ("FLOWRUNNER_SHARED", "FLOWRUNNER_SECRET_")
+"""Variables of that prefix with another purpose: where the tests find their data, and secrets by name."""
+
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+"""Written like `30s` or `5m`, or as seconds; kept in milliseconds."""
+
+Size = Annotated[int, BeforeValidator(lambda value: _size(value))]
+"""Written like `64MiB` or `100KiB`, or in bytes."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSettings(Section):
+    url: str = Field(
+        "sqlite:///.flowrunner/flowrunner.db",
+        pattern=r"^(memory:|sqlite:///.+|postgres(ql)?://.+)$",
+        description="memory:, sqlite:///path/to/file or postgresql://user@host/database",
+    )
+    synchronous: Literal["full", "normal"] = Field(
+        "full", description="SQLite: full survives a power cut, normal only the death of the process"
+    )
+    pool_size: int = Field(4, ge=1, le=100, description="PostgreSQL: connections per process")
+    retention: Duration | None = Field(None, description="Runs that ended longer ago are removed; none: kept for ever")
+
+
+class WorkerSection(Section):
+    processes: int = Field(1, ge=1, le=256, description="Worker processes (PostgreSQL only beyond 1)")
+    threads: int = Field(32, ge=1, le=1000, description="Nodes that block, run at once per process")
+    in_flight: int = Field(256, ge=1, le=10_000, description="Messages held at once per process")
+    lease: Duration = Field(30_000, ge=1_000, description="How long the work of a dead worker stays hidden")
+    step_timeout: Duration = Field(3_600_000, description="For nodes that have no timeout of their own")
+    grace: Duration = Field(30_000, description="Time for steps in flight when the worker is stopped")
+
+
+class SandboxSettings(Section):
+    processes: int = Field(2, ge=1, le=64, description="Warm JavaScript processes kept")
+    cpu: Duration = Field(1_000, description="CPU time of one hook or expression")
+    wall: Duration = Field(2_500, description="Wall-clock time, after which the process is killed")
+    memory: Size = Field(64 * 1024 * 1024, description="JavaScript heap")
+    output: Size = Field(256 * 1024, description="JSON text that a hook or expression may give")
+
+
+class ValueSettings(Section):
+    inline: Size = Field(100 * 1024, description="Larger values are kept as blobs")
+    largest: Size = Field(32 * 1024 * 1024, description="The limit on one value")
+
+
+class EgressSettings(Section):
+    allow: list[str] = Field(
+        default_factory=list,
+        description="Hosts (*.example.com), addresses or CIDRs, with :port if wanted, that flows may reach although "
+        "they are private",
+    )
+
+
+class SecretSettings(Section):
+    file: str | None = Field(None, description="A dotenv file of secrets, beside FLOWRUNNER_SECRET_<KEY>")
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(Section):
+    """All settings of a process."""
+
+    store: StoreSettings = StoreSettings()  # type: ignore[call-arg]  # every field has a default
+    worker: WorkerSection = WorkerSection()  # type: ignore[call-arg]  # as above
+    sandbox: SandboxSettings = SandboxSettings()  # type: ignore[call-arg]  # as above
+    values: ValueSettings = ValueSettings()  # type: ignore[call-arg]  # as above
+    egress: EgressSettings = EgressSettings()
+    secrets: SecretSettings = SecretSettings()  # type: ignore[call-arg]  # as above
+    log: LogSettings = LogSettings()
+    public_url: str | None = Field(None, description="Where this server is reached, for links to callbacks")
+
+
+class Loaded(BaseModel):
+    """Settings with where each value that is no default came from."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Loaded:
+    """Read all sources.
+
+    Arguments: `environ`, the environment; `flags`, values by dotted key, None for one that was not given; `file`, the
+    file to read, or None for `flowrunner.yaml` in the current folder, if there is one.
+    Raises `ConfigurationError` naming each bad key with its source.
+    """
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, values in _sources(environ, flags or {}, file):
+        for key, value in values.items():
+            _check_key(key, source)
+            _put(merged, key, value)
+            sources[key] = source
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(error, sources))) from error
+    return Loaded(settings=settings, sources=sources)
+
+
+def keys() -> dict[str, str]:
+    """Every key with what it means."""
+    return dict(_walk(Settings, ""))
+
+
+def masked(url: str) -> str:
+    """A URL without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _sources(
+    environ: Mapping[str, str], flags: Mapping[str, Any], file: Path | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    path = file or Path(FILE)
+    if file is not None or path.is_file():
+        yield str(path), _read_file(path)
+    for name, text in sorted(environ.items()):
+        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS):
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            value = [part.strip() for part in text.split(",") if part.strip()] if key == "egress.allow" else text
+            yield f"environment variable {name}", {key: value}
+    for key, value in flags.items():
+        if value is not None:
+            yield f"flag --{key.rpartition('.')[2].replace('_', '-')}", {key: value}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: is not valid YAML: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path}: must be a mapping of settings")
+    return dict(_flatten(document, ""))
+
+
+def _flatten(document: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and path in _sections():
+            yield from _flatten(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _sections() -> set[str]:
+    return {name for name, field in Settings.model_fields.items() if _is_section(field.annotation)}
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _walk(model: type[Section], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        if _is_section(field.annotation):
+            yield from _walk(field.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]  # checked above
+        else:
+            choices = get_args(field.annotation) if "Literal" in str(field.annotation) else ()
+            yield f"{prefix}{name}", field.description or " or ".join(map(str, choices))
+
+
+def _check_key(key: str, source: str) -> None:
+    known = keys()
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+    raise ConfigurationError(f"{source}: there is no setting {key!r}; {hint}")
+
+
+def _put(target: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        target = target.setdefault(part, {})
+    target[last] = value
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> Iterator[str]:
+    meanings = keys()
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"][:2])
+        allowed = f" (allowed: {meanings[key]})" if meanings.get(key) else ""
+        yield f"{sources.get(key, 'default')}: {key}: {problem['msg']}{allowed}"
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)?", str(value))
+    if match is None:
+        raise ValueError("a size is a number of bytes, or like 64KiB or 32MiB")
+    return int(match[1]) * {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}[match[2] or "B"]
