@@ -312,5 +312,9 @@ class Documents(Protocol):
         ...
 
     def write(self, account: AccountId, key: str, body: bytes, expected_rev: int) -> bool:
-        """Store as `expected_rev + 1`; False if the revision is another one. An empty body removes it."""
+        """Store as `expected_rev + 1`; False if the revision is another one.
+
+        Documents are emptied, never removed: one that came back at revision 1 would take a write meant for the one
+        before.
+        """
         ...

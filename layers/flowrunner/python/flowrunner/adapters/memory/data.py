@@ -1,0 +1,106 @@
+"""The tables of the memory backend, and who is told when they change."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+
+from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.ports.kv import Item
+from flowrunner.ports.queue import Message, Receipt
+from flowrunner.ports.runs import CallbackRow, FlowRow, RunRow, StepRow
+from flowrunner.ports.wakeups import Listener, Topic
+
+RunKey = tuple[AccountId, RunId]
+
+
+@dataclass(slots=True)
+class Queued:
+    """A message in the queue. A lease is nothing but a later `visible_at`."""
+
+    message: Message
+    visible_at: Millis
+    owner: str = ""
+    receives: int = 0
+
+
+@dataclass(slots=True)
+class Claim:
+    owner: str
+    lease_until: Millis
+    claims: int
+
+
+@dataclass(slots=True)
+class Run:
+    """A run with all that belongs to it. Steps are in the order first written; readers sort."""
+
+    row: RunRow
+    steps: dict[tuple[StepId, int], StepRow] = field(default_factory=dict)
+    last: dict[StepId, int] = field(default_factory=dict)
+    claims: dict[tuple[StepId, int], Claim] = field(default_factory=dict)
+    messages: set[Receipt] = field(default_factory=set)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
+class Data:
+    """All tables. Every access holds `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.runs: dict[RunKey, Run] = {}
+        self.queue: dict[Receipt, Queued] = {}
+        self.heaps: dict[int, list[tuple[Millis, int, Receipt]]] = {}
+        self.flows: dict[tuple[AccountId, str], list[FlowRow]] = {}
+        self.values: dict[tuple[AccountId, str], dict[str, Item]] = {}
+        self.callbacks: dict[str, CallbackRow] = {}
+        self.documents: dict[tuple[AccountId, str], tuple[bytes, int]] = {}
+        self._listeners: list[Listener] = []
+        self._order = 0
+
+    # -- queue --------------------------------------------------------------------------------------------------
+
+    def enqueue(self, messages: Sequence[Message], *, owner: str = "", lease_until: Millis = 0) -> None:
+        """Put messages into the queue, leased to `owner` if there is one. One that is there already stays as it is."""
+        for message in messages:
+            if message.receipt in self.queue:
+                continue
+            queued = Queued(message, max(message.due, lease_until), owner, 1 if owner else 0)
+            self.queue[message.receipt] = queued
+            run = self.runs.get((message.receipt.account, message.receipt.run))
+            if run is not None:
+                run.messages.add(message.receipt)
+            self.show(queued)
+
+    def show(self, queued: Queued) -> None:
+        """Note when a message becomes visible. Older notes about it are stale and passed over when they come up."""
+        self._order += 1
+        heap = self.heaps.setdefault(queued.message.priority, [])
+        heapq.heappush(heap, (queued.visible_at, self._order, queued.message.receipt))
+
+    def dequeue(self, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            self.queue.pop(receipt, None)
+            run = self.runs.get((receipt.account, receipt.run))
+            if run is not None:
+                run.messages.discard(receipt)
+
+    # -- wakeups ------------------------------------------------------------------------------------------------
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """See `ports.wakeups.Wakeups`."""
+        with self.lock:
+            self._listeners.append(listener)
+
+        def leave() -> None:
+            with self.lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return leave
+
+    def tell(self, topic: Topic) -> None:
+        for listener in list(self._listeners):
+            listener(topic)

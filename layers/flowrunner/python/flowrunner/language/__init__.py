@@ -1,0 +1,1 @@
+"""From a document to a compiled flow, with every problem of the document found on the way."""

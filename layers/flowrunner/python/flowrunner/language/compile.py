@@ -1,0 +1,196 @@
+"""The checked document as a compiled flow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flowrunner.core.flow import (
+    DEFAULT,
+    Cache,
+    Flow,
+    FlowLimits,
+    Foreach,
+    Hook,
+    Join,
+    JoinMode,
+    Node,
+    OnError,
+    RetryPolicy,
+    RunConcurrency,
+)
+from flowrunner.core.ids import NodeId
+from flowrunner.language.reader import Document
+from flowrunner.language.schema import (
+    ConnectionDocument,
+    FlowDocument,
+    ForeachDocument,
+    NeedsDocument,
+    NodeDocument,
+    RetryDocument,
+    RetryRun,
+    RetryRunDocument,
+)
+
+CONNECTION = re.compile(
+    r"\s*(?P<source>[A-Za-z_][A-Za-z0-9_-]{0,63})(?:\.(?P<port>[A-Za-z0-9_.\[\]-]+))?"
+    r"\s*->\s*(?P<target>[A-Za-z_][A-Za-z0-9_-]{0,63})\.(?P<input>[A-Za-z_][A-Za-z0-9_]{0,127})\s*"
+)
+
+
+def connections_of(model: FlowDocument) -> list[tuple[int, ConnectionDocument | None]]:
+    """Each connection by its number; None for a text that is none."""
+    result: list[tuple[int, ConnectionDocument | None]] = []
+    for number, connection in enumerate(model.connections):
+        if isinstance(connection, ConnectionDocument):
+            result.append((number, connection))
+            continue
+        match = CONNECTION.fullmatch(connection)
+        parsed = match and ConnectionDocument(
+            from_node=match["source"], from_port=match["port"] or "", to_node=match["target"], to_port=match["input"]
+        )
+        result.append((number, parsed))
+    return result
+
+
+def compile_flow(model: FlowDocument, document: Document) -> Flow:
+    """The flow of a document whose structure and graph are sound."""
+    wires: dict[str, list[ConnectionDocument]] = {}
+    for _, connection in connections_of(model):
+        if connection is not None:
+            wires.setdefault(connection.to_node, []).append(connection)
+    nodes = {
+        NodeId(name): _node(name, node, model, document, wires.get(name, []))
+        for name, node in model.nodes.items()
+    }
+    retry = model.on_error.retry_run if isinstance(model.on_error, RetryRun) else None
+    concurrency = model.concurrency
+    return Flow(
+        name=model.metadata.name,
+        nodes=nodes,
+        start=start_nodes(model),
+        description=model.metadata.description,
+        version=model.metadata.version,
+        labels=model.metadata.labels,
+        inputs=model.inputs,
+        outputs=model.outputs,
+        on_error=OnError.RETRY_RUN if retry else OnError(str(model.on_error)),
+        retry_run=_retry(retry) if retry else RetryPolicy(),
+        timeout=model.timeout,
+        limits=FlowLimits(model.limits.max_parallel, model.limits.max_steps),
+        concurrency=RunConcurrency(concurrency.max_runs, concurrency.key, concurrency.on_limit) if concurrency else None,
+        priority=model.priority,
+        egress=tuple(model.egress.allow) if model.egress else None,
+        mode=model.mode,
+        triggers=tuple(trigger.model_dump(mode="json") for trigger in model.triggers),
+        webhooks=tuple(webhook.model_dump(mode="json") for webhook in model.webhooks),
+    )
+
+
+def next_of(node: NodeDocument) -> dict[str, tuple[NodeId, ...]]:
+    """`next` in its full form: action → targets."""
+    if node.next is None:
+        return {}
+    by_action = node.next if isinstance(node.next, dict) else {DEFAULT: node.next}
+    return {
+        action: tuple(NodeId(target) for target in ([targets] if isinstance(targets, str) else targets))
+        for action, targets in by_action.items()
+    }
+
+
+def needs_of(name: str, node: NodeDocument, model: FlowDocument) -> Join | None:
+    """The join of a node: what it needs by itself and by connections."""
+    needs, mode = [], JoinMode.ALL
+    if isinstance(node.needs, NeedsDocument):
+        needs, mode = list(node.needs.nodes), JoinMode(node.needs.mode)
+    elif node.needs is not None:
+        needs = [node.needs] if isinstance(node.needs, str) else list(node.needs)
+    for _, connection in connections_of(model):
+        if connection is not None and connection.to_node == name:
+            needs.append(connection.from_node)
+    unique = tuple(dict.fromkeys(NodeId(need) for need in needs))
+    return Join(unique, mode) if unique else None
+
+
+def start_nodes(model: FlowDocument) -> tuple[NodeId, ...]:
+    """The nodes that start: those named, else all without an incoming edge, else the first one written."""
+    if model.start is not None:
+        return tuple(NodeId(name) for name in ([model.start] if isinstance(model.start, str) else model.start))
+    targets = {target for node in model.nodes.values() for group in next_of(node).values() for target in group}
+    free = [
+        NodeId(name)
+        for name, node in model.nodes.items()
+        if name not in targets and needs_of(name, node, model) is None
+    ]
+    return tuple(free) if free else (NodeId(next(iter(model.nodes))),)
+
+
+def _node(
+    name: str, node: NodeDocument, model: FlowDocument, document: Document, wires: list[ConnectionDocument]
+) -> Node:
+    defaults = model.defaults
+    retry = node.retry or defaults.retry
+    if node.retry and defaults.retry:
+        merged = {**defaults.retry.model_dump(exclude_unset=True), **node.retry.model_dump(exclude_unset=True)}
+        retry = RetryDocument.model_construct(**{**RetryDocument().model_dump(), **merged})
+    egress = node.egress or defaults.egress
+    return Node(
+        id=NodeId(name),
+        type=node.type,
+        params=node.params,
+        next=next_of(node),
+        join=needs_of(name, node, model),
+        inputs={**node.inputs, **{wire.to_port: wire_expression(wire) for wire in wires}},
+        when=node.when,
+        foreach=_foreach(node.foreach) if node.foreach else None,
+        retry=_retry(retry) if retry else RetryPolicy(),
+        at_most_once=_first(node.at_most_once, defaults.at_most_once, False),
+        timeout=_first(node.timeout, defaults.timeout, None),
+        on_error=OnError(_first(node.on_error, defaults.on_error, "fail")),
+        has_fallback="fallback" in node.model_fields_set,
+        fallback=node.fallback,
+        hooks=_hooks(name, node, document),
+        cache=Cache(node.cache.key, node.cache.ttl) if node.cache else None,
+        egress=tuple(egress.allow) if egress else None,
+        name=node.name,
+        description=node.description,
+        ui={"x": node.ui.x, "y": node.ui.y} if node.ui else None,
+        line=document.place(("nodes", name), key=True)[0],
+    )
+
+
+def wire_expression(wire: ConnectionDocument) -> str:
+    """The expression that a connection stands for."""
+    source = f"nodes.{wire.from_node}" if "-" not in wire.from_node else f'nodes["{wire.from_node}"]'
+    return f"${{{source}.output{f'.{wire.from_port}' if wire.from_port else ''}}}"
+
+
+def hook_place(name: str, hook: str, document: Document) -> tuple[int, int]:
+    """Line and column of a hook's first line. A block scalar begins on the line after its `|`."""
+    path = ("nodes", name, "hooks", hook)
+    line, column = document.place(path)
+    return (line + 1, 1) if document.blocks.get(path) else (line, column)
+
+
+def _hooks(name: str, node: NodeDocument, document: Document) -> Mapping[str, Hook]:
+    sources = node.hooks.model_dump(exclude_none=True) if node.hooks else {}
+    return {hook: Hook(source, *hook_place(name, hook, document)) for hook, source in sources.items()}
+
+
+def _retry(retry: RetryDocument | RetryRunDocument) -> RetryPolicy:
+    codes = tuple(retry.on) if isinstance(retry, RetryDocument) else ()
+    return RetryPolicy(retry.max_attempts, retry.delay, retry.backoff, retry.max_delay, retry.jitter, codes)
+
+
+def _foreach(foreach: ForeachDocument) -> Foreach:
+    tolerance = foreach.tolerate_failures
+    if isinstance(tolerance, str):
+        return Foreach(foreach.items, foreach.as_, foreach.max_concurrency, float(tolerance[:-1]), True)
+    return Foreach(foreach.items, foreach.as_, foreach.max_concurrency, tolerance)
+
+
+def _first(*values: Any) -> Any:
+    """The first value that is given."""
+    return next((value for value in values if value is not None), values[-1])
+

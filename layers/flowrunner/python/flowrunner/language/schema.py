@@ -1,0 +1,228 @@
+"""The document as Pydantic models: what is allowed where, and the JSON Schema that editors use."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from flowrunner.core.durations import parse_duration
+from flowrunner.core.flow import Json
+
+ID = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+KEY = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+
+
+def _positive(value: Any) -> int:
+    millis = parse_duration(value)
+    if millis <= 0:
+        raise ValueError("a duration here must be more than 0")
+    return millis
+
+
+_DURATION_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [{"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)?\s*$"}, {"type": "number", "minimum": 0}],
+        "description": "500ms, 20s, 5m, 2h, 1d, or seconds as a number",
+    }
+)
+Duration = Annotated[int, BeforeValidator(parse_duration), _DURATION_SCHEMA]
+PositiveDuration = Annotated[int, BeforeValidator(_positive), _DURATION_SCHEMA]
+NodeName = Annotated[str, Field(pattern=ID)]
+SecretName = Annotated[str, Field(pattern=KEY)]
+Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^(\*\.)?[A-Za-z0-9.:_\[\]/-]+$")]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Metadata(Model):
+    name: str = Field(pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account.")
+    description: str | None = Field(None, max_length=4096)
+    version: str | None = Field(None, max_length=64, description="The author's own label.")
+    labels: dict[str, str] = Field(default_factory=dict, description="For searching.")
+
+
+class RetryDocument(Model):
+    max_attempts: int = Field(1, ge=1, le=100, description="Attempts, the first one included.")
+    delay: Duration = Field(1_000, description="Wait before the second attempt.")
+    backoff: float = Field(2.0, ge=1, le=100, description="Each further wait is this many times longer.")
+    max_delay: Duration = Field(300_000, description="No wait is longer.")
+    jitter: Literal["none", "full"] = Field("full", description="full: a random share of the wait.")
+    on: list[str] = Field(default_factory=list, description="Error codes to retry; default: every retryable error.")
+
+
+class RetryRunDocument(Model):
+    max_attempts: int = Field(ge=1, le=100, description="Starts of the run, the first one included.")
+    delay: Duration = Field(1_000)
+    backoff: float = Field(2.0, ge=1, le=100)
+    max_delay: Duration = Field(300_000)
+    jitter: Literal["none", "full"] = "full"
+
+
+class RetryRun(Model):
+    retry_run: RetryRunDocument
+
+
+def _tolerance(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"\d{1,3}(\.\d+)?%", value):
+        raise ValueError("write a number of items, or a share like \"5%\"")
+    if isinstance(value, str) and float(value[:-1]) > 100:
+        raise ValueError("a share is at most 100%")
+    return value
+
+
+class ForeachDocument(Model):
+    items: Json = Field(description="An expression that gives a list, or a list.")
+    as_: str = Field("item", alias="as", pattern=KEY, description="The name of the item in expressions and hooks.")
+    max_concurrency: int = Field(10, ge=1, le=400, description="Items at once; 1 is one after the other.")
+    tolerate_failures: Annotated[int | str, BeforeValidator(_tolerance)] = Field(
+        0, description="How many items may fail: a number, or a share like 5%."
+    )
+
+
+class NeedsDocument(Model):
+    nodes: list[NodeName] = Field(min_length=1)
+    mode: Literal["all", "any", "settled"] = "all"
+
+
+class HooksDocument(Model):
+    prep: str | None = Field(None, description="Before the params are evaluated; may fill `context`.")
+    exec: str | None = Field(None, description="Instead of the node's own work.")
+    post: str | None = Field(None, description="After it; may change output and action.")
+
+
+class CacheDocument(Model):
+    key: Json = Field(description="Usually an expression.")
+    ttl: PositiveDuration
+
+
+class EgressDocument(Model):
+    allow: list[Host] = Field(description="Host names or *.example.com; nothing else can be reached.")
+
+
+class UiDocument(Model):
+    x: float
+    y: float
+
+
+Next = NodeName | list[NodeName] | dict[str, NodeName | list[NodeName]]
+
+
+class NodeDefaults(Model):
+    """What `defaults` may set for every node."""
+
+    retry: RetryDocument | None = None
+    timeout: PositiveDuration | None = Field(None, description="For one attempt.")
+    on_error: Literal["fail", "continue"] | None = None
+    at_most_once: bool | None = Field(None, description="Never executed a second time after a crash.")
+    egress: EgressDocument | None = None
+
+
+class NodeDocument(NodeDefaults):
+    type: str = Field(min_length=1, max_length=128, description="A node type; see `flowrunner nodes`.")
+    params: dict[str, Json] = Field(default_factory=dict)
+    next: Next | None = Field(None, description="What follows: a node, a list, or an object by action.")
+    needs: list[NodeName] | NeedsDocument | NodeName | None = Field(None, description="A join: the nodes it waits for.")
+    inputs: dict[str, Json] = Field(default_factory=dict, description="Named ports.")
+    when: Json = Field(None, description="An expression; false: the node is skipped.")
+    foreach: ForeachDocument | None = None
+    fallback: Json = Field(None, description="The output when every attempt failed.")
+    hooks: HooksDocument | None = None
+    cache: CacheDocument | None = None
+    name: str | None = Field(None, max_length=256)
+    description: str | None = Field(None, max_length=4096)
+    ui: UiDocument | None = None
+
+
+class ConnectionDocument(Model):
+    from_node: NodeName
+    from_port: str = Field("", max_length=256)
+    to_node: NodeName
+    to_port: str = Field(pattern=KEY)
+
+
+class LimitsDocument(Model):
+    max_parallel: int = Field(10, ge=1, le=400, description="Steps at once; items of a foreach have their own limit.")
+    max_steps: int = Field(10_000, ge=1, le=1_000_000, description="Ends a runaway loop.")
+
+
+class ConcurrencyDocument(Model):
+    max_runs: int = Field(ge=1, le=10_000)
+    key: Json = Field(None, description="An expression; runs with different values do not count together.")
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+
+
+class VerifyDocument(Model):
+    scheme: Literal["standard-webhooks", "github", "stripe", "slack", "shared-secret"]
+    secret: SecretName = Field(description="The name of the secret with the signing key.")
+    header: str | None = Field(None, pattern=r"^[A-Za-z0-9-]{1,64}$", description="For shared-secret.")
+
+
+class WebhookTrigger(Model):
+    type: Literal["webhook"]
+    path: str = Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128)
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    verify: VerifyDocument | None = None
+    respond: Literal["async", "sync"] = "async"
+
+
+class ScheduleTrigger(Model):
+    type: Literal["schedule"]
+    cron: str | None = Field(None, max_length=256, description="Five fields: minute, hour, day, month, weekday.")
+    at: str | None = Field(None, max_length=64, description="One moment (RFC 3339).")
+    timezone: str = "UTC"
+    input: Json = None
+    enabled: bool = True
+    missed: Literal["skip", "run_once"] = "skip"
+
+
+EVENTS = (
+    "run.started",
+    "run.completed",
+    "run.failed",
+    "run.cancelled",
+    "node.started",
+    "node.completed",
+    "node.failed",
+    "node.skipped",
+    "node.retrying",
+    "node.waiting",
+)
+
+
+class WebhookDocument(Model):
+    url: str = Field(pattern=r"^https?://", max_length=2048)
+    events: list[Literal[EVENTS]] = Field(min_length=1)  # type: ignore[valid-type]  # a tuple of literals is meant
+    nodes: list[NodeName] = Field(default_factory=list)
+    secret: SecretName | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class FlowDocument(Model):
+    """A flow of flowrunner."""
+
+    metadata: Metadata
+    inputs: dict[str, Json] | bool | None = Field(None, description="JSON Schema (2020-12) of the run's input.")
+    outputs: dict[str, Json] | None = Field(None, description="The run's result; usually expressions.")
+    defaults: NodeDefaults = Field(default_factory=NodeDefaults)
+    on_error: Literal["stop", "continue"] | RetryRun = "stop"
+    timeout: PositiveDuration | None = Field(None, description="For the whole run.")
+    limits: LimitsDocument = Field(default_factory=LimitsDocument)
+    concurrency: ConcurrencyDocument | None = None
+    priority: Literal["high", "normal", "low"] = "normal"
+    egress: EgressDocument | None = None
+    mode: Literal["standard", "express"] = "standard"
+    triggers: list[Annotated[WebhookTrigger | ScheduleTrigger, Field(discriminator="type")]] = Field(default_factory=list)
+    webhooks: list[WebhookDocument] = Field(default_factory=list)
+    start: NodeName | list[NodeName] | None = Field(None, description="The first node or nodes.")
+    connections: list[str | ConnectionDocument] = Field(default_factory=list, description="`fetch.body -> parse.text`")
+    nodes: dict[NodeName, NodeDocument] = Field(min_length=1)
+
+
+def flow_json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a flow document."""
+    schema = FlowDocument.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Flowrunner flow", **schema}

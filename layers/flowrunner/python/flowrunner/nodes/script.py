@@ -1,0 +1,40 @@
+"""JavaScript as a node's work."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from flowrunner.errors import ParamsInvalid
+from flowrunner.nodes.base import Context, NodeType, Params, Result
+
+
+class ScriptParams(Params):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    source: str | None = Field(None, description="The body of a function; left out when the node has an exec hook.")
+
+
+class ScriptNode(NodeType[ScriptParams]):
+    """Runs JavaScript in the sandbox; what it returns is the output.
+
+    The code is an `exec` hook, or the parameter `source` (written without `${…}`, since expressions are evaluated
+    before it runs). All other parameters are yours: the code finds them in `params`.
+    """
+
+    name = "script"
+    params = ScriptParams
+    category = "data"
+    icon = "braces"
+    pure = True
+    example = """\
+type: script
+params: {prices: [3, 4]}
+hooks:
+  exec: |
+    return { total: params.prices.reduce((sum, price) => sum + price, 0) };
+"""
+
+    def execute(self, ctx: Context[ScriptParams]) -> Result:
+        if not ctx.params.source:
+            raise ParamsInvalid("a script node needs an exec hook or the parameter `source`")
+        return Result(ctx.script(ctx.params.source, {}))
