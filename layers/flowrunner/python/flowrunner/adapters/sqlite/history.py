@@ -1,0 +1,91 @@
+"""Reading runs and steps from SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowrunner.adapters.sqlite.database import Database
+from flowrunner.adapters.sqlite.rows import RUN_COLUMNS, STEP_COLUMNS, run_row, step_key, step_row
+from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.ports.runs import RunFilter, RunRow, StepRow, step_order
+
+_OF_RUN = f"SELECT {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ?"
+_ORDER = " ORDER BY at_rev, at_index, item, attempt"
+_BELONGINGS = ("runs:id", "heads:id", "steps:run", "queue:run", "blobs:run", "callbacks:run")
+
+
+class SqliteHistory:
+    """See `ports.runs.RunHistory`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
+        key = step_key(account, run, step, attempt or 0)
+        where = " AND at_rev = ? AND at_index = ? AND item = ?"
+        if attempt is None:
+            rows = self._database.read(f"{_OF_RUN}{where} ORDER BY attempt DESC LIMIT 1", key[:5])
+        else:
+            rows = self._database.read(f"{_OF_RUN}{where} AND attempt = ?", key)
+        return step_row(rows[0]) if rows else None
+
+    def steps(
+        self, account: AccountId, run: RunId, *, after: tuple[StepId, int] | None = None, limit: int = 1000
+    ) -> Sequence[StepRow]:
+        start = (*step_order(after[0]), after[1]) if after is not None else (-1, -1, -2, -1)
+        where = " AND (at_rev, at_index, item, attempt) > (?, ?, ?, ?)"
+        return self._steps(f"{_OF_RUN}{where}{_ORDER} LIMIT ?", account, run, *start, limit)
+
+    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
+        order = " ORDER BY rev, at_rev, at_index, item, attempt LIMIT ?"
+        return self._steps(f"{_OF_RUN} AND rev > ?{order}", account, run, after_rev, limit)
+
+    def open_steps(self, account: AccountId, run: RunId) -> Sequence[StepRow]:
+        return self._steps(f"{_OF_RUN} AND status IN ('running', 'waiting'){_ORDER}", account, run)
+
+    def item_steps(self, account: AccountId, run: RunId, parent: StepId) -> Sequence[StepRow]:
+        at_rev, at_index, _ = step_order(parent)
+        where = " AND at_rev = ? AND at_index = ? AND item >= 0"
+        rows = self._steps(f"{_OF_RUN}{where}{_ORDER}", account, run, at_rev, at_index)
+        return list({row.step: row for row in rows}.values())
+
+    def runs(self, account: AccountId, wanted: RunFilter) -> Sequence[RunRow]:
+        where, values = ["r.account = ?"], [account]  # type: tuple[list[str], list[Any]]
+        for condition, value in (
+            ("r.flow = ?", wanted.flow),
+            ("r.created_at >= ?", wanted.created_from),
+            ("r.created_at < ?", wanted.created_to),
+            ("r.id < ?", wanted.before),
+        ):
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        if wanted.statuses:
+            where.append(f"h.status IN ({', '.join('?' * len(wanted.statuses))})")
+            values += wanted.statuses
+        rows = self._database.read(
+            f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE {' AND '.join(where)}"
+            " ORDER BY r.id DESC LIMIT ?",
+            (*values, wanted.limit),
+        )
+        return [run_row(row) for row in rows]
+
+    def delete(self, account: AccountId, run: RunId) -> bool:
+        with self._database.write() as connection:
+            gone = 0
+            for belonging in reversed(_BELONGINGS):
+                table, _, column = belonging.partition(":")
+                gone = connection.execute(
+                    f"DELETE FROM {table} WHERE account = ? AND {column} = ?", (account, run)
+                ).rowcount
+            return gone > 0
+
+    def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:
+        rows = self._database.read(
+            "SELECT account, id FROM runs WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (moment, limit)
+        )
+        return [(account, run) for account, run in rows]
+
+    def _steps(self, sql: str, *values: Any) -> list[StepRow]:
+        return [step_row(row) for row in self._database.read(sql, values)]

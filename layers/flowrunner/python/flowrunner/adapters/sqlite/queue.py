@@ -1,0 +1,82 @@
+"""The work queue in SQLite. A lease is nothing but a later `visible_at`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from flowrunner.adapters.sqlite.database import Database
+from flowrunner.core.ids import Millis
+from flowrunner.ports.queue import Delivery, Message, Receipt
+
+PRIORITIES = (0, 1, 2)
+
+
+def enqueue(
+    connection: sqlite3.Connection, messages: Sequence[Message], owner: str = "", lease_until: Millis = 0
+) -> None:
+    """Put messages into the queue; one that is there already stays as it is."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO queue (account, run, step, attempt, priority, visible_at, owner, receives)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (*message.receipt, message.priority, max(message.due, lease_until), owner, 1 if owner else 0)
+            for message in messages
+        ],
+    )
+
+
+class SqliteQueue:
+    """See `ports.queue.WorkQueue`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def send(self, messages: Sequence[Message]) -> None:
+        with self._database.write() as connection:
+            enqueue(connection, messages)
+        self._database.tell("queue")
+
+    def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
+        if not self._database.read("SELECT 1 FROM queue WHERE visible_at <= ? LIMIT 1", (now,)):
+            return []
+        found: list[Delivery] = []
+        with self._database.write() as connection:
+            for priority in PRIORITIES:
+                rows = connection.execute(
+                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND visible_at <= ?"
+                    " ORDER BY visible_at LIMIT ?",
+                    (priority, now, limit - len(found)),
+                ).fetchall()
+                found += [Delivery(Receipt(*row[:4]), row[4] + 1) for row in rows]
+            connection.executemany(
+                "UPDATE queue SET owner = ?, visible_at = ?, receives = receives + 1"
+                " WHERE account = ? AND run = ? AND step = ? AND attempt = ?",
+                [(owner, lease_until, *delivery.receipt) for delivery in found],
+            )
+        return found
+
+    def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE queue SET visible_at = ? WHERE account = ? AND run = ? AND step = ? AND attempt = ? AND owner = ?",
+                [(lease_until, *receipt, owner) for receipt in receipts],
+            )
+
+    def release(self, receipts: Sequence[Receipt], due: Millis) -> None:
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE queue SET visible_at = ?, owner = '' WHERE account = ? AND run = ? AND step = ? AND attempt = ?",
+                [(due, *receipt) for receipt in receipts],
+            )
+        self._database.tell("queue")
+
+    def ack(self, receipts: Sequence[Receipt]) -> None:
+        with self._database.write() as connection:
+            connection.executemany(
+                "DELETE FROM queue WHERE account = ? AND run = ? AND step = ? AND attempt = ?", receipts
+            )
+
+    def next_visible(self) -> Millis | None:
+        rows = [self._database.read("SELECT min(visible_at) FROM queue WHERE priority = ?", (one,)) for one in PRIORITIES]
+        return min((row[0][0] for row in rows if row[0][0] is not None), default=None)
