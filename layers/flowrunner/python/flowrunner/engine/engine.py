@@ -22,7 +22,7 @@ from flowrunner.engine.children import EngineChildren
 from flowrunner.engine.control import Control
 from flowrunner.engine.history import StepReader
 from flowrunner.engine.outcome import RunView
-from flowrunner.engine.programs import Programs
+from flowrunner.engine.programs import LoadFlow, Programs
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.services import Children, Services
 from flowrunner.engine.starter import Starter, StartRequest
@@ -55,6 +55,8 @@ class Parts:
     clock: Clock
     draws: Draws
     limits: ValueLimits = ValueLimits()
+    compile: LoadFlow = load_valid_flow
+    """How a stored document becomes a flow; flow tests put mocks in here."""
     public_url: str | None = None
 
 
@@ -81,7 +83,7 @@ class Engine:
         self.parts = parts
         self.watchers = Watchers()
         values = Values(parts.backend.blobs, parts.limits)
-        self.programs = Programs(parts.backend.flows, load_valid_flow, parts.registry)
+        self.programs = Programs(parts.backend.flows, parts.compile, parts.registry)
         late = _LateChildren()
         self.services = Services(
             backend=parts.backend,

@@ -81,6 +81,8 @@ class Execution:
         self.params: dict[str, Json] = {}
         self.cached = False
         self.fallback = False
+        self._waited: Attempt | None = None
+        """The row of the wait that this execution ends."""
 
     def run(self) -> Outcome:
         """Execute to the end. Every failure of the tenant's making is an outcome; nothing is raised for it."""
@@ -180,14 +182,13 @@ class Execution:
     def _resume(self) -> Result | Outcome:
         """What ended the wait becomes the output; `post` runs now, since only now there is one."""
         answer = self.job.answer or {}
-        waiting = self.services.reader.attempt(
-            self.job.view.row.account, self.job.view.row.id, self.job.step, self.job.entry.attempt
-        )
-        wait = (waiting.wait if waiting else None) or WaitFacts()
+        row = self.job.view.row
+        self._waited = self.services.reader.attempt(row.account, row.id, self.job.step, self.job.entry.attempt)
+        wait = (self._waited.wait if self._waited else None) or WaitFacts()
         if "timer" in answer:
             result = Result(wait.output, wait.action)
         elif "child" in answer:
-            result = Result(self.services.children.output(self.job.view.row.account, str(answer["child"])))
+            result = Result(self.services.children.output(row.account, str(answer["child"])))
         else:
             result = self.node.type.answered(answer.get("payload"))
         done = self._post(result)
@@ -291,7 +292,7 @@ class Execution:
 
     def _row(self, status: RowStatus) -> Attempt:
         redactor = self._redactor() if self.hooks.logs or self.hooks.events else Redactor(())
-        entry = self.job.entry
+        entry, waited = self.job.entry, self._waited
         return Attempt(
             step=self.job.step,
             attempt=entry.attempt,
@@ -300,11 +301,12 @@ class Execution:
             n=entry.n,
             parent=entry.parent,
             via=entry.via,
-            started_at=self.job.started_at,
+            started_at=waited.started_at if waited else self.job.started_at,
             ended_at=self.services.clock.now(),
-            secrets=tuple(sorted(self.scope.read_secrets)),
-            logs=redactor.value(self.hooks.logs),
-            events=redactor.value(self.hooks.events),
+            secrets=tuple(sorted({*self.scope.read_secrets, *(waited.secrets if waited else ())})),
+            logs=[*(waited.logs if waited else ()), *redactor.value(self.hooks.logs)],
+            events=[*(waited.events if waited else ()), *redactor.value(self.hooks.events)],
+            wait=waited.wait if waited else None,
         )
 
     # -- small helpers ------------------------------------------------------------------------------------------

@@ -139,6 +139,8 @@ class Attempt:
                 return StepSucceeded(self.step, self.attempt, self.action or DEFAULT, keys, removed, secrets)
             case RowStatus.SKIPPED:
                 return StepSkipped(self.step, self.attempt)
+            case RowStatus.FAILED if self.wait is not None:
+                return SignalReceived(self.step, self.attempt, error=self.failure())
             case RowStatus.FAILED:
                 return StepFailed(self.step, self.attempt, self.failure(), secrets)
             case _:

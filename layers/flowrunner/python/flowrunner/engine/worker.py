@@ -122,10 +122,25 @@ class Worker:
             leave()
             self._flights.close()
 
+    def drain(self) -> Millis | None:
+        """Do all that is due, in the caller's thread, and answer when something is due next; None for nothing.
+
+        For tests and for callers that turn the clock themselves; not together with `run`.
+        """
+        self._look = True
+        while True:
+            self._turn(0.02 if self._flights else 0.0)
+            if self._ready or self._done or self._flights or self._look:
+                continue
+            visible = self._backend.queue.next_visible()
+            if visible is None or visible > self._clock.now():
+                return visible
+            self._look = True
+
     def _turn_safely(self) -> None:
         """One turn. Trouble with the store is waited out: everything that matters is in the queue."""
         try:
-            self._turn()
+            self._turn(self._patience())
             self._failures = 0
         except StoreError as error:
             self._failures += 1
@@ -133,8 +148,8 @@ class Worker:
             self._views.clear()
             self._wait(min(100 * 2 ** min(self._failures, 6), 5_000))
 
-    def _turn(self) -> None:
-        starts = self._drain(self._patience())
+    def _turn(self, patience: float) -> None:
+        starts = self._drain(patience)
         if starts:
             self._store_starts(starts)
         if self._look or self._clock.now() >= self._next_visible:

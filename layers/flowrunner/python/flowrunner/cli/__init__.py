@@ -1,0 +1,1 @@
+"""The command line. Commands parse, call and show; what they do lives elsewhere."""

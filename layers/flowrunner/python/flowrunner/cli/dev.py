@@ -1,0 +1,87 @@
+"""`flowrunner dev`: everything on one machine, with its activity in the terminal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowrunner.bootstrap import LOCAL_ACCOUNT
+from flowrunner.cli.engines import settings_for, working_engine
+from flowrunner.cli.exits import ExitCode, escape, read_flow_file
+from flowrunner.cli.worker import keep_clean
+from flowrunner.core.durations import format_duration
+from flowrunner.core.ids import AccountId
+from flowrunner.engine.engine import Engine
+from flowrunner.errors import InvalidInput
+from flowrunner.ports.runs import RunFilter, RunRow
+from flowrunner.settings import masked
+
+ACCOUNT = AccountId(LOCAL_ACCOUNT)
+LOOPBACK = ["127.0.0.0/8", "::1", "localhost"]
+
+
+def run_dev(store: str | None, examples: Path, secrets_file: Path | None, config_file: Path | None) -> ExitCode:
+    """Load the example flows, serve the store, show what happens; until Ctrl-C."""
+    loaded = settings_for(config_file, store=store, secrets_file=secrets_file, allow=LOOPBACK)
+    with working_engine(loaded) as (engine, _):
+        count = _load(engine, examples)
+        url = masked(loaded.settings.store.url)
+        print(f"flowrunner dev: store {url}, {count} flows from {examples}/", file=sys.stderr)
+        print("flows may reach this machine's own addresses (127.0.0.0/8, ::1), unlike in production", file=sys.stderr)
+        print(f"run one from another terminal:  flowrunner run NAME --store {url}", file=sys.stderr)
+        leave = keep_clean(engine, loaded.settings.store.retention)
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        Activity(engine).follow(stop)
+        leave.set()
+    return ExitCode.OK
+
+
+def _load(engine: Engine, folder: Path) -> int:
+    """Save the flows of a folder; one that is not valid is named and left out."""
+    count = 0
+    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            row = engine.save_flow(ACCOUNT, read_flow_file(file).decode("utf-8", "replace"))
+        except InvalidInput as error:
+            print(f"{file}: {error}", file=sys.stderr)
+            continue
+        count += 1
+        print(f"  {row.name} (revision {row.revision})", file=sys.stderr)
+    return count
+
+
+class Activity:
+    """Prints a line whenever a run of the store starts, waits or ends, whichever process works on it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._changed = threading.Event()
+        self._seen: dict[str, str] = {row.id: row.status for row in self._recent()}
+
+    def follow(self, stop: threading.Event) -> None:
+        leave = self._engine.parts.backend.wakeups.listen(lambda topic: self._changed.set())
+        try:
+            while not stop.is_set():
+                if self._changed.wait(0.5):
+                    self._changed.clear()
+                    self._show()
+        finally:
+            leave()
+
+    def _recent(self) -> Sequence[RunRow]:
+        return self._engine.parts.backend.history.runs(ACCOUNT, RunFilter(limit=100))
+
+    def _show(self) -> None:
+        for row in reversed(self._recent()):
+            if self._seen.get(row.id) == row.status:
+                continue
+            self._seen[row.id] = row.status
+            took = f"  {format_duration(row.ended_at - row.created_at)}" if row.ended_at else ""
+            result = self._engine.run(ACCOUNT, row.id)
+            reason = f"  {escape(str(result.error.get('message')))}" if result.error else ""
+            print(f"{row.id}  {row.flow_name}  {row.status}{took}{reason}", file=sys.stderr)

@@ -1,0 +1,63 @@
+"""Engines for commands: settings from all sources, a worker in a thread, everything closed at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from flowrunner.bootstrap import make_engine, worker_settings
+from flowrunner.engine.engine import Engine
+from flowrunner.engine.worker import Worker
+from flowrunner.settings import Loaded, load_settings
+
+
+def settings_for(
+    config_file: Path | None = None,
+    *,
+    store: str | None = None,
+    allow: Sequence[str] | None = None,
+    secrets_file: Path | None = None,
+    processes: int | None = None,
+) -> Loaded:
+    """The settings with a command's flags over them."""
+    flags = {
+        "store.url": store,
+        "egress.allow": list(allow) if allow else None,
+        "secrets.file": str(secrets_file) if secrets_file else None,
+        "worker.processes": processes,
+    }
+    return load_settings(os.environ, flags, config_file)
+
+
+@contextmanager
+def engine_for(loaded: Loaded) -> Iterator[Engine]:
+    """An engine without a worker."""
+    engine = make_engine(loaded.settings, os.environ)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def working_engine(loaded: Loaded) -> Iterator[tuple[Engine, Worker]]:
+    """An engine with a worker in a thread of this process."""
+    with engine_for(loaded) as engine:
+        worker = engine.worker(worker_settings(loaded.settings), on_error=_report)
+        thread = threading.Thread(target=worker.run, args=(loaded.settings.worker.grace,), name="worker", daemon=True)
+        thread.start()
+        engine.attach(worker)
+        try:
+            yield engine, worker
+        finally:
+            engine.attach(None)
+            worker.stop()
+            thread.join(loaded.settings.worker.grace / 1000 + 1)
+
+
+def _report(error: BaseException) -> None:
+    print(f"worker: {error}", file=sys.stderr)

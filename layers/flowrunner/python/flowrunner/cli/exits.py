@@ -1,0 +1,110 @@
+"""Exit codes, and errors as messages: 0 ok, 1 a run that failed, 2 usage, 3 an invalid flow, 4 not found, 5 the store."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from flowrunner.errors import ConfigurationError, FlowrunnerError, InvalidInput, NotFound, StoreError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_FILE = 4 * 1024 * 1024
+"""Read of a file at most; the loader refuses far smaller flows, but says so itself."""
+
+
+class ExitCode(IntEnum):
+    """What a command ends with."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    INVALID = 3
+    NOT_FOUND = 4
+    SERVER = 5
+
+
+class UsageError(FlowrunnerError):
+    """The command was called in a way that it does not understand."""
+
+    code = "USAGE"
+
+
+def reported(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn our errors into a message on standard error and an exit code; anything else is a bug and shows itself."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except FlowrunnerError as error:
+            print_error(error)
+            raise typer.Exit(exit_code(error)) from None
+        except BrokenPipeError:
+            # Whoever read our output has had enough.
+            sys.stderr.close()
+            raise typer.Exit(ExitCode.OK) from None
+
+    return wrapper
+
+
+def exit_code(error: FlowrunnerError) -> ExitCode:
+    """The exit code that an error means."""
+    from flowrunner.language.errors import InvalidFlow
+
+    match error:
+        case InvalidFlow():
+            return ExitCode.INVALID
+        case NotFound():
+            return ExitCode.NOT_FOUND
+        case StoreError():
+            return ExitCode.SERVER
+        case InvalidInput() | UsageError() | ConfigurationError():
+            return ExitCode.USAGE
+        case _:
+            return ExitCode.FAILED
+
+
+def print_error(error: FlowrunnerError) -> None:
+    from flowrunner.language.errors import InvalidFlow
+
+    text = str(error)
+    prefix = "" if isinstance(error, InvalidFlow) else "error: "
+    print(f"{prefix}{escape(text)}", file=sys.stderr)
+
+
+def escape(text: str) -> str:
+    """Text from a flow for a terminal: control characters, which could move the cursor or fake a line, made visible."""
+    return "".join(char if char >= " " or char in "\n\t" else f"\\x{ord(char):02x}" for char in text.replace("\x7f", "\\x7f"))
+
+
+def read_flow_file(path: Path) -> bytes:
+    """The content of a flow file. Raises `NotFound` or `UsageError` with the reason it cannot be read."""
+    if str(path) == "-":
+        return sys.stdin.buffer.read(MAX_FILE)
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder; name a flow file in it") from None
+    except PermissionError:
+        raise NotFound(f"{path} may not be read by this user") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def option(value: Any, name: str, parse: Callable[[Any], Any]) -> Any:
+    """A parsed option. Raises `UsageError` naming it."""
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise UsageError(f"--{name}: {error}") from None

@@ -1,0 +1,193 @@
+"""A run in the terminal: a live tree of its steps, or plain lines where there is no terminal, or nothing for --json."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from flowrunner.cli.exits import escape
+from flowrunner.core.durations import format_duration
+from flowrunner.core.ids import AccountId, RunId, StepId
+from flowrunner.core.state import Phase, parent_of_item, step_label
+from flowrunner.engine.engine import Engine, RunResult
+from flowrunner.engine.records import Attempt
+from flowrunner.engine.watch import Change
+from flowrunner.ports.runs import RowStatus
+
+Answer = Callable[[str, Any], None]
+
+ICONS = {
+    "succeeded": ("✔", "green"),
+    "failed": ("✘", "red"),
+    "skipped": ("↷", "dim"),
+    "running": ("●", "cyan"),
+    "waiting": ("⏸", "yellow"),
+    "retrying": ("↻", "yellow"),
+    "scheduled": ("○", "dim"),
+}
+SHOWN_STEPS = 30
+"""Lines of the tree; a longer run shows the newest."""
+
+
+class RunView(Protocol):
+    """Something that shows a run."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def change(self, change: Change) -> None:
+        """A change of the run; called from the worker's thread."""
+        ...
+
+    def ask(self, answer: Answer) -> None:
+        """Let the person at the terminal answer what waits for a decision; called from the main thread."""
+        ...
+
+    def finish(self, result: RunResult) -> None: ...
+
+
+@dataclass(slots=True)
+class Line:
+    """A step as shown."""
+
+    label: str
+    node: str
+    status: str = "scheduled"
+    started_at: int = 0
+    ended_at: int = 0
+    attempt: int = 1
+    error: str = ""
+    items: tuple[int, int, int] | None = None
+    """Of a foreach: done, failed, all."""
+    wait: Any = None
+    marks: list[str] = field(default_factory=list)
+
+
+class Board:
+    """The steps of a run, kept up to date from its changes."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.lines: dict[StepId, Line] = {}
+        self.progress = 0
+        self.status = "running"
+
+    def apply(self, change: Change, now: int) -> list[Attempt]:
+        """Take a change; answers the attempts that ended with it, items of a foreach left out."""
+        with self.lock:
+            self.progress = change.state.progress
+            self.status = change.state.shown_status
+            for step, entry in change.state.frontier.items():
+                if parent_of_item(step) is not None or step in ("settle", "deadline"):
+                    continue
+                line = self.lines.setdefault(step, Line(step_label(entry.node, entry.n), entry.node))
+                line.attempt = entry.attempt
+                if step in change.state.maps:
+                    items = change.state.maps[step]
+                    line.items = (items.done.bit_count(), len(items.bad), items.count)
+                    line.status = "running"
+                if entry.phase is Phase.WAITING:
+                    line.status = "waiting"
+            if change.started is not None and change.started in self.lines:
+                line = self.lines[change.started]
+                line.status = "running"
+                line.started_at = line.started_at or now
+            ended = [attempt for attempt in change.attempts if parent_of_item(attempt.step) is None]
+            for attempt in ended:
+                self._attempt(attempt, change)
+            return ended
+
+    def _attempt(self, attempt: Attempt, change: Change) -> None:
+        line = self.lines.setdefault(attempt.step, Line(attempt.label, attempt.node))
+        line.started_at = line.started_at or attempt.started_at
+        line.ended_at = attempt.ended_at
+        line.attempt = attempt.attempt
+        line.error = str((attempt.error or {}).get("message", ""))
+        entry = change.state.frontier.get(attempt.step)
+        again = entry is not None and entry.attempt > attempt.attempt
+        if attempt.items and attempt.status is RowStatus.RUNNING:
+            line.status = "running"
+        else:
+            line.status = "retrying" if again else attempt.status.value
+        line.wait = attempt.wait.data if attempt.wait and attempt.status is RowStatus.WAITING else None
+        line.marks = [mark for mark, on in (("fallback", attempt.fallback), ("cached", attempt.cached)) if on]
+
+
+class SilentView:
+    """Shows nothing: standard output belongs to the JSON document."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def change(self, change: Change) -> None:
+        return
+
+    def ask(self, answer: Answer) -> None:
+        return
+
+    def finish(self, result: RunResult) -> None:
+        return
+
+
+class PlainView(SilentView):
+    """One line for each step that ends, on standard error."""
+
+    def __init__(self, engine: Engine, name: str, run: RunId) -> None:
+        self._board = Board()
+        self._clock = engine.parts.clock
+        print(f"run {run} of {name}", file=sys.stderr)
+
+    def change(self, change: Change) -> None:
+        for attempt in self._board.apply(change, self._clock.now()):
+            line = self._board.lines[attempt.step]
+            for entry in attempt.logs:
+                print(f"  {attempt.label}: {escape(str(entry.get('message', '')))}", file=sys.stderr)
+            if line.status != "running":
+                print(describe(line, self._clock.now()), file=sys.stderr)
+
+    def finish(self, result: RunResult) -> None:
+        reason = f": {escape(str(result.error.get('message')))}" if result.error else ""
+        print(f"{result.status}{reason}", file=sys.stderr)
+
+
+def describe(line: Line, now: int) -> str:
+    """A step in one line."""
+    icon, _ = ICONS[line.status]
+    parts = [f"{icon} {line.label}"]
+    if line.items is not None:
+        done, failed, count = line.items
+        parts.append(f"{done}/{count}" + (f" ({failed} failed)" if failed else ""))
+    if line.started_at:
+        end = line.ended_at if line.status in ("succeeded", "failed", "skipped") else now
+        parts.append(format_duration(max(end - line.started_at, 0)))
+    if line.attempt > 1:
+        parts.append(f"attempt {line.attempt}")
+    parts += line.marks
+    if line.status in ("waiting", "retrying"):
+        parts.append(line.status)
+    if isinstance(line.wait, dict) and line.wait.get("message"):
+        parts.append(escape(str(line.wait["message"])))
+    if line.error:
+        parts.append(escape(line.error).splitlines()[0][:160])
+    return "  ".join(parts)
+
+
+def make_view(engine: Engine, account: AccountId, run: RunId, name: str, *, quiet: bool) -> RunView:
+    """The view that fits where the output goes."""
+    if quiet:
+        return SilentView()
+    if not sys.stderr.isatty():
+        return PlainView(engine, name, run)
+    from flowrunner.cli.live import LiveView
+
+    return LiveView(engine, account, run, name)

@@ -1,0 +1,90 @@
+"""`flowrunner worker`: serve a store's queue, with one process or several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from flowrunner.bootstrap import worker_settings
+from flowrunner.cli.engines import engine_for, settings_for
+from flowrunner.cli.exits import ExitCode, UsageError
+from flowrunner.core.ids import Millis
+from flowrunner.engine.engine import Engine
+from flowrunner.engine.retention import Retention
+from flowrunner.settings import Loaded, masked
+
+RESTART_SECONDS = 1.0
+"""Before a worker process that died is replaced, so that one that cannot start does not spin."""
+
+
+def run_workers(
+    store: str | None, processes: int | None, allow: list[str] | None, secrets_file: Path | None, config_file: Path | None
+) -> ExitCode:
+    """Serve until SIGTERM or Ctrl-C."""
+    loaded = settings_for(config_file, store=store, allow=allow, secrets_file=secrets_file, processes=processes)
+    if loaded.settings.store.url == "memory:":
+        raise UsageError("a worker on memory: would have nothing to do; name a store that others use, too")
+    if loaded.settings.worker.processes > 1:
+        return _supervise(loaded)
+    return _serve(loaded)
+
+
+def _serve(loaded: Loaded) -> ExitCode:
+    settings = loaded.settings
+    with engine_for(loaded) as engine:
+        worker = engine.worker(worker_settings(settings), on_error=lambda error: print(f"worker: {error}", file=sys.stderr))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: worker.stop())
+        leave = keep_clean(engine, settings.store.retention)
+        print(f"{worker.name} serves {masked(settings.store.url)}; stop it with Ctrl-C", file=sys.stderr)
+        worker.run(settings.worker.grace)
+        leave.set()
+    return ExitCode.OK
+
+
+def keep_clean(engine: Engine, retention: Millis | None) -> threading.Event:
+    """Remove what retention no longer keeps, now and then, in a thread; set the answer to end that."""
+    leave = threading.Event()
+    cleaner = Retention(engine.parts.backend, engine.parts.clock, retention)
+
+    def serve() -> None:
+        while not leave.wait(60.0):
+            cleaner.sweep()
+
+    threading.Thread(target=serve, name="retention", daemon=True).start()
+    return leave
+
+
+def _supervise(loaded: Loaded) -> ExitCode:
+    """Keep several worker processes running; each is this command again, for one process."""
+    count = loaded.settings.worker.processes
+    command = [sys.executable, "-m", "flowrunner", "worker", "--processes", "1", *_flags(loaded)]
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    children = [subprocess.Popen(command, env=os.environ) for _ in range(count)]
+    while not stop.wait(RESTART_SECONDS):
+        for index, child in enumerate(children):
+            if child.poll() is not None:
+                print(f"a worker process ended with {child.returncode}; another takes its place", file=sys.stderr)
+                children[index] = subprocess.Popen(command, env=os.environ)
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.wait()
+    return ExitCode.OK
+
+
+def _flags(loaded: Loaded) -> list[str]:
+    settings = loaded.settings
+    flags: list[Any] = ["--store", settings.store.url]
+    for entry in settings.egress.allow:
+        flags += ["--allow", entry]
+    if settings.secrets.file:
+        flags += ["--secrets-file", settings.secrets.file]
+    return [str(flag) for flag in flags]
