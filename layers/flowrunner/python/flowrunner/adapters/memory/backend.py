@@ -9,6 +9,10 @@ from flowrunner.adapters.memory.kv import MemoryKeyValues
 from flowrunner.adapters.memory.queue import MemoryQueue
 from flowrunner.adapters.memory.runs import MemoryRuns
 from flowrunner.ports.backend import Capabilities
+from flowrunner.ports.kv import KeyValues
+from flowrunner.ports.queue import WorkQueue
+from flowrunner.ports.runs import Blobs, Callbacks, Documents, Flows, RunHistory, RunStore
+from flowrunner.ports.wakeups import Wakeups
 
 
 class MemoryBackend:
@@ -19,15 +23,15 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         data = Data()
-        self.runs = MemoryRuns(data)
-        self.history = MemoryHistory(data)
-        self.queue = MemoryQueue(data)
-        self.flows = MemoryFlows(data)
-        self.blobs = MemoryBlobs(data)
-        self.values = MemoryKeyValues(data)
-        self.callbacks = MemoryCallbacks(data)
-        self.documents = MemoryDocuments(data)
-        self.wakeups = data
+        self.runs: RunStore = MemoryRuns(data)
+        self.history: RunHistory = MemoryHistory(data)
+        self.queue: WorkQueue = MemoryQueue(data)
+        self.flows: Flows = MemoryFlows(data)
+        self.blobs: Blobs = MemoryBlobs(data)
+        self.values: KeyValues = MemoryKeyValues(data)
+        self.callbacks: Callbacks = MemoryCallbacks(data)
+        self.documents: Documents = MemoryDocuments(data)
+        self.wakeups: Wakeups = data
 
     def migrate(self) -> None:
         """Nothing to do."""

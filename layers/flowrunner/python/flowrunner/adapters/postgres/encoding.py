@@ -1,8 +1,9 @@
-"""What every backend can hold: text without NUL, JSON as UTF-8. One rule for all, so that a flow that runs on one
-backend runs on the others.
+"""What every backend can hold: text without NUL, JSON as UTF-8. One rule for all, so that a flow that runs on
+one backend runs on the others.
 
-PostgreSQL's `text` has no NUL, and UTF-8 has no lone surrogates, which a JavaScript string may well contain. A key with
-either is refused by every backend in the same words. Within a JSON *value* NUL is fine: it is stored escaped.
+PostgreSQL's `text` has no NUL, and UTF-8 has no lone surrogates, which a JavaScript string may well contain.
+A key with either is refused by every backend in the same words. Within a JSON *value* NUL is fine: it is
+stored escaped.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ _LAST = "\U0010ffff"
 _BEFORE_SURROGATES, _BEHIND_SURROGATES = "\ud7ff", "\ue000"
 
 
-def check_text(**texts: str) -> None:
-    """Refuse text that not every backend can hold. Raises `InvalidInput` naming the argument."""
-    for name, text in texts.items():
-        if "\0" in text:
-            raise InvalidInput(f"the {name} {text!r} contains a NUL character, which cannot be stored")
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise InvalidInput(f"the {name} {text!r} contains half a surrogate pair: it is not Unicode text") from None
+def encode_text(text: str) -> bytes:
+    """Text as UTF-8. Raises `InvalidInput` for text that cannot be stored."""
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{text!r} holds half a surrogate pair: it is not Unicode text") from None
+    if b"\0" in raw:
+        raise InvalidInput(f"{text!r} holds a NUL character, which cannot be stored")
+    return raw
 
 
 def dump_json(value: Json, what: str) -> bytes:
-    """The value as JSON. Raises `InvalidInput`, with `what` to name it, for one that JSON in UTF-8 cannot hold."""
+    """The value as JSON. Raises `InvalidInput`, with `what` to name it, for one that JSON in UTF-8 cannot
+    hold.
+    """
     try:
         return orjson.dumps(value)
     except TypeError as error:  # orjson.JSONEncodeError is one

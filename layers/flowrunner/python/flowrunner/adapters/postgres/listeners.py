@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 
 from flowrunner.ports.wakeups import Listener, Topic
@@ -20,7 +21,7 @@ class Listeners:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """See `ports.wakeups.Wakeups`. A listener that is added twice is called twice."""
-        entry: Listener = lambda topic: listener(topic)  # noqa: E731  # an identity of its own per call of `listen`
+        entry: Listener = partial(listener)  # an identity of its own per call of `listen`
         with self._lock:
             self._listeners = (*self._listeners, entry)
 

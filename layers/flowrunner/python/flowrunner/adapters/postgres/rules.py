@@ -1,6 +1,7 @@
 """The rules of the run store that are not a matter of storage, in one place for the backends that share them.
 
-`answer_claim` is the table of claims; the rest prepares commits for stores that write many rows in one statement.
+`answer_claim` is the table of claims; the rest prepares commits for stores that write many rows in one
+statement.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def answer_claim(request: ClaimRequest, run_status: str | None, stored: Claimed 
         return ClaimAnswer(ClaimStatus.HELD, stored.claims, max(stored.lease_until, request.now))
     if stored.lease_until > request.now:
         if stored.owner == request.owner:
-            return ClaimAnswer(ClaimStatus.GRANTED, stored.claims, max(stored.lease_until, request.lease_until))
+            return ClaimAnswer(
+                ClaimStatus.GRANTED, stored.claims, max(stored.lease_until, request.lease_until)
+            )
         return ClaimAnswer(ClaimStatus.HELD, stored.claims, stored.lease_until)
     if stored.claims and request.at_most_once:
         return ClaimAnswer(ClaimStatus.LAPSED, stored.claims)
@@ -50,7 +53,9 @@ def answer_claim(request: ClaimRequest, run_status: str | None, stored: Claimed 
 
 
 def written(before: StepRow | None, row: StepRow) -> StepRow:
-    """The row as it is after `row` was written over `before`: a final one stays, but for a revision it lacks."""
+    """The row as it is after `row` was written over `before`: a final one stays, but for a revision it
+    lacks.
+    """
     if before is None or not before.status.final:
         return row
     if not before.rev and row.rev:
@@ -83,7 +88,9 @@ def rounds(commits: Sequence[Commit]) -> list[list[int]]:
 
 
 def incremented(key: str, stored: bytes | None, by: float) -> Json:
-    """The number at `key` plus `by`. Raises `Conflict` when there is no number, or none that JSON can hold, in it."""
+    """The number at `key` plus `by`. Raises `Conflict` when there is no number, or none that JSON can
+    hold, in it.
+    """
     value = load_json(stored) if stored is not None else 0
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Conflict(f"the value of {key!r} is no number", hint="set it to a number before incrementing it")

@@ -1,6 +1,7 @@
 """Schema migrations: numbered .sql files that are applied in order, each once.
 
-A backend asks for the scripts above the version it finds, and applies them in one transaction under its own lock.
+A backend asks for the scripts above the version it finds, and applies them in one transaction under its own
+lock.
 """
 
 from __future__ import annotations

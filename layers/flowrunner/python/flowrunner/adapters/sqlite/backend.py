@@ -17,6 +17,10 @@ from flowrunner.adapters.sqlite.things import (
     SqliteKeyValues,
 )
 from flowrunner.ports.backend import Capabilities
+from flowrunner.ports.kv import KeyValues
+from flowrunner.ports.queue import WorkQueue
+from flowrunner.ports.runs import Blobs, Callbacks, Documents, Flows, RunHistory, RunStore
+from flowrunner.ports.wakeups import Wakeups
 
 
 class SqliteBackend:
@@ -27,15 +31,15 @@ class SqliteBackend:
 
     def __init__(self, path: Path, synchronous: Literal["full", "normal"] = "full") -> None:
         self._database = Database(path, synchronous)
-        self.runs = SqliteRuns(self._database)
-        self.history = SqliteHistory(self._database)
-        self.queue = SqliteQueue(self._database)
-        self.flows = SqliteFlows(self._database)
-        self.blobs = SqliteBlobs(self._database)
-        self.values = SqliteKeyValues(self._database)
-        self.callbacks = SqliteCallbacks(self._database)
-        self.documents = SqliteDocuments(self._database)
-        self.wakeups = self._database
+        self.runs: RunStore = SqliteRuns(self._database)
+        self.history: RunHistory = SqliteHistory(self._database)
+        self.queue: WorkQueue = SqliteQueue(self._database)
+        self.flows: Flows = SqliteFlows(self._database)
+        self.blobs: Blobs = SqliteBlobs(self._database)
+        self.values: KeyValues = SqliteKeyValues(self._database)
+        self.callbacks: Callbacks = SqliteCallbacks(self._database)
+        self.documents: Documents = SqliteDocuments(self._database)
+        self.wakeups: Wakeups = self._database
 
     def migrate(self) -> None:
         self._database.migrate()

