@@ -88,12 +88,12 @@ class LogSettings(Section):
 class Settings(Section):
     """All settings of a process."""
 
-    store: StoreSettings = StoreSettings()  # type: ignore[call-arg]  # every field has a default
-    worker: WorkerSection = WorkerSection()  # type: ignore[call-arg]  # as above
-    sandbox: SandboxSettings = SandboxSettings()  # type: ignore[call-arg]  # as above
-    values: ValueSettings = ValueSettings()  # type: ignore[call-arg]  # as above
+    store: StoreSettings = StoreSettings()
+    worker: WorkerSection = WorkerSection()
+    sandbox: SandboxSettings = SandboxSettings()
+    values: ValueSettings = ValueSettings()
     egress: EgressSettings = EgressSettings()
-    secrets: SecretSettings = SecretSettings()  # type: ignore[call-arg]  # as above
+    secrets: SecretSettings = SecretSettings()
     log: LogSettings = LogSettings()
     public_url: str | None = Field(None, description="Where this server is reached, for links to callbacks")
 

@@ -115,10 +115,10 @@ def escape_expressions(value: Json) -> Json:
 
 
 def _error(error: Any) -> StepError:
-    fields = error if isinstance(error, dict) else {"message": str(error)}
+    fields: Mapping[str, Any] = error if isinstance(error, dict) else {"message": str(error)}
     return StepError(
         str(fields.get("message", "mocked error")),
         code=str(fields.get("code", "MOCKED")),
         retryable=bool(fields.get("retryable", False)),
-        **(fields.get("details") or {}),
+        **dict(fields.get("details") or {}),
     )

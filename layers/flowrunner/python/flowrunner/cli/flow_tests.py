@@ -115,8 +115,7 @@ def _read_suite(file: Path) -> Suite:
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            path = tuple(part for part in item["loc"] if isinstance(part, int | str))
-            problems.append(Problem(path_text(path), item["msg"].lower(), *document.place(path)))
+            problems.append(Problem(path_text(item["loc"]), item["msg"].lower(), *document.place(item["loc"])))
         raise InvalidFlow(problems) from None
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from flowrunner.cli.engines import engine_for, settings_for
 from flowrunner.cli.exits import UsageError, read_flow_file
 from flowrunner.core.flow import DEFAULT, ERROR, Flow, JoinMode, Node
+from flowrunner.core.ids import NodeId
 
-Edge = tuple[str, str, str, str]
+Edge = tuple[NodeId, NodeId, str, str]
 """From, to, label, kind (`next`, `error` or `needs`)."""
 
 

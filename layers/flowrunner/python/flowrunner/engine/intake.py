@@ -65,7 +65,10 @@ class Intake:
                 result.append(Done(receipt, release=self._services.clock.now() + BROKEN_FLOW_RETRY))
             else:
                 made = self._make(view, delivery)
-                (to_claim if isinstance(made, Task) and made.claimed else result).append(made)
+                if isinstance(made, Task) and made.claimed:
+                    to_claim.append(made)
+                else:
+                    result.append(made)
         result += self._claim(to_claim)
         return result
 

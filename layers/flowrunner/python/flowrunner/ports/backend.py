@@ -24,17 +24,38 @@ class Capabilities:
 class Backend(Protocol):
     """The stores of one home. All of them are safe for use from several threads."""
 
-    name: str
-    capabilities: Capabilities
-    runs: RunStore
-    history: RunHistory
-    queue: WorkQueue
-    flows: Flows
-    blobs: Blobs
-    values: KeyValues
-    callbacks: Callbacks
-    documents: Documents
-    wakeups: Wakeups
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def runs(self) -> RunStore: ...
+
+    @property
+    def history(self) -> RunHistory: ...
+
+    @property
+    def queue(self) -> WorkQueue: ...
+
+    @property
+    def flows(self) -> Flows: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def values(self) -> KeyValues: ...
+
+    @property
+    def callbacks(self) -> Callbacks: ...
+
+    @property
+    def documents(self) -> Documents: ...
+
+    @property
+    def wakeups(self) -> Wakeups: ...
 
     def migrate(self) -> None:
         """Bring the schema to this version; safe to call at every start and from several processes at once.

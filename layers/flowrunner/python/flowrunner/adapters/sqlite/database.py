@@ -61,7 +61,7 @@ class Database:
         with _translated():
             if connection is None:
                 connection = self._local.connection = self._connect()
-            return connection.execute(sql, parameters).fetchall()  # type: ignore[no-any-return]  # sqlite3 is untyped here
+            return connection.execute(sql, parameters).fetchall()
 
     def migrate(self) -> None:
         """Apply the migrations that the file does not have yet."""

@@ -159,7 +159,7 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> ClaimAnswer
     ).fetchone()
     if head is None or head[0] in TERMINAL:
         return ClaimAnswer(ClaimStatus.OVER)
-    owner, lease_until, claims = found[:3] if found else (None, None, 0)
+    owner, lease_until, claims = (found[0], found[1] or 0, found[2]) if found else (None, 0, 0)
     if owner is not None and lease_until > request.now:
         status = ClaimStatus.GRANTED if owner == request.owner else ClaimStatus.HELD
         return ClaimAnswer(status, claims, lease_until)

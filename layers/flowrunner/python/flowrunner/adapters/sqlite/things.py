@@ -117,8 +117,8 @@ class SqliteCallbacks:
         rows = self._database.read(sql, values)
         if not rows:
             return None
-        *facts, payload, delivered = rows[0]
-        return CallbackRow(*facts, orjson.loads(payload), bool(delivered))
+        token, owner, run, step, attempt, created_at, payload, delivered = rows[0]
+        return CallbackRow(token, owner, run, step, attempt, created_at, orjson.loads(payload), bool(delivered))
 
 
 class SqliteDocuments:
