@@ -1,166 +1,190 @@
-"""The HTTP client of flows: httpx behind the egress guard.
+"""The HTTP client of flows: httpcore (httpx's engine) behind the egress guard.
 
-Connections are made by our own network backend, which asks the guard for the addresses of a name and connects to one
-of those; certificate and SNI are checked by name as usual. Redirects are followed by hand, each hop a new check.
+Each hop is checked by the guard; a new connection is made by our own network backend, which knows only the
+addresses that the guard has checked for this hop, while SNI, certificate and `Host` go by name as usual. A
+pooled connection leads to an address that was checked when it was made. Redirects are followed by hand, each
+hop a new check.
+
+httpx's own client is not used because of what it keeps between requests: its cookie jar would carry one
+account's session into another account's request.
+
+The time limit holds for the whole exchange: before every operation on the socket the time that is left is
+set, so a server that sends, or takes, a byte now and then runs into it as well.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
+import certifi
 import httpcore
-import httpx
 
-from flowrunner.adapters.egress import Guard
-from flowrunner.errors import EgressDenied, NodeTimeout, StepError, ValueTooLarge
+from flowrunner.adapters.egress import LOOKUP_SECONDS, Guard, Target
+from flowrunner.errors import EgressDenied, NodeTimeout, ParamsInvalid, StepError, ValueTooLarge
 from flowrunner.ports.http import HttpRequest, HttpResponse
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Dropped when a redirect leads to another origin (RFC 9110, 15.4)."""
 
+OURS = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer"}
+    | {"transfer-encoding", "upgrade"}
+)
+"""Headers that say how the message is framed and where it goes. A second opinion on those is request
+smuggling, and another `Host` reaches a site that the allow-lists do not name."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_RATIO = 200
 """How much larger than its transfer a compressed body may grow, beyond the first MiB."""
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+@dataclass(slots=True)
+class _Hop:
+    """The request as it is sent next; a redirect changes it."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    content: bytes | None
+
+    def follow(self, here: Target, there: Target, status: int, sensitive: frozenset[str]) -> None:
+        """Turn into the request for `there`, to which `here` redirected (RFC 9110, 15.4)."""
+        if here.scheme == "https" and there.scheme == "http":
+            raise EgressDenied(
+                f"{here.origin} redirects to {there.origin}: from https to http is not followed",
+                host=there.host,
+            )
+        if here.origin != there.origin:
+            dropped = CREDENTIALS | sensitive
+            self.headers = [(name, value) for name, value in self.headers if name.lower() not in dropped]
+        if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
+            self.method, self.content = "GET", None
+            self.headers = [
+                (name, value) for name, value in self.headers if not name.lower().startswith("content-")
+            ]
+        self.url = there.url
 
 
 class GuardedClient:
-    """See `ports.http.HttpClient`."""
+    """See `ports.http.HttpClient`.
+
+    Arguments: `guard`, who decides what may be reached; `verify`, the certificates that are trusted
+    (certifi's unless given). The environment is not asked for proxies or certificates.
+    """
 
     def __init__(self, guard: Guard, verify: ssl.SSLContext | None = None) -> None:
         self._guard = guard
-        self._deadline = threading.local()
-        pool = httpcore.ConnectionPool(
-            ssl_context=verify or httpx.create_ssl_context(trust_env=False),
+        self._backend = _PinnedBackend()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=verify or ssl.create_default_context(cafile=certifi.where()),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=30.0,
-            network_backend=_GuardedBackend(guard, self._deadline),
+            network_backend=self._backend,
         )
-        self._client = httpx.Client(transport=_PoolTransport(pool), trust_env=False, follow_redirects=False)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """See the port."""
+        """See the port. Raises `ParamsInvalid` too, for what cannot be sent, and `TooManyRedirects`."""
+        _check_message(request)
         started = time.monotonic()
-        self._deadline.at = started + request.timeout
-        method, url, content = request.method, request.url, request.content
-        headers = list(request.headers)
-        _check_headers(headers)
-        for _ in range(request.max_redirects + 1):
-            self._guard.check_url(url, request.allow)
-            response, body = self._exchange(method, url, headers, content, request)
-            location = response.headers.get("location")
-            if response.status_code not in REDIRECTS or location is None or request.max_redirects == 0:
-                return HttpResponse(
-                    status=response.status_code,
-                    headers=_joined(response.headers),
-                    content=body,
-                    url=url,
-                    elapsed=time.monotonic() - started,
-                )
-            following = urljoin(url, location)
-            if urlsplit(url).scheme == "https" and urlsplit(following).scheme == "http":
-                raise EgressDenied(f"{url} redirects from https to http, which is not followed", host=following[:200])
-            if _origin(following) != _origin(url):
-                dropped = CREDENTIALS | request.sensitive_headers
-                headers = [(name, value) for name, value in headers if name.lower() not in dropped]
-            if response.status_code == 303 or (response.status_code in (301, 302) and method == "POST"):
-                method, content = "GET" if method != "HEAD" else "HEAD", None
-                headers = [(name, value) for name, value in headers if not name.lower().startswith("content-")]
-            url = following
-        raise StepError(f"{request.url} redirects more than {request.max_redirects} times", code="TooManyRedirects")
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _exchange(
-        self, method: str, url: str, headers: Sequence[tuple[str, str]], content: bytes | None, request: HttpRequest
-    ) -> tuple[httpx.Response, bytes]:
-        try:
-            with self._client.stream(
-                method, url, headers=list(headers), content=content, timeout=max(request.timeout, 0.001)
-            ) as response:
-                return response, self._read(response, request)
-        except httpx.TimeoutException as error:
-            raise _timeout(url, request.timeout) from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise StepError(f"the request to {url[:200]} is not valid HTTP: {error}", code="HttpInvalid") from error
-        except httpx.DecodingError as error:
-            raise StepError(f"{url} answered with a broken body: {error}", code="InvalidResponse") from error
-        except httpx.HTTPError as error:
-            why = str(error) or type(error).__name__
-            raise StepError(f"no answer from {url}: {why}", code="HttpConnect", retryable=True) from error
-
-    def _read(self, response: httpx.Response, request: HttpRequest) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_bytes(65_536):
-            body += chunk
-            if len(body) > request.max_bytes:
-                raise ValueTooLarge(f"{response.url} answered with more than {request.max_bytes:,} bytes")
-            if len(body) > 1024 * 1024 and len(body) > MAX_RATIO * max(response.num_bytes_downloaded, 1):
-                raise ValueTooLarge(f"{response.url} answered with a body that unpacks to {MAX_RATIO} times its size")
-            if time.monotonic() > self._deadline.at:
-                raise _timeout(str(response.url), request.timeout)
-        return bytes(body)
-
-
-class _PoolTransport(httpx.BaseTransport):
-    """httpx over an httpcore pool of our making."""
-
-    def __init__(self, pool: httpcore.ConnectionPool) -> None:
-        self._pool = pool
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        stream = request.stream
-        assert isinstance(stream, httpx.SyncByteStream), "the client is synchronous"
-        url = request.url
-        try:
-            response = self._pool.handle_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                    headers=request.headers.raw,
-                    content=stream,
-                    extensions=request.extensions,
-                )
-            )
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _translated(error) from error
-        assert isinstance(response.stream, Iterable), "the pool is synchronous"
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_Body(response.stream), extensions=response.extensions
+        deadline = started + request.timeout
+        hop = _Hop(request.method, request.url, list(request.headers), request.content)
+        target = self._check(hop.url, request, deadline)
+        for left in range(request.max_redirects, -1, -1):
+            status, headers, content = self._exchange(hop, target, request, deadline)
+            if content is not None:
+                return HttpResponse(status, headers, content, target.url, time.monotonic() - started)
+            if left:
+                there = self._redirected(target, headers["location"], request, deadline)
+                hop.follow(target, there, status, request.sensitive_headers)
+                target = there
+        raise StepError(
+            f"{target.origin} redirects again after {request.max_redirects} redirects",
+            code="TooManyRedirects",
         )
 
     def close(self) -> None:
+        """Close the pooled connections."""
         self._pool.close()
 
+    def _check(self, url: str, request: HttpRequest, deadline: float) -> Target:
+        return self._guard.check(
+            url, request.allow, min(LOOKUP_SECONDS, max(deadline - time.monotonic(), 0.0))
+        )
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[bytes]:
+    def _redirected(self, here: Target, location: str, request: HttpRequest, deadline: float) -> Target:
         try:
-            yield from self._stream
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _translated(error) from error
+            # Servers send spaces and UTF-8 in `Location`, which browsers encode, too.
+            return self._check(urljoin(here.url, quote(location, safe=_VISIBLE)), request, deadline)
+        except ValueError:
+            raise EgressDenied(f"{here.origin} redirects to something that is no URL") from None
+        except EgressDenied as error:
+            raise EgressDenied(
+                f"{here.origin} redirects: {error.message}", hint=error.hint, **error.details
+            ) from None
 
-    def close(self) -> None:
-        self._stream.close()
+    def _exchange(
+        self, hop: _Hop, target: Target, request: HttpRequest, deadline: float
+    ) -> tuple[int, dict[str, str], bytes | None]:
+        """Status, headers and body of one hop; the body is None when a redirect is to be followed instead."""
+        self._backend.pin(target, deadline)
+        try:
+            response = self._pool.handle_request(_message(hop, target, deadline))
+            try:
+                headers = _headers(response.headers)
+                if request.max_redirects and response.status in REDIRECTS and "location" in headers:
+                    return response.status, headers, None
+                return (
+                    response.status,
+                    headers,
+                    _read(response, headers, hop.method, target, request.max_bytes),
+                )
+            finally:
+                response.close()
+        except httpcore.TimeoutException as error:
+            raise NodeTimeout(
+                f"{target.origin} did not answer {hop.method} in full within {request.timeout:g} s"
+            ) from error
+        except httpcore.LocalProtocolError as error:
+            raise ParamsInvalid(f"the request to {target.origin} is not valid HTTP: {error}") from error
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise _no_answer(target, error) from error
 
 
-class _GuardedBackend(httpcore.NetworkBackend):
-    """Connects to checked addresses only, and gives no operation more time than the request has left."""
+class _PinnedBackend(httpcore.NetworkBackend):
+    """Connects to the checked addresses of the thread's present hop, and to nothing else.
 
-    def __init__(self, guard: Guard, deadline: threading.local) -> None:
-        self._guard = guard
-        self._deadline = deadline
+    httpcore opens a connection in the thread that asked for it, so what the thread is doing is kept per
+    thread.
+    """
+
+    def __init__(self) -> None:
         self._inner = httpcore.SyncBackend()
+        self._now = threading.local()
+
+    def pin(self, target: Target, deadline: float) -> None:
+        """From now on this thread connects to `target` only, and is given up at `deadline` (monotonic)."""
+        self._now.target, self._now.deadline = target, deadline
+
+    def left(self) -> float:
+        """Seconds until the deadline of the thread's exchange. Raises httpcore's `ReadTimeout` when it is
+        over.
+        """
+        left: float = self._now.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the time is over")
+        return left
 
     def connect_tcp(
         self,
@@ -170,36 +194,44 @@ class _GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        error: Exception | None = None
-        for address in self._guard.addresses(host, port):
+        target: Target = self._now.target
+        if (host, port) != (target.host, target.port):
+            raise EgressDenied(f"{host}:{port} is not what was checked", host=host)
+        failure: Exception = httpcore.ConnectError("no address")
+        for index, address in enumerate(target.addresses):
+            # An address that swallows packets must leave time for the others.
+            seconds = self.left() / (len(target.addresses) - index)
             try:
-                stream = self._inner.connect_tcp(address, port, _left(self._deadline, timeout), None, socket_options)
-                return _TimedStream(stream, self._deadline)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failure:
-                error = failure
-        raise error or httpcore.ConnectError(f"{host} has no address")
-
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        raise EgressDenied("Unix sockets may not be reached")
-
-    def sleep(self, seconds: float) -> None:
-        self._inner.sleep(seconds)
+                return _TimedStream(
+                    self._inner.connect_tcp(address, port, seconds, None, socket_options), self
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A stream on which a server that sends a byte now and then runs into the deadline as well."""
+    """A connection whose every operation gets the time that is left."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadline: threading.local) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, backend: _PinnedBackend) -> None:
         self._inner = inner
-        self._deadline = deadline
+        self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left(self._deadline, timeout))
+        return self._inner.read(max_bytes, self._backend.left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(self._deadline, timeout))
+        # Not the inner stream's: that starts the timeout anew with every piece that the other side takes.
+        sock = self._inner.get_extra_info("socket")
+        view = memoryview(buffer)
+        while view:
+            sock.settimeout(self._backend.left())
+            try:
+                view = view[sock.send(view) :]
+            except TimeoutError as error:
+                raise httpcore.WriteTimeout("the time is over") from error
+            except OSError as error:
+                raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
         self._inner.close()
@@ -207,48 +239,111 @@ class _TimedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, _left(self._deadline, timeout))
-        return _TimedStream(inner, self._deadline)
+        inner = self._inner.start_tls(ssl_context, server_hostname, self._backend.left())
+        return _TimedStream(inner, self._backend)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-def _left(deadline: threading.local, timeout: float | None) -> float | None:
-    at = getattr(deadline, "at", None)
-    if at is None:
-        return timeout
-    left = at - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the time for the request is over")
-    return left if timeout is None else min(timeout, left)
+def _message(hop: _Hop, target: Target, deadline: float) -> httpcore.Request:
+    headers = [("Host", target.authority), *hop.headers]
+    given = {name.lower() for name, _ in hop.headers}
+    headers += [
+        (name, value)
+        for name, value in (("Accept", "*/*"), ("Accept-Encoding", "gzip"), ("User-Agent", "flowrunner"))
+        if name.lower() not in given
+    ]
+    if hop.content is not None or hop.method in ("POST", "PUT", "PATCH"):
+        headers.append(("Content-Length", str(len(hop.content or b""))))
+    left = max(deadline - time.monotonic(), 0.0)
+    return httpcore.Request(
+        hop.method.encode("ascii"),
+        httpcore.URL(
+            scheme=target.scheme.encode(),
+            host=target.host.encode(),
+            port=target.port,
+            target=target.path.encode(),
+        ),
+        headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers],
+        content=hop.content or b"",
+        extensions={"timeout": {"pool": left, "connect": left, "read": left, "write": left}},
+    )
 
 
-def _translated(error: Exception) -> httpx.HTTPError:
-    if isinstance(error, httpcore.TimeoutException):
-        return httpx.ReadTimeout(str(error))
-    if isinstance(error, httpcore.LocalProtocolError):
-        return httpx.LocalProtocolError(str(error))
-    return httpx.NetworkError(str(error))
+def _read(
+    response: httpcore.Response, headers: Mapping[str, str], method: str, target: Target, limit: int
+) -> bytes:
+    """The body, unpacked. Raises `ValueTooLarge`, and `StepError` with code `InvalidResponse` for a broken
+    one.
+    """
+    if method == "HEAD":
+        return b""
+    length, encoding = (
+        headers.get("content-length", ""),
+        headers.get("content-encoding", "identity").strip().lower(),
+    )
+    too_large = ValueTooLarge(f"{target.origin} answered with more than {limit:,} bytes")
+    if length.isdecimal() and len(length) < 20 and int(length) > limit:
+        raise too_large
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise StepError(f"{target.origin} answered in the encoding {encoding[:40]!r}", code="InvalidResponse")
+    gzip = zlib.decompressobj(16 + zlib.MAX_WBITS) if "gzip" in encoding else None
+    body, received = bytearray(), 0
+    for chunk in response.iter_stream():
+        received += len(chunk)
+        try:
+            body += gzip.decompress(chunk, limit + 1 - len(body)) if gzip else chunk
+        except zlib.error as error:
+            raise StepError(
+                f"{target.origin} answered with broken gzip: {error}", code="InvalidResponse"
+            ) from None
+        if len(body) > limit:
+            raise too_large
+        if len(body) > max(1024 * 1024, MAX_RATIO * received):
+            raise ValueTooLarge(
+                f"{target.origin} answered with a body that unpacks to {MAX_RATIO} times its size"
+            )
+    if gzip and received and not gzip.eof:
+        raise StepError(f"{target.origin} answered with gzip that is cut off", code="InvalidResponse")
+    return bytes(body)
 
 
-def _timeout(url: str, seconds: float) -> NodeTimeout:
-    return NodeTimeout(f"{url} did not answer within {seconds:g} s")
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Names in lower case; values of a repeated one joined by commas (RFC 9110, 5.3)."""
+    joined: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    return joined
 
 
-def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
-    for name, value in headers:
-        if not name or not all(char.isalnum() or char in "!#$%&'*+-.^_`|~" for char in name) or not name.isascii():
-            raise StepError(f"{name[:80]!r} is no header name", code="HttpInvalid")
-        if any(char in "\r\n\0" for char in value) or not value.isprintable():
-            raise StepError(f"the value of header {name} has characters that no header may have", code="HttpInvalid")
+def _check_message(request: HttpRequest) -> None:
+    """Raises `ParamsInvalid` for what would break the message's frame. No text shows a value: it may be
+    secret.
+    """
+    if not _TOKEN.fullmatch(request.method) or request.method in ("CONNECT", "TRACE"):
+        raise ParamsInvalid(f"the method {request.method[:20]!r} cannot be sent")
+    for name, value in request.headers:
+        if not _TOKEN.fullmatch(name):
+            raise ParamsInvalid(f"{name[:80]!r} is no header name")
+        if name.lower() in OURS:
+            raise ParamsInvalid(f"the header {name} is set by the client", hint="leave it out")
+        bad = re.search(r"[^\t\x20-\x7e]", value)
+        if bad is not None:
+            raise ParamsInvalid(
+                f"the value of header {name} has the character {bad[0]!r}, which no header may have",
+                hint="headers are ASCII on one line; is there a line end behind the secret?"
+                if bad[0] in "\r\n"
+                else None,
+            )
 
 
-def _joined(headers: httpx.Headers) -> dict[str, str]:
-    """Header names in lower case; values of a repeated one joined by commas."""
-    return {name.lower(): headers[name] for name in headers}
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+def _no_answer(target: Target, error: Exception) -> StepError:
+    """A failed connection in words; a certificate that is not valid will not be so the next time."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = f"its certificate is not valid: {cause.verify_message}"
+        return StepError(f"no connection to {target.origin}: {why}", code="HttpConnect", retryable=False)
+    why = str(error) or type(error).__name__
+    return StepError(f"no answer from {target.origin}: {why}", code="HttpConnect", retryable=True)
