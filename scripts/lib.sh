@@ -61,7 +61,7 @@ find_python() {
 
 install_uv_with_pip() {
   "$1" -m pip --version >/dev/null 2>&1 </dev/null || return 1
-  "$1" -m pip install --quiet --disable-pip-version-check --no-input --upgrade \
+  PIP_ROOT_USER_ACTION=ignore "$1" -m pip install --quiet --disable-pip-version-check --no-input --upgrade \
     --target "$PRIVATE_UV" "uv==$UV_VERSION" >&2 </dev/null
 }
 
@@ -84,6 +84,11 @@ install_uv_with_apt() {
 ensure_uv() {
   # Without a home that can be written to, uv would have nowhere to keep its downloads.
   [[ -n "${HOME:-}" && -w "${HOME:-}" ]] || export UV_CACHE_DIR="${UV_CACHE_DIR:-$ROOT/.cache/uv}"
+  # uv brings its own list of certificates, which lacks those that an administrator has added to the system's: use
+  # the system's where there is one.
+  if [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt || "$(uname)" == Darwin ]]; then
+    export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+  fi
   find_uv && return 0
   say "uv not found: installing $UV_VERSION into ${PRIVATE_UV#"$ROOT"/}"
   mkdir -p "$ROOT/.cache"

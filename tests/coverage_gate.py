@@ -90,6 +90,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if config.pluginmanager.hasplugin("_cov"):
         failures += [("coverage gate", line) for line in shortfalls(measured())]
     reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None, "pytest always has one in the process that reports"
     for name, text in failures:
         reporter.stats.setdefault("failed", []).append(
             pytest.TestReport(

@@ -1,0 +1,48 @@
+"""Cold start is a feature: what a path does not need, it does not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+STORES = {"psycopg", "psycopg_pool", "sqlite3"}
+SCREEN = {"rich", "typer"}
+NETWORK = {"httpx", "ssl", "asyncio"}
+FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
+MODELS = {"pydantic", "pydantic_settings"}
+ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS
+
+NEVER_LOADED = {
+    "flowrunner": ALL,
+    "flowrunner.core.decide": ALL | {"logging"},
+    "flowrunner.language.load": ALL - MODELS - {"yaml"},
+    "flowrunner.nodes.registry": ALL - MODELS,
+    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS) - {"yaml"},  # it loads documents
+    "flowrunner.adapters.memory.backend": ALL,
+    "flowrunner.adapters.sqlite.backend": ALL - {"sqlite3"},
+    "flowrunner.cli.main": STORES | NETWORK | FORMATS,
+}
+"""Module: what must not be loaded once it has been imported in a new process."""
+
+
+@pytest.mark.parametrize(("module", "banned"), NEVER_LOADED.items(), ids=list(NEVER_LOADED))
+def test_import_is_light(module: str, banned: set[str]) -> None:
+    """Importing the module loads none of the heavy packages that it can do without until they are used."""
+    program = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    # The last line: whatever the module itself may print is not our subject.
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert loaded & banned == set()
+
+
+def test_the_table_names_what_is_installed() -> None:
+    """A package that is not installed could never be loaded, so the table would be guarding nothing."""
+    missing = sorted(name for name in ALL if find_spec(name) is None)
+    assert missing == []
