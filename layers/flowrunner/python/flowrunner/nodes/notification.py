@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from flowrunner.core.flow import Json
 from flowrunner.nodes.base import Context, NodeType, Output, Params, Result
 from flowrunner.nodes.http_errors import status_error
+from flowrunner.nodes.http_sending import USER_AGENT, json_text
 from flowrunner.ports.http import HttpRequest
 
+CHANNELS = ("slack", "webhook")
 SLACK_URL = "${secrets.SLACK_WEBHOOK_URL}"
+TIMEOUT_SECONDS = 15.0
+MAX_ANSWER = 64 * 1024
+SHOWN_BYTES = 1024
 
 
 class NotificationParams(Params):
-    channel: Literal["slack", "webhook"] = Field(description="slack: an incoming webhook; webhook: JSON to a URL.")
-    message: str = Field(min_length=1, max_length=40_000)
-    url: str = Field(min_length=1, description="slack: left out, the secret SLACK_WEBHOOK_URL.")
-    title: str | None = None
-    blocks: list[Json] | None = Field(None, description="slack: Block Kit blocks.")
+    """Parameters of `notification`."""
+
+    channel: Literal["slack", "webhook"] = Field(
+        description="slack: a message by an incoming webhook; webhook: JSON to a URL."
+    )
+    message: str = Field(min_length=1, max_length=40_000, description="The text; for slack in its mrkdwn.")
+    url: str = Field(
+        min_length=1,
+        max_length=8192,
+        description="slack: left out, the secret SLACK_WEBHOOK_URL; webhook: required.",
+    )
+    title: str | None = Field(None, max_length=1_000, description="slack: shown in bold above the message.")
+    blocks: list[Json] | None = Field(None, max_length=50, description="slack: Block Kit blocks.")
     data: Json = Field(None, description="webhook: sent beside the message.")
+
+    @field_validator("channel", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if value not in CHANNELS:
+            raise ValueError(
+                f"there is no channel {str(value)[:40]!r}; the channels are {' and '.join(CHANNELS)}"
+            )
+        return value
 
 
 class NotificationOutput(Output):
+    """That it was taken."""
+
     channel: str
     status: int
 
@@ -32,8 +55,10 @@ class NotificationOutput(Output):
 class NotificationNode(NodeType[NotificationParams]):
     """Sends a message to people: to Slack, or as JSON to a URL.
 
-    Slack messages go to an incoming webhook, whose address is a credential: it is read from the secret
-    `SLACK_WEBHOOK_URL` unless `url` says otherwise.
+    A Slack message goes to an incoming webhook, whose address is a credential: it is read from the secret
+    `SLACK_WEBHOOK_URL` unless `url` says otherwise. The channel `webhook` posts
+    `{title, message, data, run, flow, node}`. Only a 2xx answer is success; another status fails the step
+    with `HttpStatus:<n>`, of which 408, 425, 429 and 5xx are retryable.
     """
 
     name = "notification"
@@ -57,24 +82,25 @@ params: {channel: slack, message: "Order ${input.order_id} has shipped"}
         response = ctx.http.send(
             HttpRequest(
                 method="POST",
-                url=params.url,
+                url=params.url.strip(),
                 headers=(
                     ("Content-Type", "application/json"),
-                    ("User-Agent", "flowrunner"),
+                    ("User-Agent", USER_AGENT),
                     ("Idempotency-Key", ctx.run.idempotency_key),
                 ),
-                content=json.dumps(_slack(params) if params.channel == "slack" else _plain(ctx)).encode(),
-                timeout=min(15.0, ctx.time_left()),
-                max_bytes=1024 * 1024,
+                content=json_text(_slack(params) if params.channel == "slack" else _plain(ctx)).encode(),
+                timeout=min(TIMEOUT_SECONDS, ctx.time_left()),
+                max_bytes=MAX_ANSWER,
                 allow=ctx.egress,
             )
         )
         if not 200 <= response.status < 300:
-            raise status_error(response, ctx.now())
+            raise status_error(response, ctx.now(), SHOWN_BYTES)
         return Result({"channel": params.channel, "status": response.status})
 
 
 def _slack(params: NotificationParams) -> dict[str, Json]:
+    """An incoming webhook's payload; beside blocks the text is what notifications show."""
     text = f"*{params.title}*\n{params.message}" if params.title else params.message
     return {"text": text, "blocks": params.blocks} if params.blocks else {"text": text}
 
