@@ -1,1 +1,1 @@
-"""Where the author's JavaScript runs: expressions and hooks, in worker processes that hold nothing worth stealing."""
+"""Where the author's JavaScript runs: in worker processes that hold nothing worth stealing."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flowrunner.errors import StepError
+
+if TYPE_CHECKING:
+    from flowrunner.sandbox.script import LogEntry
 
 
 class ScriptError(StepError):
     """The script failed.
 
-    `details` may hold `line` and `column` within the script (from 1) and `stack`.
-    """
+    `details` may hold `line` and `column` within the script (from 1) and `stack`. `logs` is what the script
+    logged before it failed, which is what its author looks for first."""
 
     code = "SCRIPT_ERROR"
+    logs: tuple[LogEntry, ...] = ()
 
 
 class ScriptLimitExceeded(ScriptError):
-    """The script went over a limit; `details.limit` is cpu, wall, memory, stack, output or log."""
+    """The script went over a limit; `details.limit` is cpu, wall, memory, stack, output, log or rounds."""
 
     code = "SCRIPT_LIMIT_EXCEEDED"
 
@@ -24,6 +30,13 @@ class ExpressionError(ScriptError):
     """An expression could not be evaluated; the message names it and where in it."""
 
     code = "EXPRESSION_ERROR"
+
+
+class SandboxUnavailable(StepError):
+    """No process could be started to run scripts in; trying again may help."""
+
+    code = "SANDBOX_UNAVAILABLE"
+    retryable = True
 
 
 class TemplateSyntaxError(ValueError):

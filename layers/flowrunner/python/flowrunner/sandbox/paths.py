@@ -1,4 +1,5 @@
-"""Pure paths such as `input.a.b[0]`: resolved here, with JavaScript's result, so that no engine has to be started."""
+"""Pure paths such as `input.a.b[0]`: resolved here, with JavaScript's result, so that no engine has to be
+started."""
 
 from __future__ import annotations
 
@@ -26,7 +27,21 @@ KEYED = frozenset({"nodes", "vars", "secrets"})
 """Roots whose values are loaded one key at a time."""
 
 ROOTS = frozenset(
-    {"input", "prev", "ports", "params", "item", "index", "error", "run", "flow", "account", "output", "context"} | KEYED
+    {
+        "input",
+        "prev",
+        "ports",
+        "params",
+        "item",
+        "index",
+        "error",
+        "run",
+        "flow",
+        "account",
+        "output",
+        "context",
+    }
+    | KEYED
 )
 
 Loader = Callable[[str, str | None], Any]
@@ -63,7 +78,9 @@ class Path:
                 value = value.get(step if isinstance(step, str) else str(step), UNDEFINED)
             elif value is None or value is UNDEFINED:
                 kind = "null" if value is None else "undefined"
-                raise ExpressionError(f"cannot read {str(step)!r} of {kind} in {self.source}", expression=self.source)
+                raise ExpressionError(
+                    f"cannot read {str(step)!r} of {kind} in {self.source}", expression=self.source
+                )
             else:
                 value = _property(value, step)
         return value

@@ -1,31 +1,23 @@
 """Values with expressions in them: `${…}` inside the strings of a JSON tree.
 
-A string that is exactly one expression keeps the value's type; in any other the values become text. `$${` writes a
-literal `${`. A template whose expressions are all pure paths is *native*: it is rendered without JavaScript.
-"""
+A string that is exactly one expression keeps the value's type; in any other the values become text. `$${`
+writes a literal `${`. A template whose expressions are all pure paths is *native*: it is rendered without
+JavaScript."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowrunner.core.flow import Json
 from flowrunner.sandbox.errors import TemplateSyntaxError
-from flowrunner.sandbox.paths import KEYED, ROOTS, UNDEFINED, Loader, Path, parse_path
-from flowrunner.sandbox.scanner import code_only, end_of_expression
+from flowrunner.sandbox.paths import UNDEFINED, Loader, Path, parse_path
+from flowrunner.sandbox.references import Reference, references
+from flowrunner.sandbox.scanner import end_of_expression
 from flowrunner.sandbox.text import to_text
 
 __all__ = ["UNDEFINED", "Expression", "Loader", "Reference", "Template", "compile_template", "references"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Something that a script mentions: a root, and the key where a keyed root is read by a plain name."""
-
-    root: str
-    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +74,9 @@ class Template:
 
     def render(self, load: Loader) -> Json:
         """The value of a native template. Raises `ExpressionError` and whatever `load` raises."""
-        return _build(self._shape, [one.native.resolve(load) for one in self.expressions if one.native is not None])
+        return _build(
+            self._shape, [one.native.resolve(load) for one in self.expressions if one.native is not None]
+        )
 
     def assemble(self, results: Sequence[Any]) -> Json:
         """The value with these results of its expressions."""
@@ -95,24 +89,6 @@ def compile_template(value: Json) -> Template:
     shape = _compile(value, (), found)
     mentioned = frozenset(reference for one in found for reference in references(one.source))
     return Template(tuple(found), all(one.native is not None for one in found), mentioned, shape)
-
-
-_MENTION = re.compile(rf"(?<![\w$.])({'|'.join(sorted(ROOTS))})(?![\w$])")
-_KEY = re.compile(r"\s*(?:\?\.)?\s*(?:\.?\s*([A-Za-z_$][\w$]*)|\[\s*\"([^\"\\\n]*)\"\s*\]|\[\s*'([^'\\\n]*)'\s*\])")
-_ACCESS = re.compile(r"\s*(?:\?\.|\.|\[)")
-
-
-def references(source: str) -> frozenset[Reference]:
-    """What a piece of JavaScript mentions by name: what is best loaded before it runs."""
-    found = set()
-    for match in _MENTION.finditer(code_only(source)):
-        root = match[1]
-        key = None
-        if root in KEYED and _ACCESS.match(source, match.end()):
-            access = _KEY.match(source, match.end())
-            key = next((group for group in access.groups() if group is not None), None) if access else None
-        found.add(Reference(root, key))
-    return frozenset(found)
 
 
 def _compile(value: Json, path: tuple[str | int, ...], found: list[Expression]) -> Any:
@@ -146,7 +122,9 @@ def _compile_text(text: str, path: tuple[str | int, ...], found: list[Expression
         literal += text[at:mark]
         end = end_of_expression(text, mark + 2)
         if end < 0:
-            raise TemplateSyntaxError(path, "this ${ has no closing brace; write $${ for the characters themselves", mark)
+            raise TemplateSyntaxError(
+                path, "this ${ has no closing brace; write $${ for the characters themselves", mark
+            )
         source = text[mark + 2 : end]
         if not source.strip():
             raise TemplateSyntaxError(path, "the expression between ${ and } is empty", mark)

@@ -1,4 +1,7 @@
-"""Values as text, as JavaScript writes them."""
+"""Values as text, as JavaScript writes them.
+
+One difference is on purpose: a whole number keeps all its digits, so that an id beyond 2^53 that was never
+touched by JavaScript comes out as it went in."""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import math
 from typing import Any
 
 from flowrunner.sandbox.paths import UNDEFINED
+
+_string = json.encoder.encode_basestring
+"""A text in quotes, escaping what JSON.stringify escapes and nothing more."""
 
 
 def to_text(value: Any) -> str:
@@ -19,13 +25,21 @@ def to_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return number_text(value)
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    pieces: list[str] = []
+    _write(value, pieces)
+    return "".join(pieces)
 
 
 def number_text(value: float) -> str:
     """A number as `String(value)` gives it (ECMA-262, Number::toString)."""
     if isinstance(value, int):
-        return str(value) if abs(value) < 10**21 else number_text(float(value))
+        return (
+            str(value)
+            if abs(value) < 10**21
+            else number_text(float(value))
+            if abs(value) < 2**1024
+            else "Infinity"
+        )
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if value == int(value) and abs(value) < 1e21:
@@ -33,25 +47,38 @@ def number_text(value: float) -> str:
     sign = "-" if value < 0 else ""
     mantissa, _, exponent = f"{abs(value)!r}".partition("e")
     whole, _, fraction = mantissa.partition(".")
-    digits = (whole + ("" if fraction == "0" else fraction)).lstrip("0")
-    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len((whole + fraction).lstrip("0")))
-    digits = digits.rstrip("0") or "0"
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
     if 0 < point <= 21:
-        return sign + (digits.ljust(point, "0") if len(digits) <= point else f"{digits[:point]}.{digits[point:]}")
+        return f"{sign}{digits[:point]}.{digits[point:]}"
     if -6 < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     shown = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
     return f"{sign}{shown}e{'+' if point > 0 else '-'}{abs(point - 1)}"
 
 
-def _plain(value: Any) -> Any:
-    """The value with whole floats as integers, as JSON.stringify writes them, and what is not finite as null."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value == int(value) and abs(value) < 1e21 else value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not UNDEFINED}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if value is UNDEFINED else value
+def _write(value: Any, pieces: list[str]) -> None:
+    """`value` as JSON.stringify writes it: what has no JSON form is null in a list and left out of an
+    object."""
+    if isinstance(value, str):
+        pieces.append(_string(value))
+    elif value is None or value is UNDEFINED or (isinstance(value, float) and not math.isfinite(value)):
+        pieces.append("null")
+    elif isinstance(value, bool | int | float):
+        pieces.append(to_text(value))
+    elif isinstance(value, dict):
+        comma = "{"
+        for key, item in value.items():
+            if item is not UNDEFINED:
+                pieces += (comma, _string(str(key)), ":")
+                _write(item, pieces)
+                comma = ","
+        pieces.append("}" if comma == "," else "{}")
+    else:
+        comma = "["
+        for item in value:
+            pieces.append(comma)
+            _write(item, pieces)
+            comma = ","
+        pieces.append("]" if comma == "," else "[]")

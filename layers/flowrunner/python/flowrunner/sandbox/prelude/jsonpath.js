@@ -1,6 +1,6 @@
 // jsonpath(value, path): RFC 9535 with filters; the functions length, count and value.
-(function (global) {
-  global.jsonpath = function (root, path) {
+(function () {
+  globalThis.jsonpath = function (root, path) {
     let at = 0;
     const text = String(path);
     const fail = (what) => { throw new SyntaxError("jsonpath " + JSON.stringify(text) + ": " + what + " at " + at); };
@@ -18,7 +18,9 @@
       const raw = match(/"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'/y);
       if (raw === null) fail("a text without its end");
       const inner = raw.slice(1, -1);
-      return JSON.parse('"' + (quote === "'" ? inner.replace(/\\'/g, "'").replace(/(?<!\\)"/g, '\\"') : inner) + '"');
+      const single = (part) => (part === '"' ? '\\"' : part === "\\'" ? "'" : part);
+      try { return JSON.parse('"' + (quote === "'" ? inner.replace(/\\[^]|"/g, single) : inner) + '"'); }
+      catch { return fail("a text with a bad escape"); }
     }
     const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
     function children(value) {
@@ -171,4 +173,4 @@
     if (at < text.length) fail("unexpected text");
     return walk(root, list, root);
   };
-})(globalThis);
+})

@@ -1,156 +1,114 @@
-// What every evaluation starts with. Everything it needs later is captured now, so that a script that
-// tampers with built-ins harms nobody but itself.
+// What every evaluation starts with. All built-ins that are needed later are captured before any code of the script
+// runs, and the answer is put together as text, so that a script that tampers with them harms nobody but itself.
+//
+// Everything else (nodes and vars, logging, helpers) is in parts of their own, since compiling them would take longer
+// than most scripts: a part is a function of `inner`, and comes along when the script mentions one of its names. A
+// script that reaches a name in another way asks for the part by touching it, as for any value that is not there yet.
 (function (global) {
   const { parse, stringify } = JSON;
-  const { defineProperty, keys, hasOwn, create } = Object;
-  const apply = Reflect.apply;
-  const push = Array.prototype.push;
-  const ErrorType = Error, TypeErrorType = TypeError, StringOf = String, PromiseType = Promise, ProxyType = Proxy;
+  const { defineProperty, keys, hasOwn } = Object;
+  const { join } = Array.prototype, { slice } = String.prototype, { apply } = Reflect;
+  const ErrorType = Error, TypeErrorType = TypeError, StringOf = String, PromiseType = Promise;
   const MISS = {};
+  delete global.performance; // no clock finer than now()
 
-  global.$fr = function $fr_make(request) {
-    const data = parse(request);
-    const loaded = data.loaded; // root -> {key: value} of keyed roots; "*" in `whole` marks all keys loaded
-    const whole = data.whole;
-    const missing = [];
-    const logs = [], events = [];
-    let logged = 0;
-    const written = create(null), removed = create(null), before = create(null);
+  return function $fr_start(text, ...parts) {
+    const data = parse(text);
+    const { bound, limit } = data;
+    let missing = "", item = -1, index = -1;
 
-    function $fr_miss(root, key) {
-      apply(push, missing, [[root, key]]);
+    // The host loads what is named here and evaluates again, whatever the script makes of the exception.
+    function miss(root, key) {
+      missing += (missing && ",") + stringify([root, key]);
       throw MISS;
     }
-    function $fr_keyed(root) {
-      const values = loaded[root];
-      return new ProxyType(create(null), {
-        get(_, key) {
-          if (typeof key !== "string") return undefined;
-          if (hasOwn(values, key)) return values[key];
-          return whole[root] ? undefined : $fr_miss(root, key);
-        },
-        has(_, key) {
-          if (hasOwn(values, key)) return values[key] !== undefined;
-          return whole[root] ? false : $fr_miss(root, key);
-        },
-        ownKeys() {
-          return whole[root] ? keys(values) : $fr_miss(root, null);
-        },
-        getOwnPropertyDescriptor(_, key) {
-          if (!hasOwn(values, key)) return whole[root] ? undefined : $fr_miss(root, key);
-          return { value: values[key], enumerable: true, configurable: true, writable: true };
-        },
-        set() { throw new TypeErrorType(root + " is read-only"); },
-        deleteProperty() { throw new TypeErrorType(root + " is read-only"); },
-      });
-    }
-    function $fr_vars() {
-      const values = loaded.vars;
-      for (const key of keys(values)) before[key] = stringify(values[key]);
-      return new ProxyType(create(null), {
-        get(_, key) {
-          if (typeof key !== "string" || removed[key]) return undefined;
-          if (hasOwn(values, key)) return values[key];
-          return whole.vars ? undefined : $fr_miss("vars", key);
-        },
-        has(_, key) {
-          if (removed[key]) return false;
-          if (hasOwn(values, key)) return values[key] !== undefined;
-          return whole.vars ? false : $fr_miss("vars", key);
-        },
-        set(_, key, value) {
-          delete removed[key];
-          defineProperty(values, key, { value, enumerable: true, configurable: true, writable: true });
-          written[key] = true;
-          return true;
-        },
-        deleteProperty(_, key) {
-          delete values[key];
-          delete written[key];
-          delete before[key];
-          removed[key] = true;
-          return true;
-        },
-        ownKeys() {
-          return whole.vars ? keys(values) : $fr_miss("vars", null);
-        },
-        getOwnPropertyDescriptor(_, key) {
-          if (!hasOwn(values, key)) return undefined;
-          return { value: values[key], enumerable: true, configurable: true, writable: true };
-        },
-      });
-    }
-    function $fr_show(value) {
+    function show(value) {
       if (typeof value === "string") return value;
       if (value instanceof ErrorType) return StringOf(value);
+      try {
+        const text = stringify(value);
+        return text === undefined ? StringOf(value) : text;
+      } catch (error) {
+        if (error === MISS) throw error;
+        return "[" + (error instanceof ErrorType ? error.message : "not JSON") + "]";
+      }
+    }
+    function json(value, what) {
+      if (value === undefined) return "null";
       const text = stringify(value);
-      return text === undefined ? StringOf(value) : text;
+      if (text === undefined) throw new TypeErrorType(what + " is a " + typeof value + ", which is not JSON");
+      return text;
     }
-    function $fr_log(level, parts) {
-      let message = "";
-      for (let i = 0; i < parts.length; i++) message += (i ? " " : "") + $fr_show(parts[i]);
-      logged += message.length + 16;
-      if (logged > data.logBytes) throw new RangeError("$fr:log");
-      apply(push, logs, [[level, message]]);
+    const scope = { ...bound };
+    const inner = { data, scope, miss, show, json, tooMuch: false, effects: () => "[],[]", vars: () => '{},"gone":[]' };
+    for (let i = 0; i < parts.length; i++) parts[i](inner);
+
+    // A script gets what it mentions as constants. What it reaches in other ways (eval) is here.
+    for (const name of data.roots) {
+      defineProperty(global, name, {
+        get: () => (hasOwn(scope, name) ? scope[name] : miss(name, null)),
+        set() { throw new TypeErrorType(name + " is read-only"); },
+      });
     }
-    function log(...parts) { $fr_log("info", parts); }
-    log.debug = (...parts) => $fr_log("debug", parts);
-    log.info = log;
-    log.warn = log.warning = (...parts) => $fr_log("warning", parts);
-    log.error = (...parts) => $fr_log("error", parts);
-    function emit(name, value) {
-      if (typeof name !== "string" || name === "") throw new TypeErrorType("emit(name, data): the name is a text");
-      const text = stringify(value === undefined ? null : value);
-      logged += text.length + name.length;
-      if (logged > data.logBytes) throw new RangeError("$fr:log");
-      apply(push, events, [[name, parse(text)]]);
+    for (const name of keys(data.lazy)) {
+      const target = name === "random" ? Math : global;
+      defineProperty(target, name, {
+        get: () => miss("$part", data.lazy[name]),
+        set(value) { defineProperty(target, name, { value, writable: true, configurable: true }); },
+        configurable: true,
+      });
     }
 
-    const bound = data.bound;
-    const scope = {
-      ...bound, nodes: $fr_keyed("nodes"), secrets: $fr_keyed("secrets"), vars: $fr_vars(), log, emit,
-    };
-    global.console = { log, info: log, debug: log.debug, warn: log.warn, error: log.error };
-
-    function $fr_changed() {
-      const values = loaded.vars;
-      const result = {};
-      for (const key of keys(values)) {
-        if (values[key] === undefined) continue;
-        if (written[key] || stringify(values[key]) !== before[key]) {
-          defineProperty(result, key, { value: values[key], enumerable: true });
-        }
+    function result(value) {
+      if (value instanceof PromiseType) throw new TypeErrorType("the script is asynchronous; async and await are not supported");
+      return json(value, "the result");
+    }
+    function list(size, each) {
+      let result = "";
+      for (let i = 0; i < size && result.length <= limit; i++) result += (i ? "," : "") + each(i);
+      return "[" + result + "]";
+    }
+    function evaluate(users) {
+      if (data.way === "hook") {
+        const made = users[0](scope);
+        const value = result(made.hook());
+        return value + ',"vars":' + inner.vars() + (data.name === "prep" ? ',"context":' + json(made.context(), "context") : "");
       }
-      return result;
+      if (data.way === "expressions") return list(users.length, (i) => { index = i; return result(users[i](scope)()); });
+      const calls = { __proto__: null };
+      for (let i = 0; i < users.length; i++) calls[i] = users[i](scope);
+      return list(data.items.length, (n) => {
+        item = n;
+        return list(users.length, (i) => { index = i; return result(calls[i](data.items[n], n)); });
+      });
     }
-    function $fr_checked(value) {
-      if (value instanceof PromiseType) throw new TypeErrorType("the script is asynchronous; await and promises are not supported");
-      if (typeof value === "bigint") throw new TypeErrorType("a BigInt is not JSON; use Number(value) or String(value)");
-      return value === undefined || typeof value === "function" || typeof value === "symbol" ? null : value;
+    function failure(error) {
+      let name = "", message = "an error that cannot be shown", stack = "";
+      try {
+        if (error instanceof ErrorType) {
+          name = StringOf(error.name);
+          message = StringOf(error.message);
+          stack = StringOf(error.stack);
+        } else message = show(error);
+      } catch { /* what could be read stands */ }
+      const part = (text, size) => stringify(apply(slice, text, [0, size]));
+      return '{"name":' + part(name, 200) + ',"message":' + part(message, 4000) + ',"stack":' + part(stack, 4000)
+        + ',"item":' + item + ',"index":' + index + "}";
     }
-    function $fr_failure(error) {
-      if (error instanceof ErrorType) {
-        return { name: StringOf(error.name), message: StringOf(error.message), stack: StringOf(error.stack || "") };
+    // Three lines: how it went, what was logged and emitted, and the result, each as JSON (which has no line ends).
+    return function $fr_run(...users) {
+      let status = "ok", body;
+      try {
+        body = '{"value":' + evaluate(users) + "}";
+        if (body.length > limit) { status = "large"; body = StringOf(body.length); }
+      } catch (error) {
+        status = "error";
+        if (!missing) body = failure(error);
       }
-      return { name: "", message: $fr_show(error), stack: "" };
-    }
-    return {
-      scope,
-      run(work) {
-        let answer, index = -1;
-        try {
-          const value = work(scope, (at) => { index = at; });
-          answer = { value: $fr_checked(value), vars: $fr_changed(), gone: keys(removed), logs, events };
-          if (data.kind === "prep") answer.context = scope.context;
-          answer = stringify(answer);
-        } catch (error) {
-          if (!missing.length) answer = stringify({ error: $fr_failure(error), index, logs });
-        }
-        return missing.length ? stringify({ missing }) : answer;
-      },
-      value: $fr_checked,
-      items: data.items,
-      undefine(root, key) { defineProperty(loaded[root], key, { value: undefined, enumerable: false, configurable: true, writable: true }); },
+      if (missing) return "missing\n\n[" + missing + "]";
+      if (inner.tooMuch) return "logged\n\nnull";
+      // Joined, since a long text that was added up is a rope, which the host's binding cannot read.
+      return apply(join, [status, "[" + inner.effects() + "]", body], ["\n"]);
     };
   };
 })(globalThis);

@@ -1,5 +1,5 @@
 // base64, hash, hmac and duration over UTF-8 text.
-(function (global) {
+(function () {
   function utf8(text) {
     const bytes = [];
     for (const char of String(text)) {
@@ -17,7 +17,7 @@
     try { return decodeURIComponent(escaped); } catch { throw new TypeError("base64.decode: the bytes are not UTF-8 text"); }
   }
   const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  global.base64 = {
+  globalThis.base64 = {
     encode(value) {
       const bytes = utf8(value);
       let result = "";
@@ -45,14 +45,17 @@
   };
   // SHA-256 (FIPS 180-4). The constants are the fractional parts of roots of the first primes.
   const K = [], H0 = [];
-  for (let n = 2; K.length < 64; n++) {
-    let prime = true;
-    for (let d = 2; d * d <= n; d++) if (n % d === 0) { prime = false; break; }
-    if (!prime) continue;
-    if (H0.length < 8) H0.push((Math.sqrt(n) % 1) * 4294967296 | 0);
-    K.push((Math.cbrt(n) % 1) * 4294967296 | 0);
+  function constants() {
+    for (let n = 2; K.length < 64; n++) {
+      let prime = true;
+      for (let d = 2; d * d <= n; d++) if (n % d === 0) { prime = false; break; }
+      if (!prime) continue;
+      if (H0.length < 8) H0.push((Math.sqrt(n) % 1) * 4294967296 | 0);
+      K.push((Math.cbrt(n) % 1) * 4294967296 | 0);
+    }
   }
   function sha256(message) {
+    if (K.length === 0) constants();
     const bytes = message.slice();
     const length = bytes.length;
     bytes.push(0x80);
@@ -89,8 +92,8 @@
     for (const byte of bytes) result += (byte < 16 ? "0" : "") + byte.toString(16);
     return result;
   }
-  global.hash = { sha256: (value) => hex(sha256(utf8(value))) };
-  global.hmac = {
+  globalThis.hash = { sha256: (value) => hex(sha256(utf8(value))) };
+  globalThis.hmac = {
     sha256(key, value) { // RFC 2104
       let secret = utf8(key);
       if (secret.length > 64) secret = sha256(secret);
@@ -100,10 +103,10 @@
     },
   };
   const UNITS = { ms: 1, s: 1000, m: 60000, h: 3600000, d: 86400000 };
-  global.duration = (value) => {
+  globalThis.duration = (value) => {
     if (typeof value === "number") return value * 1000;
     const match = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$/.exec(String(value));
     if (!match) throw new TypeError("duration(" + JSON.stringify(value) + "): write it like 500ms, 20s, 5m, 2h or 1d");
     return Math.round(Number(match[1]) * UNITS[match[2] || "s"]);
   };
-})(globalThis);
+})
