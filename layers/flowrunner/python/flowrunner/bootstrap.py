@@ -92,3 +92,8 @@ class LazyHttp:
 
             self._client = GuardedClient(Guard(self._openings))
         return self._client.send(request)
+
+    def close(self) -> None:
+        """Close the client if there is one."""
+        if self._client is not None:
+            self._client.close()

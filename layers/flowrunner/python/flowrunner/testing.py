@@ -91,6 +91,9 @@ class NoHttp:
     def send(self, request: HttpRequest) -> HttpResponse:
         raise StepError(f"a flow test sends no requests; mock the node that asks {request.url}", code="NOT_MOCKED")
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
 
 def with_mocks(flow: Flow, mocks: Mapping[str, list[dict[str, Json]]]) -> Flow:
     """The flow with some nodes replaced by their answers. Retries, foreach and edges of the nodes stay.

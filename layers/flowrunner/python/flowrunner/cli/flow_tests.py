@@ -146,12 +146,12 @@ def _run_case(text: bytes, case: Case, sandbox: Sandbox) -> list[str]:
     except (InvalidInput, Conflict) as error:
         wanted = case.expect.error == error.code
         return [] if wanted else [f"the run could not start: {error}"]
-    _drive(engine, run, clock, dict(case.answers))
+    _drive(engine, run, clock, dict(case.answers), until=case.expect.status)
     return _compare(engine, run, case.expect)
 
 
-def _drive(engine: Engine, run: RunId, clock: TurnedClock, answers: dict[str, Json]) -> None:
-    """Work until the run has ended, or waits for somebody who never comes."""
+def _drive(engine: Engine, run: RunId, clock: TurnedClock, answers: dict[str, Json], until: str) -> None:
+    """Work until the run has ended or has the status `until`, or waits for somebody who never comes."""
     worker = engine.worker()
     for _ in range(MAX_TURNS):
         due = worker.drain()
@@ -162,7 +162,8 @@ def _drive(engine: Engine, run: RunId, clock: TurnedClock, answers: dict[str, Js
                 continue  # not waiting yet
             del answers[node]
             due = clock.now()
-        if due is None or engine.run(ACCOUNT, run).ended_at is not None:
+        result = engine.run(ACCOUNT, run)
+        if due is None or result.ended_at is not None or (result.status == until and not answers):
             return
         clock.turn_to(due)
     raise UsageError(f"the flow did not come to an end in {MAX_TURNS:,} turns of the clock")

@@ -29,6 +29,9 @@ ICONS = {
     "retrying": ("↻", "yellow"),
     "scheduled": ("○", "dim"),
 }
+LAST_CHANGE_SECONDS = 1.0
+"""The store may show the end of a run a moment before its last change has been shown here."""
+
 SHOWN_STEPS = 30
 """Lines of the tree; a longer run shows the newest."""
 
@@ -145,6 +148,7 @@ class PlainView(SilentView):
     def __init__(self, engine: Engine, name: str, run: RunId) -> None:
         self._board = Board()
         self._clock = engine.parts.clock
+        self._ended = threading.Event()
         print(f"run {run} of {name}", file=sys.stderr)
 
     def change(self, change: Change) -> None:
@@ -154,8 +158,11 @@ class PlainView(SilentView):
                 print(f"  {attempt.label}: {escape(str(entry.get('message', '')))}", file=sys.stderr)
             if line.status != "running":
                 print(describe(line, self._clock.now()), file=sys.stderr)
+        if change.ended:
+            self._ended.set()
 
     def finish(self, result: RunResult) -> None:
+        self._ended.wait(LAST_CHANGE_SECONDS)
         reason = f": {escape(str(result.error.get('message')))}" if result.error else ""
         print(f"{result.status}{reason}", file=sys.stderr)
 

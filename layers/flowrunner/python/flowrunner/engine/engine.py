@@ -226,6 +226,7 @@ class Engine:
     def close(self) -> None:
         self.parts.registry.shutdown()
         self.parts.sandbox.close()
+        self.parts.http.close()
         self.parts.backend.close()
 
 

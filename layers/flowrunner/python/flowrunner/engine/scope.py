@@ -19,6 +19,9 @@ from flowrunner.nodes.base import RunInfo
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.templates import UNDEFINED
 
+NOT_RUN = {"output": None, "status": None, "error": None, "action": None, "attempts": 0}
+"""What `nodes.<id>` holds for a node that has not run."""
+
 ITEMS_PER_PAGE = 100
 """Items of a foreach that share one stored value; an item's execution loads one page."""
 
@@ -139,7 +142,8 @@ class Scope:
             return {node: self._nodes(node) for node in self.state.nodes}
         state = self.state.nodes.get(NodeId(key))
         if state is None:
-            return UNDEFINED
+            # A node of the flow that has not run, such as one on a branch that was not taken, reads as empty.
+            return dict(NOT_RUN) if key in self.program.nodes else UNDEFINED
         row = self.reader.attempt(self.account, self.run, state.step, state.attempt)
         return {
             "output": self.reader.value(self.account, self.run, row.output) if row else None,

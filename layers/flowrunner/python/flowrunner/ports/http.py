@@ -48,3 +48,7 @@ class HttpClient(Protocol):
         `ValueTooLarge` past `max_bytes`, and a retryable `StepError` with code `HttpConnect` when no response came.
         """
         ...
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        ...
