@@ -14,14 +14,14 @@ A node type is a class with a Pydantic model for its parameters and an `execute`
         def execute(self, ctx: Context[GreetParams]) -> Result:
             return Result({"text": f"Hello {ctx.params.name}"})
 
-One instance serves all executions of a process, from several threads: keep what is shared (a client, a pool) in
-`initialize` and close it in `shutdown`, and keep nothing of a step on `self`.
+One instance serves all executions of a process, from several threads: keep what is shared (a client, a pool)
+in `initialize` and close it in `shutdown`, and keep nothing of a step on `self`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -49,13 +49,14 @@ class Output(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Marks a parameter whose expressions the node evaluates itself, once per item, by `ctx.evaluate_each`."""
+    """Marks a parameter whose expressions the node evaluates itself, per item, by `ctx.evaluate_each`."""
 
 
 Expression = Annotated[Json, Deferred()]
 """A parameter that reaches the node as written, expressions and all."""
 
 P = TypeVar("P", bound=Params)
+P_co = TypeVar("P_co", bound=Params, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class Result:
 class Wait:
     """The step waits and holds no worker.
 
-    It goes on at `until` with `output` and `action`, or before that when a signal with `callback`'s token comes in,
-    whose payload is then the output. `data` is shown while it waits (the link of an approval).
+    It goes on at `until` with `output` and `action`, or before that when a signal with `callback`'s token
+    comes in, whose payload is then the output. `data` is shown while it waits (the link of an approval).
     """
 
     until: Millis | None = None
@@ -85,7 +86,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """How the outside answers a waiting step: a secret token, and the address to send it to, if there is one."""
+    """How the outside answers a waiting step: a secret token, and the address to send it to, if any."""
 
     token: str
     url: str | None = None
@@ -125,15 +126,15 @@ class ChildRuns(Protocol):
         ...
 
 
-class Context(Protocol[P]):
+class Context(Protocol[P_co]):
     """What an execution is given. Every method may be called from the execution's own thread only."""
 
     @property
-    def params(self) -> P: ...
+    def params(self) -> P_co: ...
 
     @property
     def input(self) -> Json:
-        """The node's input: the payload that came along the edge, the ports, or for a start node the run's input."""
+        """The node's input: what came along the edge, the ports, or for a start node the run's input."""
         ...
 
     @property
@@ -173,7 +174,7 @@ class Context(Protocol[P]):
         ...
 
     def cancelled(self) -> bool:
-        """Whether the run was cancelled or the step timed out; long work looks at it now and then and stops."""
+        """Whether the run was cancelled or the step timed out; long work looks at it now and then."""
         ...
 
     def log(self, message: str, level: Level = "info", data: Json = None) -> None: ...
@@ -191,7 +192,7 @@ class Context(Protocol[P]):
         ...
 
     def callback(self) -> Callback:
-        """A token by which the outside can answer this step. Registered at once, so an early answer is kept."""
+        """A token to answer this step from outside. Registered at once, so an early answer is kept."""
         ...
 
     def script(self, source: str, bindings: Mapping[str, Json]) -> Json:
@@ -216,7 +217,7 @@ class NodeType(ABC, Generic[P]):
     pure: ClassVar[bool] = False
     """No effect outside the run, so running twice is harmless and the step needs no claim."""
     quick: ClassVar[bool] = False
-    """Never blocks; the worker runs it in its own thread instead of a pool's. Implies nothing about `pure`."""
+    """Never blocks; the worker runs it in its own thread, not a pool's. Implies nothing about `pure`."""
     example: ClassVar[str] = ""
     """A node in YAML, for the documentation; the tests load and run it."""
 
@@ -230,8 +231,16 @@ class NodeType(ABC, Generic[P]):
         """The actions of a node with these unevaluated params; None when any action may come."""
         return cls.actions
 
+    @classmethod
+    def problems(cls, params: Mapping[str, Json]) -> Iterable[tuple[tuple[str | int, ...], str]]:
+        """Place and message of what is wrong with these unevaluated params, beyond what the model says.
+
+        Called when a flow is saved, with what `complete` gave; the params may be anything at all.
+        """
+        return ()
+
     def exec_input(self, params: P, input: Json) -> Json:
-        """What an `exec` hook in this node's place sees as `input`; the node's own input unless a type selects."""
+        """What an `exec` hook in this node's place sees as `input`: the node's, unless a type selects."""
         return input
 
     def answered(self, payload: Json) -> Result:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from flowrunner.core.flow import Json
 from flowrunner.nodes.base import Context, NodeType, Params, Result
+from flowrunner.nodes.fields import truthy
 
 
 class ConditionParams(Params):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
     if_: Json = Field(alias="if", description="Usually an expression; judged as JavaScript does.")
 
 
 class ConditionNode(NodeType[ConditionParams]):
     """Goes on by the action `true` or `false`.
 
-    The output is the node's input, so that what follows works on the same data. As in JavaScript `null`, `false`, `0`
-    and the empty text are false; empty lists and objects are true.
+    The output is the node's input, so that what follows works on the same data. As in JavaScript `null`,
+    `false`, `0` and the empty text are false; empty lists and objects are true, and so is the text
+    `"false"`.
     """
 
     name = "condition"
@@ -34,6 +34,4 @@ params: {if: "${input.total > 100}"}
 """
 
     def execute(self, ctx: Context[ConditionParams]) -> Result:
-        value = ctx.params.if_
-        holds = isinstance(value, list | dict) or bool(value)
-        return Result(ctx.input, "true" if holds else "false")
+        return Result(ctx.input, "true" if truthy(ctx.params.if_) else "false")

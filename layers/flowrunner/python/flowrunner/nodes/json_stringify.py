@@ -7,7 +7,12 @@ import json
 from pydantic import Field
 
 from flowrunner.core.flow import Json
+from flowrunner.errors import ValueTooLarge
 from flowrunner.nodes.base import Context, NodeType, Params, Result
+from flowrunner.nodes.fields import given
+
+MAX_LENGTH = 32 * 1024 * 1024
+"""Characters: indenting a deep value could multiply it by its depth, and no output may be larger anyway."""
 
 
 class JsonStringifyParams(Params):
@@ -33,7 +38,22 @@ params: {value: {b: 1, a: [true]}, sort_keys: true}
 
     def execute(self, ctx: Context[JsonStringifyParams]) -> Result:
         params = ctx.params
-        value = params.value if "value" in params.model_fields_set else ctx.input
-        separators = (",", ":") if params.indent is None else (",", ": ")
-        text = json.dumps(value, indent=params.indent, sort_keys=params.sort_keys, separators=separators, ensure_ascii=False)
-        return Result(text)
+        value = given(params, "value", ctx.input)
+        if params.indent is None:
+            return Result(
+                json.dumps(value, sort_keys=params.sort_keys, separators=(",", ":"), ensure_ascii=False)
+            )
+        return Result(_indented(value, params.indent, sort_keys=params.sort_keys))
+
+
+def _indented(value: Json, indent: int, *, sort_keys: bool) -> str:
+    encoder = json.JSONEncoder(indent=indent, sort_keys=sort_keys, ensure_ascii=False)
+    parts, length = [], 0
+    for part in encoder.iterencode(value):
+        length += len(part)
+        if length > MAX_LENGTH:
+            raise ValueTooLarge(
+                f"the text has more than {MAX_LENGTH:,} characters", hint="leave `indent` out"
+            )
+        parts.append(part)
+    return "".join(parts)

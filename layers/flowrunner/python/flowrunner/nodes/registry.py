@@ -1,11 +1,18 @@
-"""The node types of a process: built in, found by name and imported when first used; and plugins, by entry point."""
+"""The node types of a process: built in, found by name and imported when first used; and plugins, by entry
+point.
+
+A plugin names its class in the entry point group `flowrunner.nodes`, under the name that flows write as
+`type:`. One that cannot be loaded is listed with its error, and everything else works on.
+"""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from threading import RLock
@@ -16,6 +23,7 @@ from pydantic import ValidationError
 from flowrunner.core.flow import Json
 from flowrunner.errors import FlowrunnerError, NotFound, ParamsInvalid
 from flowrunner.nodes.base import Deferred, NodeType, Params
+from flowrunner.nodes.problems import Problem, problems, text_of
 
 BUILT_IN: Mapping[str, str] = {
     "approval": "approval:ApprovalNode",
@@ -44,26 +52,26 @@ ENTRY_POINTS = "flowrunner.nodes"
 
 @dataclass(frozen=True, slots=True)
 class NodeTypeDescription:
-    """All that people and the console need to know of a node type."""
+    """All that people and the console need to know of a node type.
+
+    `params_schema` and `output_schema` are JSON Schema, draft 2020-12. `error` says why a plugin cannot be
+    used; of such a one only the name is known.
+    """
 
     name: str
-    aliases: tuple[str, ...]
-    title: str
-    description: str
-    category: str
-    icon: str
-    actions: tuple[str, ...] | None
-    payload: str | None
-    pure: bool
-    example: str
-    params_schema: Mapping[str, Json]
-    output_schema: Mapping[str, Json] | None
-
-
-@dataclass(slots=True)
-class _Plugins:
-    found: dict[str, EntryPoint] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    title: str = ""
+    description: str = ""
+    category: str = "other"
+    icon: str = "box"
+    actions: tuple[str, ...] | None = None
+    payload: str | None = None
+    pure: bool = False
+    example: str = ""
+    params_schema: Mapping[str, Json] | None = None
+    output_schema: Mapping[str, Json] | None = None
+    plugin: bool = False
+    error: str | None = None
 
 
 class Registry:
@@ -72,33 +80,43 @@ class Registry:
     def __init__(self, plugins: Iterable[EntryPoint] | None = None) -> None:
         self._lock = RLock()
         self._types: dict[str, NodeType[Any]] = {}
-        self._plugins = _Plugins()
+        self._plugins: dict[str, EntryPoint] = {}
+        self._errors: dict[str, str] = {}
         for entry in entry_points(group=ENTRY_POINTS) if plugins is None else plugins:
             if entry.name in BUILT_IN or entry.name in ALIASES:
-                self._plugins.errors[entry.name] = "the name belongs to a built-in node type"
+                self._errors[entry.name] = f"{entry.value}: the name belongs to a built-in node type"
+            elif entry.name in self._plugins:
+                first = self._plugins[entry.name].value
+                self._errors[entry.name] = (
+                    f"both {first} and {entry.value} want this name; uninstall one of them"
+                )
             else:
-                self._plugins.found[entry.name] = entry
+                self._plugins[entry.name] = entry
 
     def names(self) -> list[str]:
-        return sorted([*BUILT_IN, *self._plugins.found])
+        """All names without aliases, those of plugins that cannot be loaded included."""
+        return sorted([*BUILT_IN, *self._plugins])
 
     def known(self, name: str) -> bool:
-        return name in BUILT_IN or name in ALIASES or name in self._plugins.found
+        return name in BUILT_IN or name in ALIASES or name in self._plugins
 
     def plugin_errors(self) -> Mapping[str, str]:
-        """Plugins that could not be loaded, with the reason."""
-        return dict(self._plugins.errors)
+        """The plugins that were found not to be usable, by name, with the reason."""
+        return dict(self._errors)
 
     def get(self, name: str) -> NodeType[Any]:
-        """The node type of that name or alias. Raises `NotFound` with the nearest name."""
-        name = ALIASES.get(name, name)
+        """The node type of that name or alias, initialized.
+
+        Raises `NotFound` for a name that nothing has, with the nearest one, and for a plugin that cannot be
+        loaded.
+        """
         found = self._types.get(name)
         if found is None:
+            name = ALIASES.get(name, name)
             with self._lock:
                 found = self._types.get(name)
                 if found is None:
-                    found = self._load(name)
-                    found.initialize()
+                    found = self._built_in(name) if name in BUILT_IN else self._plugin(name)
                     self._types[name] = found
         return found
 
@@ -108,21 +126,21 @@ class Registry:
         return near[0] if near else None
 
     def shutdown(self) -> None:
-        """Close what the node types hold. The registry can be used again after that."""
-        with self._lock:
+        """Close what the node types hold, each one even if another fails to. Usable again after that."""
+        with self._lock, ExitStack() as closing:
             for node_type in self._types.values():
-                node_type.shutdown()
+                closing.callback(node_type.shutdown)
             self._types.clear()
 
     def describe(self, name: str) -> NodeTypeDescription:
+        """What there is to know of a node type. Raises `NotFound` as `get` does."""
         node_type = type(self.get(name))
-        text = (node_type.__doc__ or "").strip()
-        title, _, rest = text.partition("\n")
+        title, _, rest = inspect.cleandoc(node_type.__doc__ or node_type.name).partition("\n")
         return NodeTypeDescription(
             name=node_type.name,
             aliases=node_type.aliases,
             title=title.strip(),
-            description="\n".join(line.strip() for line in rest.strip().splitlines()),
+            description=rest.strip(),
             category=node_type.category,
             icon=node_type.icon,
             actions=node_type.actions,
@@ -131,72 +149,112 @@ class Registry:
             example=node_type.example,
             params_schema=node_type.params.model_json_schema(by_alias=True),
             output_schema=node_type.output.model_json_schema() if node_type.output else None,
+            plugin=ALIASES.get(name, name) not in BUILT_IN,
         )
 
+    def describe_all(self) -> list[NodeTypeDescription]:
+        """All node types by name; a plugin that cannot be loaded is among them, with its error."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.describe(name))
+            except NotFound as error:
+                found.append(
+                    NodeTypeDescription(name, plugin=True, error=self._errors.get(name, error.message))
+                )
+        return found
+
     def actions_for(self, name: str, params: Mapping[str, Json]) -> tuple[str, ...] | None:
-        return self.get(name).actions_for(params)
+        """The actions of a node with these unevaluated params; None when any may come, or nobody can tell."""
+        try:
+            return self.get(name).actions_for(params)
+        except NotFound:
+            return None
 
     def deferred(self, name: str) -> frozenset[str]:
         """The parameters that reach the node with their expressions, as written."""
-        return _deferred(self.get(name).params)
+        return _deferred(self._model(name))
 
     def field_names(self, name: str) -> frozenset[str]:
         """The names of the declared parameters."""
-        return _field_names(self.get(name).params)
+        return _field_names(self._model(name))
 
     def validate(self, name: str, params: Mapping[str, Json]) -> Params:
         """The parameters as a model. Raises `ParamsInvalid` naming each bad one."""
+        model = self._model(name)
         try:
-            return self.get(name).params.model_validate(params)
+            return model.model_validate(params)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, path))}: {message}" for path, message in _problems(error, name, self)]
-            raise ParamsInvalid("; ".join(problems)) from None
+            raise ParamsInvalid(text_of(problems(error, model, params))) from None
 
     def check_params(
         self, name: str, params: Mapping[str, Json], has_expression: Callable[[Json], bool]
-    ) -> list[tuple[tuple[str | int, ...], str]]:
-        """What is wrong with unevaluated params, as far as one can tell: path and message of each problem.
+    ) -> list[Problem]:
+        """What is wrong with unevaluated params, as far as one can tell: place and message of each problem.
 
-        Whatever holds an expression is taken to be right; so is a model-wide rule when any parameter holds one.
+        Arguments: `has_expression` says whether there is one anywhere in a value. What an expression may
+        still put right is taken to be right.
         """
-        completed = self.get(name).complete(dict(params))
-        deferred = self.deferred(name)
-        unknown = {key for key, value in completed.items() if key not in deferred and has_expression(value)}
         try:
-            self.get(name).params.model_validate(completed)
+            node_type = self.get(name)
+        except NotFound as error:
+            return [((), error.message)]
+        completed = node_type.complete(dict(params))
+        deferred = self.deferred(name)
+        found = [*node_type.problems(completed)]
+        try:
+            node_type.params.model_validate(completed)
         except ValidationError as error:
-            return [
-                (path, message)
-                for path, message in _problems(error, name, self)
-                if (path and path[0] not in unknown) or (not path and not unknown)
+            found += [
+                (place, message)
+                for place, message in problems(error, node_type.params, completed, has_expression)
+                if not (place and place[0] in deferred and has_expression(completed.get(str(place[0]))))
             ]
-        return []
+        return found
 
-    def _load(self, name: str) -> NodeType[Any]:
-        if name in BUILT_IN:
-            module, _, class_name = BUILT_IN[name].partition(":")
-            made: NodeType[Any] = getattr(import_module(f"flowrunner.nodes.{module}"), class_name)()
-            return made
-        entry = self._plugins.found.get(name)
+    def _model(self, name: str) -> type[Params]:
+        model: type[Params] = self.get(name).params
+        return model
+
+    def _built_in(self, name: str) -> NodeType[Any]:
+        module, _, class_name = BUILT_IN[name].partition(":")
+        made: NodeType[Any] = getattr(import_module(f"flowrunner.nodes.{module}"), class_name)()
+        made.initialize()
+        return made
+
+    def _plugin(self, name: str) -> NodeType[Any]:
+        entry = self._plugins.get(name)
         if entry is None:
             near = self.nearest(name)
             hint = f"did you mean {near!r}?" if near else f"known are {', '.join(self.names())}"
-            raise NotFound(f"unknown node type {name!r}; {hint}")
-        try:
-            return _plugin(entry)
-        except Exception as error:
-            self._plugins.errors[name] = f"{type(error).__name__}: {error}"
-            raise NotFound(f"the plugin of node type {name!r} cannot be loaded: {error}") from error
+            raise NotFound(f"unknown node type {name[:80]!r}; {hint}")
+        if name not in self._errors:
+            try:
+                return _load(entry)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code may raise whatever it likes
+                self._errors[name] = f"{type(error).__name__}: {error}"
+        raise NotFound(f"the plugin of node type {name!r} cannot be used: {self._errors[name]}")
 
 
-def _plugin(entry: EntryPoint) -> NodeType[Any]:
+def _load(entry: EntryPoint) -> NodeType[Any]:
     loaded = entry.load()
     if not (isinstance(loaded, type) and issubclass(loaded, NodeType)):
-        raise FlowrunnerError(f"{entry.value} is no NodeType")
-    return loaded()
+        raise FlowrunnerError(f"{entry.value} is no subclass of flowrunner.nodes.base.NodeType")
+    if entry.name != loaded.name:
+        raise FlowrunnerError(
+            f"{entry.value} calls itself {loaded.name!r}; the entry point's name must be the same"
+        )
+    model = getattr(loaded, "params", None)
+    if not (isinstance(model, type) and issubclass(model, Params)):
+        raise FlowrunnerError(
+            f"{entry.value} has no `params` that is a subclass of flowrunner.nodes.base.Params"
+        )
+    made: NodeType[Any] = loaded()
+    made.initialize()
+    return made
 
 
-@lru_cache(maxsize=None)
+@cache
 def _deferred(model: type[Params]) -> frozenset[str]:
     return frozenset(
         info.alias or name
@@ -205,22 +263,6 @@ def _deferred(model: type[Params]) -> frozenset[str]:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _field_names(model: type[Params]) -> frozenset[str]:
     return frozenset(info.alias or name for name, info in model.model_fields.items())
-
-
-def _problems(error: ValidationError, name: str, registry: Registry) -> list[tuple[tuple[str | int, ...], str]]:
-    return [(tuple(problem["loc"]), _words(problem, registry.field_names(name))) for problem in error.errors()]
-
-
-def _words(problem: Any, fields: frozenset[str]) -> str:
-    """A problem in words for the author of a flow."""
-    kind, location = problem["type"], problem["loc"]
-    if kind == "extra_forbidden" and len(location) == 1:
-        near = difflib.get_close_matches(str(location[0]), fields, n=1)
-        return f"there is no such parameter; {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(sorted(fields))}"
-    if kind == "missing":
-        return "is required"
-    message: str = problem["msg"].removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]

@@ -11,14 +11,19 @@ from flowrunner.nodes.base import Context, NodeType, Params, Result
 class ScriptParams(Params):
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    source: str | None = Field(None, description="The body of a function; left out when the node has an exec hook.")
+    source: str | None = Field(
+        None,
+        description="The body of a function, with the scope of an exec hook; left out beside that hook.",
+    )
 
 
 class ScriptNode(NodeType[ScriptParams]):
     """Runs JavaScript in the sandbox; what it returns is the output.
 
-    The code is an `exec` hook, or the parameter `source` (written without `${…}`, since expressions are evaluated
-    before it runs). All other parameters are yours: the code finds them in `params`.
+    The code is an `exec` hook, or the parameter `source`. All other parameters are yours: the code finds
+    them in `params`, evaluated. In `source`, as in every parameter, `${…}` is an expression of the flow that
+    is evaluated before the code runs: write `$${…}` where JavaScript's own template literals are meant, or
+    use the hook, which is taken as written.
     """
 
     name = "script"
@@ -35,6 +40,7 @@ hooks:
 """
 
     def execute(self, ctx: Context[ScriptParams]) -> Result:
-        if not ctx.params.source:
+        source = ctx.params.source
+        if source is None or not source.strip():
             raise ParamsInvalid("a script node needs an exec hook or the parameter `source`")
-        return Result(ctx.script(ctx.params.source, {}))
+        return Result(ctx.script(source, {}))

@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from flowrunner.core.durations import parse_duration
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.errors import Conflict, ParamsInvalid, StepError
 from flowrunner.nodes.base import Context, Expression, NodeType, Params, Result
+from flowrunner.nodes.fields import Period, given, presence, truthy
 from flowrunner.ports.kv import Item
 
 QUERY_PAGE = 500
 QUERY_LIMIT = 10_000
 """Items that one query looks at; a larger collection belongs into a database."""
 
+MAX_STEP = 2**53
+"""The largest `by`: the integers up to here are exact in every store and script."""
+
+_EVERYWHERE = frozenset({"op", "namespace", "scope"})
+_FIELDS: Mapping[str, frozenset[str]] = {
+    "get": frozenset({"key", "default"}),
+    "set": frozenset({"key", "value", "ttl"}),
+    "delete": frozenset({"key"}),
+    "increment": frozenset({"key", "by", "ttl"}),
+    "list": frozenset({"prefix", "after", "limit"}),
+    "query": frozenset({"prefix", "after", "limit", "where"}),
+}
+"""What each operation has a use for; any other parameter is a mistake that would go unnoticed."""
+
 
 class StoreParams(Params):
     op: Literal["get", "set", "delete", "list", "query", "increment"] = Field(description="What to do.")
-    key: str | None = Field(None, min_length=1, max_length=512, description="For get, set, delete, increment.")
-    namespace: str = Field("default", pattern=r"^[A-Za-z0-9_.:/-]{1,128}$", description="Keeps keys apart.")
+    key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=512,
+        coerce_numbers_to_str=True,
+        description="For get, set, delete and increment.",
+    )
+    namespace: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9_.:/-]{1,128}$",
+        description="Keeps the keys of different things apart.",
+    )
     scope: Literal["account", "run"] = Field("account", description="run: for this run's own values.")
-    value: Json = Field(None, description="For set.")
+    value: Json = Field(None, description="For set; left out: the node's input.")
     default: Json = Field(None, description="For get: the value when there is none.")
-    ttl: Json = Field(None, description="For set and increment: a duration after which the value is gone.")
-    by: float = Field(1, description="For increment.")
-    prefix: str = Field("", max_length=512, description="For list and query: only keys that start with it.")
-    limit: int = Field(100, ge=1, le=1000, description="For list and query.")
-    where: Expression = Field(None, description="For query: an expression that sees item.key and item.value.")
+    ttl: Period | None = Field(
+        None, description="For set and increment: a duration after which the value is gone."
+    )
+    by: int | float = Field(1, ge=-MAX_STEP, le=MAX_STEP, allow_inf_nan=False, description="For increment.")
+    prefix: str = Field(
+        "",
+        max_length=512,
+        coerce_numbers_to_str=True,
+        description="For list and query: only keys that start with it.",
+    )
+    after: str = Field(
+        "",
+        max_length=512,
+        coerce_numbers_to_str=True,
+        description="For list and query: only keys behind this one.",
+    )
+    limit: int = Field(100, ge=1, le=1000, description="For list and query: how many items at most.")
+    where: Expression = Field(
+        None, description="For query: an expression that sees `item.key` and `item.value`."
+    )
 
-    @field_validator("ttl")
-    @classmethod
-    def _duration(cls, value: Json) -> Json:
-        return None if value is None else parse_duration(value)
-
-    @field_validator("key", "prefix")
+    @field_validator("key", "prefix", "after")
     @classmethod
     def _clean(cls, value: str | None) -> str | None:
         if value is not None and "\0" in value:
@@ -44,20 +79,29 @@ class StoreParams(Params):
         return value
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.op in ("get", "set", "delete", "increment") and self.key is None:
-            raise ValueError(f"{self.op} needs a `key`")
+    def _fits(self) -> Self:
+        useful = _FIELDS[self.op]
+        for name in sorted(self.model_fields_set - _EVERYWHERE):
+            if name not in useful:
+                raise presence(f"{self.op} has no use for `{name}`; it takes {', '.join(sorted(useful))}")
+        if "key" in useful and self.key is None:
+            raise presence(f"{self.op} needs a `key`")
         if self.op == "query" and self.where is None:
-            raise ValueError("query needs `where`")
+            raise presence("query needs `where`")
         return self
 
 
 class StoreNode(NodeType[StoreParams]):
     """Gets, sets, deletes, lists, queries or counts values that outlive the run.
 
-    Outputs: `get` → `{found, value}`, `set` → `{key, value}`, `delete` → `{deleted}`, `increment` → `{value}`, `list`
-    and `query` → `{items: [{key, value}]}`. Like every effect, an `increment` may happen twice when a worker dies in
-    the very moment; mark the node `at_most_once` where that is worse than not counting.
+    Outputs: `get` → `{found, value}`, `set` → `{key, value}`, `delete` → `{deleted}`, `increment` →
+    `{value}`, `list` and `query` → `{items: [{key, value}]}`, in the order of the keys. Pass the last key as
+    `after` for the next page.
+
+    An `increment` is one atomic step between all runs; of a value that is no number it fails with
+    `NOT_A_NUMBER`. Like every effect it may happen twice when a worker dies in the very moment; mark the
+    node `at_most_once` where that is worse than not counting. A `query` looks at no more than 10,000 items;
+    narrow it down with `prefix`.
     """
 
     name = "store"
@@ -70,50 +114,68 @@ params: {op: increment, key: visits, by: 2}
 """
 
     def execute(self, ctx: Context[StoreParams]) -> Result:
-        params = ctx.params
-        account = AccountId(ctx.run.account)
-        namespace = f"run/{ctx.run.id}/{params.namespace}" if params.scope == "run" else f"account/{params.namespace}"
-        now = ctx.now()
-        expires_at: Millis | None = now + int(params.ttl) if params.ttl is not None else None
-        key = params.key or ""
-        match params.op:
+        place = _Place(ctx)
+        match ctx.params.op:
             case "get":
-                item = ctx.values.get(account, namespace, key, now)
-                return Result({"found": item is not None, "value": item.value if item else params.default})
+                return Result(place.get())
             case "set":
-                ctx.values.set(account, namespace, Item(key, params.value, expires_at))
-                return Result({"key": key, "value": params.value})
+                return Result(place.set(given(ctx.params, "value", ctx.input)))
             case "delete":
-                return Result({"deleted": ctx.values.delete(account, namespace, key)})
+                return Result({"deleted": place.delete()})
             case "increment":
-                try:
-                    return Result({"value": ctx.values.increment(account, namespace, key, params.by, now, expires_at)})
-                except Conflict as error:
-                    raise StepError(str(error), code="NOT_A_NUMBER") from error
+                return Result({"value": place.increment()})
             case "list":
-                items = ctx.values.list(account, namespace, now, prefix=params.prefix, limit=params.limit)
-                return Result({"items": [_shown(item) for item in items]})
+                return Result({"items": place.page(ctx.params.after, ctx.params.limit)})
             case "query":
-                return Result({"items": self._query(ctx, account, namespace, now)})
-
-    @staticmethod
-    def _query(ctx: Context[StoreParams], account: AccountId, namespace: str, now: Millis) -> list[Json]:
-        params = ctx.params
-        found: list[Json] = []
-        after, seen = "", 0
-        while len(found) < params.limit:
-            page = ctx.values.list(account, namespace, now, prefix=params.prefix, after=after, limit=QUERY_PAGE)
-            items = [_shown(item) for item in page]
-            holds = ctx.evaluate_each(params.where, items)
-            found += [item for item, keep in zip(items, holds, strict=True) if keep or isinstance(keep, list | dict)]
-            seen += len(page)
-            if len(page) < QUERY_PAGE:
-                break
-            if seen >= QUERY_LIMIT:
-                raise ParamsInvalid(f"the query looked at {seen:,} items; narrow it down with `prefix`")
-            after = page[-1].key
-        return found[: params.limit]
+                return Result({"items": place.query()})
 
 
-def _shown(item: Item) -> dict[str, Json]:
-    return {"key": item.key, "value": item.value}
+class _Place:
+    """One namespace of the store, for one execution."""
+
+    def __init__(self, ctx: Context[StoreParams]) -> None:
+        self._ctx = ctx
+        self._params = params = ctx.params
+        self._account = AccountId(ctx.run.account)
+        owner = f"run/{ctx.run.id}" if params.scope == "run" else "account"
+        self._namespace = f"{owner}/{params.namespace}"
+        self._key = params.key or ""
+        self._now = ctx.now()
+        self._expires_at: Millis | None = None if params.ttl is None else self._now + params.ttl
+
+    def get(self) -> dict[str, Json]:
+        item = self._ctx.values.get(self._account, self._namespace, self._key, self._now)
+        return {"found": item is not None, "value": self._params.default if item is None else item.value}
+
+    def set(self, value: Json) -> dict[str, Json]:
+        self._ctx.values.set(self._account, self._namespace, Item(self._key, value, self._expires_at))
+        return {"key": self._key, "value": value}
+
+    def delete(self) -> bool:
+        return self._ctx.values.delete(self._account, self._namespace, self._key)
+
+    def increment(self) -> int | float:
+        try:
+            value = self._ctx.values.increment(
+                self._account, self._namespace, self._key, self._params.by, self._now, self._expires_at
+            )
+        except Conflict as error:
+            raise StepError(error.message, code="NOT_A_NUMBER") from error
+        return int(value) if float(value).is_integer() else value
+
+    def page(self, after: str, limit: int) -> list[dict[str, Json]]:
+        items = self._ctx.values.list(
+            self._account, self._namespace, self._now, prefix=self._params.prefix, after=after, limit=limit
+        )
+        return [{"key": item.key, "value": item.value} for item in items]
+
+    def query(self) -> list[dict[str, Json]]:
+        params, found, after = self._params, list[dict[str, Json]](), self._params.after
+        for _ in range(QUERY_LIMIT // QUERY_PAGE):
+            page = self.page(after, QUERY_PAGE)
+            holds = self._ctx.evaluate_each(params.where, page)
+            found += [item for item, keep in zip(page, holds, strict=True) if truthy(keep)]
+            if len(page) < QUERY_PAGE or len(found) >= params.limit:
+                return found[: params.limit]
+            after = page[-1]["key"]
+        raise ParamsInvalid(f"the query looked at {QUERY_LIMIT:,} items; narrow it down with `prefix`")

@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from flowrunner.core.durations import parse_duration
 from flowrunner.core.flow import DEFAULT, Json
-from flowrunner.errors import StepError
 from flowrunner.nodes.base import Callback, Context, NodeType, Params, Wait
+from flowrunner.nodes.fields import Period
+from flowrunner.nodes.http_errors import status_error
 from flowrunner.ports.http import HttpRequest
+
+MAX_ANSWER = 64 * 1024
+"""Bytes that are read of the answer to the request: it only matters whether it was accepted."""
 
 
 class CallbackRequest(Params):
-    url: str = Field(description="Where the request goes that tells the other system how to answer.")
-    method: str = Field("POST", pattern=r"^(POST|PUT|PATCH)$")
-    headers: dict[str, str] = Field(default_factory=dict)
+    url: str = Field(
+        min_length=1,
+        max_length=8192,
+        description="Where the request goes that tells the other system how to answer.",
+    )
+    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="The request's method.")
+    headers: dict[str, str] = Field(default_factory=dict, description="Headers beside the node's own.")
     body: dict[str, Json] = Field(
         default_factory=dict, description="Sent as JSON, with `callback: {token, url}` added."
     )
 
 
 class WaitCallbackParams(Params):
-    timeout: Json = Field(None, description="A duration after which the action is `timeout`; left out: no end.")
+    timeout: Period | None = Field(
+        None, description="A duration after which the action is `timeout`; left out: no end."
+    )
     request: CallbackRequest | None = Field(None, description="A request to the system that is to answer.")
     data: Json = Field(None, description="Shown while the step waits.")
-
-    @field_validator("timeout")
-    @classmethod
-    def _duration(cls, value: Json) -> Json:
-        return None if value is None else parse_duration(value)
 
 
 class WaitCallbackNode(NodeType[WaitCallbackParams]):
     """Waits until another system calls back with the step's token; what it sends is the output.
 
     The token goes out with `request`, as `callback.token` and, where the server has a public address,
-    `callback.url`. The first answer counts. Without one in time the action is `timeout` and the output null.
+    `callback.url`. The first answer counts, even one that comes before the request has ended. Without one in
+    time the action is `timeout` and the output null. A request that is not answered with 2xx fails the step
+    with `HttpStatus:<n>`; 408, 425, 429 and 5xx are retryable, and each attempt has a token of its own.
     """
 
     name = "wait.callback"
@@ -55,27 +62,29 @@ params: {timeout: 1h}
         callback = ctx.callback()
         if params.request is not None:
             _send(ctx, params.request, callback)
-        until = ctx.now() + int(params.timeout) if params.timeout is not None else None
+        until = ctx.now() + params.timeout if params.timeout is not None else None
         return Wait(until, None, "timeout", {"data": params.data, "link": callback.url}, callback)
 
 
 def _send(ctx: Context[WaitCallbackParams], request: CallbackRequest, callback: Callback) -> None:
     body = {**request.body, "callback": {"token": callback.token, "url": callback.url}}
-    headers = {"Content-Type": "application/json", "Idempotency-Key": ctx.run.idempotency_key, **request.headers}
+    own = {
+        "Content-Type": "application/json",
+        "User-Agent": "flowrunner",
+        "Idempotency-Key": ctx.run.idempotency_key,
+    }
+    named = {name.lower() for name in request.headers}
+    headers = {**{name: value for name, value in own.items() if name.lower() not in named}, **request.headers}
     response = ctx.http.send(
         HttpRequest(
             method=request.method,
             url=request.url,
             headers=tuple(headers.items()),
-            content=json.dumps(body).encode(),
+            content=json.dumps(body, ensure_ascii=False).encode(),
             timeout=min(30.0, ctx.time_left()),
+            max_bytes=MAX_ANSWER,
             allow=ctx.egress,
         )
     )
     if not 200 <= response.status < 300:
-        raise StepError(
-            f"{request.url} answered {response.status} to the request",
-            code=f"HttpStatus:{response.status}",
-            retryable=response.status >= 500 or response.status in (408, 425, 429),
-            status=response.status,
-        )
+        raise status_error(response, ctx.now())
