@@ -43,7 +43,9 @@ class MemoryFlows:
     def list(self, account: AccountId, *, after: str = "", limit: int = 100) -> Sequence[FlowRow]:
         with self._data.lock:
             newest = [
-                revisions[-1] for (owner, name), revisions in self._data.flows.items() if owner == account and name > after
+                revisions[-1]
+                for (owner, name), revisions in self._data.flows.items()
+                if owner == account and name > after
             ]
         return sorted(newest, key=lambda row: row.name.encode())[:limit]
 
@@ -102,7 +104,11 @@ class MemoryCallbacks:
 
     def inbox(self, account: AccountId, run: RunId, step: StepId) -> CallbackRow | None:
         with self._data.lock:
-            rows = [row for row in self._data.callbacks.values() if (row.account, row.run, row.step) == (account, run, step)]
+            rows = [
+                row
+                for row in self._data.callbacks.values()
+                if (row.account, row.run, row.step) == (account, run, step)
+            ]
             return max(rows, key=lambda row: row.attempt, default=None)
 
 

@@ -15,7 +15,9 @@ class MemoryHistory:
     def __init__(self, data: Data) -> None:
         self._data = data
 
-    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
+    def step(
+        self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None
+    ) -> StepRow | None:
         with self._data.lock:
             found = self._data.runs.get((account, run))
             if found is None:
@@ -29,7 +31,9 @@ class MemoryHistory:
         rows = [row for row in self._rows(account, run) if (*step_order(row.step), row.attempt) > start]
         return sorted(rows, key=lambda row: (*step_order(row.step), row.attempt))[:limit]
 
-    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
+    def committed(
+        self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000
+    ) -> Sequence[StepRow]:
         rows = [row for row in self._rows(account, run) if row.rev > after_rev]
         return sorted(rows, key=lambda row: (row.rev, *step_order(row.step), row.attempt))[:limit]
 
@@ -49,7 +53,12 @@ class MemoryHistory:
     def runs(self, account: AccountId, wanted: RunFilter) -> Sequence[RunRow]:
         with self._data.lock:
             rows = [run.row for (owner, _), run in self._data.runs.items() if owner == account]
-        rows.sort(key=lambda row: row.id, reverse=True)
+            last = self._data.runs.get((account, wanted.before)) if wanted.before is not None else None
+        if wanted.before is not None:
+            # Behind a run that is gone there is nothing: it was among the oldest, which go first.
+            behind = (last.row.created_at, last.row.id) if last is not None else (-1, RunId(""))
+            rows = [row for row in rows if (row.created_at, row.id) < behind]
+        rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
         return [row for row in rows if _matches(row, wanted)][: wanted.limit]
 
     def delete(self, account: AccountId, run: RunId) -> bool:
@@ -67,7 +76,9 @@ class MemoryHistory:
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:
         with self._data.lock:
             rows = [run.row for run in self._data.runs.values()]
-        ended = sorted((row.ended_at, row.account, row.id) for row in rows if row.ended_at and row.ended_at < moment)
+        ended = sorted(
+            (row.ended_at, row.account, row.id) for row in rows if row.ended_at and row.ended_at < moment
+        )
         return [(account, run) for _, account, run in ended[:limit]]
 
     def _rows(self, account: AccountId, run: RunId) -> list[StepRow]:
@@ -82,5 +93,4 @@ def _matches(row: RunRow, wanted: RunFilter) -> bool:
         and (not wanted.statuses or row.status in wanted.statuses)
         and (wanted.created_from is None or row.created_at >= wanted.created_from)
         and (wanted.created_to is None or row.created_at < wanted.created_to)
-        and (wanted.before is None or row.id < wanted.before)
     )

@@ -40,7 +40,9 @@ class MemoryRuns:
                     due[key] = row.created_at
             mine = [message for message in messages if (message.receipt.account, message.receipt.run) in due]
             now = [
-                message for message in mine if message.due <= due[message.receipt.account, message.receipt.run]
+                message
+                for message in mine
+                if message.due <= due[message.receipt.account, message.receipt.run]
             ]
             if owner:
                 self._data.enqueue(now, owner=owner, lease_until=lease_until)
@@ -59,7 +61,9 @@ class MemoryRuns:
         with self._data.lock:
             return [self._claim(request) for request in requests]
 
-    def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
+    def renew(
+        self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis
+    ) -> None:
         with self._data.lock:
             for account, run_id, step, attempt in claims:
                 run = self._data.runs.get((account, run_id))
@@ -87,6 +91,10 @@ class MemoryRuns:
         if run.row.status in TERMINAL:
             return ClaimAnswer(ClaimStatus.OVER)
         claim = run.claims.get(key)
+        if row is not None and row.status is RowStatus.WAITING:
+            # It was executed and waits: whoever claims it now saw an older head.
+            until = max(claim.lease_until, request.now) if claim is not None else request.now
+            return ClaimAnswer(ClaimStatus.HELD, claim.claims if claim is not None else 0, until)
         if claim is not None and claim.lease_until > request.now:
             if claim.owner != request.owner:
                 return ClaimAnswer(ClaimStatus.HELD, claim.claims, claim.lease_until)

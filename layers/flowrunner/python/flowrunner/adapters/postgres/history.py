@@ -38,7 +38,8 @@ class PostgresHistory:
             rows = self._database.read(f"{_OF_RUN}{where} ORDER BY attempt DESC LIMIT 1", key[:5])
         else:
             rows = self._database.read(f"{_OF_RUN}{where} AND attempt = %s", key)
-        return step_row(rows[0]) if rows else None
+        # `1.0[` has the key of `1.0`, and is not it.
+        return step_row(rows[0]) if rows and rows[0][0] == step else None
 
     def steps(
         self, account: AccountId, run: RunId, *, after: tuple[StepId, int] | None = None, limit: int = 1000

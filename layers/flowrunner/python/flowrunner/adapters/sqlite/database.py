@@ -27,7 +27,8 @@ class Database:
     def __init__(self, path: Path, synchronous: str = "full") -> None:
         if sqlite3.sqlite_version_info < MIN_VERSION:
             raise ConfigurationError(
-                f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed", hint="use a newer Python"
+                f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed",
+                hint="use a newer Python",
             )
         self.path = path
         self._synchronous = synchronous
@@ -41,7 +42,9 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
         except (OSError, StoreError, sqlite3.Error) as error:
-            raise ConfigurationError(f"the store {path} cannot be opened: {error}", hint="see store.url") from error
+            raise ConfigurationError(
+                f"the store {path} cannot be opened: {error}", hint="see store.url"
+            ) from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -65,7 +68,11 @@ class Database:
 
     def migrate(self) -> None:
         """Apply the migrations that the file does not have yet."""
-        steps = sorted(entry.name for entry in files(__package__).joinpath("migrations").iterdir() if entry.name.endswith(".sql"))
+        steps = sorted(
+            entry.name
+            for entry in files(__package__).joinpath("migrations").iterdir()
+            if entry.name.endswith(".sql")
+        )
         with self._lock:
             try:
                 with self.write() as connection:
@@ -81,7 +88,9 @@ class Database:
                             connection.execute(statement)
                         connection.execute(f"PRAGMA user_version = {number}")
             except StoreError as error:
-                raise ConfigurationError(f"the store {self.path} cannot be used: {error}", hint="see store.url") from error
+                raise ConfigurationError(
+                    f"the store {self.path} cannot be used: {error}", hint="see store.url"
+                ) from error
 
     def close(self) -> None:
         self._closed.set()
@@ -92,7 +101,11 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+            self.path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")

@@ -12,6 +12,7 @@ from flowrunner.ports.runs import RunFilter, RunRow, StepRow, step_order
 
 _OF_RUN = f"SELECT {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ?"
 _ORDER = " ORDER BY at_rev, at_index, item, attempt"
+_BEFORE = "(SELECT b.created_at, b.id FROM runs b WHERE b.account = r.account AND b.id = ?)"
 _BELONGINGS = ("runs:id", "heads:id", "steps:run", "queue:run", "blobs:run", "callbacks:run")
 
 
@@ -21,14 +22,20 @@ class SqliteHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
-        key = step_key(account, run, step, attempt or 0)
+    def step(
+        self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None
+    ) -> StepRow | None:
+        try:
+            key = step_key(account, run, step, attempt or 0)
+        except ValueError:
+            return None  # no step has such an id
         where = " AND at_rev = ? AND at_index = ? AND item = ?"
         if attempt is None:
             rows = self._database.read(f"{_OF_RUN}{where} ORDER BY attempt DESC LIMIT 1", key[:5])
         else:
             rows = self._database.read(f"{_OF_RUN}{where} AND attempt = ?", key)
-        return step_row(rows[0]) if rows else None
+        # `1.0[` has the key of `1.0`, and is not it.
+        return step_row(rows[0]) if rows and rows[0][0] == step else None
 
     def steps(
         self, account: AccountId, run: RunId, *, after: tuple[StepId, int] | None = None, limit: int = 1000
@@ -37,7 +44,9 @@ class SqliteHistory:
         where = " AND (at_rev, at_index, item, attempt) > (?, ?, ?, ?)"
         return self._steps(f"{_OF_RUN}{where}{_ORDER} LIMIT ?", account, run, *start, limit)
 
-    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
+    def committed(
+        self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000
+    ) -> Sequence[StepRow]:
         order = " ORDER BY rev, at_rev, at_index, item, attempt LIMIT ?"
         return self._steps(f"{_OF_RUN} AND rev > ?{order}", account, run, after_rev, limit)
 
@@ -56,7 +65,7 @@ class SqliteHistory:
             ("r.flow = ?", wanted.flow),
             ("r.created_at >= ?", wanted.created_from),
             ("r.created_at < ?", wanted.created_to),
-            ("r.id < ?", wanted.before),
+            (f"(r.created_at, r.id) < {_BEFORE}", wanted.before),
         ):
             if value is not None:
                 where.append(condition)
@@ -66,7 +75,7 @@ class SqliteHistory:
             values += wanted.statuses
         rows = self._database.read(
             f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE {' AND '.join(where)}"
-            " ORDER BY r.id DESC LIMIT ?",
+            " ORDER BY r.created_at DESC, r.id DESC LIMIT ?",
             (*values, wanted.limit),
         )
         return [run_row(row) for row in rows]

@@ -78,5 +78,8 @@ class SqliteQueue:
             )
 
     def next_visible(self) -> Millis | None:
-        rows = [self._database.read("SELECT min(visible_at) FROM queue WHERE priority = ?", (one,)) for one in PRIORITIES]
+        rows = [
+            self._database.read("SELECT min(visible_at) FROM queue WHERE priority = ?", (one,))
+            for one in PRIORITIES
+        ]
         return min((row[0][0] for row in rows if row[0][0] is not None), default=None)

@@ -25,6 +25,8 @@ def step_row(values: Any) -> StepRow:
     return StepRow(step, attempt, node, RowStatus(status), rev, body)
 
 
-def step_key(account: AccountId, run: RunId, step: StepId, attempt: int) -> tuple[str, str, int, int, int, int]:
+def step_key(
+    account: AccountId, run: RunId, step: StepId, attempt: int
+) -> tuple[str, str, int, int, int, int]:
     """The primary key of an attempt."""
     return (account, run, *step_order(step), attempt)

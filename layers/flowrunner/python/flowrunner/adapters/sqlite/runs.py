@@ -63,12 +63,17 @@ class SqliteRuns:
         with self._database.write() as connection:
             return [_claim(connection, request) for request in requests]
 
-    def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
+    def renew(
+        self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis
+    ) -> None:
         with self._database.write() as connection:
             connection.executemany(
                 "UPDATE steps SET lease_until = ? WHERE account = ? AND run = ? AND at_rev = ? AND at_index = ?"
                 " AND item = ? AND attempt = ? AND owner = ?",
-                [(lease_until, *step_key(account, run, step, attempt), owner) for account, run, step, attempt in claims],
+                [
+                    (lease_until, *step_key(account, run, step, attempt), owner)
+                    for account, run, step, attempt in claims
+                ],
             )
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:
@@ -102,7 +107,9 @@ def _insert_run(connection: sqlite3.Connection, row: RunRow) -> bool:
     )
     if inserted.rowcount == 0:
         return False
-    connection.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?)", (row.account, row.id, row.rev, row.status, row.head))
+    connection.execute(
+        "INSERT INTO heads VALUES (?, ?, ?, ?, ?)", (row.account, row.id, row.rev, row.status, row.head)
+    )
     return True
 
 
@@ -110,7 +117,9 @@ def _move(connection: sqlite3.Connection, commit: Commit) -> bool:
     """The conditional write: True if the commit is to be applied."""
     key = (commit.account, commit.run)
     if commit.head is None:
-        return connection.execute("SELECT 1 FROM heads WHERE account = ? AND id = ?", key).fetchone() is not None
+        return (
+            connection.execute("SELECT 1 FROM heads WHERE account = ? AND id = ?", key).fetchone() is not None
+        )
     values = (commit.rev, commit.status, commit.head, *key, commit.expected_rev)
     return connection.execute(_MOVE_HEAD, values).rowcount == 1
 
@@ -120,7 +129,14 @@ def _write_rows(connection: sqlite3.Connection, commits: Sequence[Commit]) -> No
     connection.executemany(
         _WRITE_STEP,
         [
-            (*step_key(commit.account, commit.run, row.step, row.attempt), row.step, row.node, row.status, row.rev, row.body)
+            (
+                *step_key(commit.account, commit.run, row.step, row.attempt),
+                row.step,
+                row.node,
+                row.status,
+                row.rev,
+                row.body,
+            )
             for commit in commits
             for row in commit.steps
         ],
@@ -128,15 +144,20 @@ def _write_rows(connection: sqlite3.Connection, commits: Sequence[Commit]) -> No
     for commit in commits:
         if commit.reopened:
             connection.execute(
-                "UPDATE runs SET result = NULL, ended_at = NULL WHERE account = ? AND id = ?", (commit.account, commit.run)
+                "UPDATE runs SET result = NULL, ended_at = NULL WHERE account = ? AND id = ?",
+                (commit.account, commit.run),
             )
         if commit.ended_at is not None:
             connection.execute(
                 "UPDATE runs SET result = ?, ended_at = ? WHERE account = ? AND id = ?",
                 (commit.result, commit.ended_at, commit.account, commit.run),
             )
-            connection.execute("DELETE FROM queue WHERE account = ? AND run = ?", (commit.account, commit.run))
-    connection.executemany(_ACK, [receipt for commit in commits if commit.ended_at is None for receipt in commit.ack])
+            connection.execute(
+                "DELETE FROM queue WHERE account = ? AND run = ?", (commit.account, commit.run)
+            )
+    connection.executemany(
+        _ACK, [receipt for commit in commits if commit.ended_at is None for receipt in commit.ack]
+    )
     for commit in commits:
         if commit.send:
             enqueue(connection, commit.send)
@@ -160,6 +181,9 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> ClaimAnswer
     if head is None or head[0] in TERMINAL:
         return ClaimAnswer(ClaimStatus.OVER)
     owner, lease_until, claims = (found[0], found[1] or 0, found[2]) if found else (None, 0, 0)
+    if row is not None and row.status is RowStatus.WAITING:
+        # It was executed and waits: whoever claims it now saw an older head.
+        return ClaimAnswer(ClaimStatus.HELD, claims, max(lease_until, request.now))
     if owner is not None and lease_until > request.now:
         status = ClaimStatus.GRANTED if owner == request.owner else ClaimStatus.HELD
         return ClaimAnswer(status, claims, lease_until)
@@ -169,6 +193,14 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> ClaimAnswer
         "INSERT INTO steps (account, run, at_rev, at_index, item, attempt, step, node, status, rev, body, owner,"
         " lease_until, claims) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET"
         " owner = excluded.owner, lease_until = excluded.lease_until, claims = claims + 1, body = excluded.body",
-        (*key, request.step, request.node, RowStatus.RUNNING, request.body, request.owner, request.lease_until),
+        (
+            *key,
+            request.step,
+            request.node,
+            RowStatus.RUNNING,
+            request.body,
+            request.owner,
+            request.lease_until,
+        ),
     )
     return ClaimAnswer(ClaimStatus.GRANTED, claims + 1, request.lease_until)

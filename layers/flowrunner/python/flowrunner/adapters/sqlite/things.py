@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -11,11 +12,12 @@ import orjson
 from flowrunner.adapters.sqlite.database import Database
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
-from flowrunner.errors import Conflict
+from flowrunner.errors import Conflict, InvalidInput
 from flowrunner.ports.kv import Item
 from flowrunner.ports.runs import CallbackRow, FlowRow
 
 _FLOW = "SELECT account, id, name, revision, document, hash, created_at FROM flows"
+_SET = "INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)"
 _CALLBACK = "SELECT token_hash, account, run, step, attempt, created_at, payload, delivered FROM callbacks"
 
 
@@ -28,15 +30,28 @@ class SqliteFlows:
     def save(self, row: FlowRow) -> FlowRow:
         with self._database.write() as connection:
             found = connection.execute(
-                f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1", (row.account, row.name)
+                f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1",
+                (row.account, row.name),
             ).fetchone()
             newest = FlowRow(*found) if found else None
             if newest is not None and newest.hash == row.hash:
                 return newest
-            saved = replace(row, id=newest.id, revision=newest.revision + 1) if newest else replace(row, revision=1)
+            saved = (
+                replace(row, id=newest.id, revision=newest.revision + 1)
+                if newest
+                else replace(row, revision=1)
+            )
             connection.execute(
                 "INSERT INTO flows (account, id, name, revision, document, hash, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (saved.account, saved.id, saved.name, saved.revision, saved.document, saved.hash, saved.created_at),
+                (
+                    saved.account,
+                    saved.id,
+                    saved.name,
+                    saved.revision,
+                    saved.document,
+                    saved.hash,
+                    saved.created_at,
+                ),
             )
             return saved
 
@@ -47,12 +62,15 @@ class SqliteFlows:
         return self._one(f"{_FLOW} WHERE {where} AND revision = ?", account, flow, revision)
 
     def find(self, account: AccountId, name: str) -> FlowRow | None:
-        return self._one(f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1", account, name)
+        return self._one(
+            f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1", account, name
+        )
 
     def list(self, account: AccountId, *, after: str = "", limit: int = 100) -> Sequence[FlowRow]:
         newest = "revision = (SELECT max(revision) FROM flows n WHERE n.account = flows.account AND n.name = flows.name)"
         rows = self._database.read(
-            f"{_FLOW} WHERE account = ? AND name > ? AND {newest} ORDER BY name LIMIT ?", (account, after, limit)
+            f"{_FLOW} WHERE account = ? AND name > ? AND {newest} ORDER BY name LIMIT ?",
+            (account, after, limit),
         )
         return [FlowRow(*row) for row in rows]
 
@@ -69,10 +87,14 @@ class SqliteBlobs:
 
     def put(self, account: AccountId, run: RunId, key: str, content: bytes) -> None:
         with self._database.write() as connection:
-            connection.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?)", (account, run, key, content))
+            connection.execute(
+                "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?)", (account, run, key, content)
+            )
 
     def get(self, account: AccountId, run: RunId, key: str) -> bytes | None:
-        rows = self._database.read("SELECT content FROM blobs WHERE account = ? AND run = ? AND key = ?", (account, run, key))
+        rows = self._database.read(
+            "SELECT content FROM blobs WHERE account = ? AND run = ? AND key = ?", (account, run, key)
+        )
         return rows[0][0] if rows else None
 
 
@@ -118,7 +140,9 @@ class SqliteCallbacks:
         if not rows:
             return None
         token, owner, run, step, attempt, created_at, payload, delivered = rows[0]
-        return CallbackRow(token, owner, run, step, attempt, created_at, orjson.loads(payload), bool(delivered))
+        return CallbackRow(
+            token, owner, run, step, attempt, created_at, orjson.loads(payload), bool(delivered)
+        )
 
 
 class SqliteDocuments:
@@ -128,7 +152,9 @@ class SqliteDocuments:
         self._database = database
 
     def read(self, account: AccountId, key: str) -> tuple[bytes, int]:
-        rows = self._database.read("SELECT body, rev FROM documents WHERE account = ? AND key = ?", (account, key))
+        rows = self._database.read(
+            "SELECT body, rev FROM documents WHERE account = ? AND key = ?", (account, key)
+        )
         return (rows[0][0], rows[0][1]) if rows else (b"", 0)
 
     def write(self, account: AccountId, key: str, body: bytes, expected_rev: int) -> bool:
@@ -151,11 +177,14 @@ class SqliteKeyValues:
         return _alive(self._database.read(sql, (account, namespace, key)), now)
 
     def set(self, account: AccountId, namespace: str, item: Item) -> None:
+        for text in (namespace, item.key):
+            _check(text)
+        try:
+            value = orjson.dumps(item.value)
+        except TypeError as error:  # orjson.JSONEncodeError is one
+            raise InvalidInput(f"the value of {item.key!r} cannot be stored as JSON: {error}") from None
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)",
-                (account, namespace, item.key, orjson.dumps(item.value), item.expires_at),
-            )
+            connection.execute(_SET, (account, namespace, item.key, value, item.expires_at))
 
     def delete(self, account: AccountId, namespace: str, key: str) -> bool:
         with self._database.write() as connection:
@@ -163,7 +192,14 @@ class SqliteKeyValues:
             return connection.execute(sql, (account, namespace, key)).rowcount == 1
 
     def list(
-        self, account: AccountId, namespace: str, now: Millis, *, prefix: str = "", after: str = "", limit: int = 100
+        self,
+        account: AccountId,
+        namespace: str,
+        now: Millis,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int = 100,
     ) -> Sequence[Item]:
         sql = (
             "SELECT key, value, expires_at FROM kv WHERE account = ? AND namespace = ? AND key > ?"
@@ -175,17 +211,19 @@ class SqliteKeyValues:
     def increment(
         self, account: AccountId, namespace: str, key: str, by: float, now: Millis, expires_at: Millis | None
     ) -> float:
+        for text in (namespace, key):
+            _check(text)
         with self._database.write() as connection:
             sql = "SELECT key, value, expires_at FROM kv WHERE account = ? AND namespace = ? AND key = ?"
             item = _alive(connection.execute(sql, (account, namespace, key)).fetchall(), now)
             value = item.value if item is not None else 0
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise Conflict(f"the value of {key!r} is no number")
-            connection.execute(
-                "INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)",
-                (account, namespace, key, orjson.dumps(value + by), expires_at),
-            )
-            return value + by
+            total = value + by
+            if not isfinite(total) or (isinstance(total, int) and not -(2**63) <= total < 2**63):
+                raise Conflict(f"the value of {key!r} would leave the range of numbers")
+            connection.execute(_SET, (account, namespace, key, orjson.dumps(total), expires_at))
+            return total
 
     def purge(self, now: Millis) -> int:
         with self._database.write() as connection:
@@ -196,3 +234,13 @@ def _alive(rows: list[Any], now: Millis) -> Item | None:
     if not rows or (rows[0][2] is not None and rows[0][2] <= now):
         return None
     return Item(rows[0][0], orjson.loads(rows[0][1]), rows[0][2])
+
+
+def _check(text: str) -> None:
+    """Refuse text that not every backend can hold: PostgreSQL has no NUL, and UTF-8 no half surrogate pairs."""
+    if "\0" in text:
+        raise InvalidInput(f"{text!r} holds a NUL character, which cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{text!r} holds half a surrogate pair: it is not Unicode text") from None

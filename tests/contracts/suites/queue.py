@@ -1,0 +1,141 @@
+"""The work queue (`ports.queue.WorkQueue`)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from flowrunner.ports.backend import Backend
+
+from tests.contracts.suites.build import LEASE, NASTY, NOW, message, queued, receipt
+
+
+class QueueRules:
+    """Sending, leasing, giving back and acknowledging."""
+
+    def test_a_message_is_visible_from_its_due_time_on(self, backend: Backend) -> None:
+        """Not a millisecond before."""
+        backend.queue.send([message(due=NOW)])
+        assert backend.queue.receive("w", NOW - 1, LEASE, 10) == []
+        received = backend.queue.receive("w", NOW, LEASE, 10)
+        assert [(one.receipt, one.receives) for one in received] == [(receipt(), 1)]
+
+    def test_messages_come_by_priority_and_then_by_time(self, backend: Backend) -> None:
+        """Urgent ones first, however late they came; those of one priority as they are due."""
+        backend.queue.send(
+            [
+                message("low", priority=2, due=NOW - 9),
+                message("second", due=NOW - 1),
+                message("first", due=NOW - 2),
+                message("future", priority=0, due=NOW + 1),
+                message("urgent", priority=0, due=NOW),
+            ]
+        )
+        order = [one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 10)]
+        assert order == ["urgent", "first", "second", "low"]
+
+    def test_a_limit_takes_the_first(self, backend: Backend) -> None:
+        """And leaves the others to the next call."""
+        backend.queue.send([message(str(n), due=NOW - 5 + n, priority=n % 2) for n in range(5)])
+        taken = [[one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 2)] for _ in range(4)]
+        assert taken == [["0", "2"], ["4", "1"], ["3"], []]
+
+    def test_a_received_message_is_hidden_until_its_lease_ends(self, backend: Backend) -> None:
+        """Then anybody receives it again, and the deliveries are counted."""
+        backend.queue.send([message()])
+        backend.queue.receive("w1", NOW, LEASE, 10)
+        assert backend.queue.receive("w2", LEASE - 1, LEASE, 10) == []
+        assert [one.receives for one in backend.queue.receive("w2", LEASE, LEASE + 1, 10)] == [2]
+
+    def test_sending_what_is_there_changes_nothing(self, backend: Backend) -> None:
+        """Neither its due time nor its lease nor its priority."""
+        backend.queue.send([message("a", due=NOW + 5), message("a", due=NOW - 5)])
+        assert backend.queue.receive("w", NOW, LEASE, 10) == []
+        backend.queue.receive("w", NOW + 5, LEASE, 10)
+        backend.queue.send([message("a", priority=0)])
+        assert backend.queue.receive("w", NOW + 5, LEASE, 10) == []
+        assert queued(backend) == ["a"]
+
+    def test_identity_is_account_run_step_and_attempt(self, backend: Backend) -> None:
+        """Messages that differ in any of them are different."""
+        others = [
+            message(account="b"),
+            message(run="b"),
+            message("b"),
+            message(attempt=2),
+            message(attempt=0),
+        ]
+        backend.queue.send([message(), *others])
+        received = backend.queue.receive("w", NOW, LEASE, 10)
+        assert {one.receipt for one in received} == {one.receipt for one in (message(), *others)}
+
+    def test_renewing_prolongs_only_ones_own_leases(self, backend: Backend) -> None:
+        """What another holds, or nobody, is left alone."""
+        backend.queue.send([message("mine"), message("theirs", due=NOW + 1), message("free", due=NOW + 2)])
+        backend.queue.receive("w1", NOW, LEASE, 1)
+        backend.queue.receive("w2", NOW + 1, LEASE, 1)
+        backend.queue.renew([receipt(step) for step in ("mine", "theirs", "free", "gone")], "w1", LEASE + 9)
+        backend.queue.renew([], "w1", LEASE + 9)
+        assert [one.receipt.step for one in backend.queue.receive("w3", LEASE, LEASE + 50, 9)] == [
+            "free",
+            "theirs",
+        ]
+
+    def test_released_messages_come_back_when_told(self, backend: Backend) -> None:
+        """The one who had it holds it no more; what is gone stays gone."""
+        backend.queue.send([message("a")])
+        backend.queue.receive("w1", NOW, LEASE, 10)
+        backend.queue.release([receipt("a"), receipt("gone")], NOW + 3)
+        backend.queue.release([], NOW)
+        backend.queue.renew([receipt("a")], "w1", LEASE + 9)
+        assert backend.queue.receive("w2", NOW + 2, LEASE, 10) == []
+        assert [one.receives for one in backend.queue.receive("w2", NOW + 3, LEASE, 10)] == [2]
+
+    def test_acknowledged_messages_are_gone(self, backend: Backend) -> None:
+        """Acknowledging again is no error, and the same message may be sent anew."""
+        backend.queue.send([message("a"), message("b")])
+        for _ in range(2):
+            backend.queue.ack([receipt("a"), receipt("a"), receipt("gone")])
+        backend.queue.ack([])
+        backend.queue.send([message("a", due=NOW + 1), message("c", due=NOW + 2)])
+        order = [(one.receipt.step, one.receives) for one in backend.queue.receive("w", NOW + 2, LEASE, 10)]
+        assert order == [("b", 1), ("a", 1), ("c", 1)]
+
+    def test_the_next_visible_moment_is_known(self, backend: Backend) -> None:
+        """It is the earliest due time or end of a lease; None when the queue is empty."""
+        assert backend.queue.next_visible() is None
+        backend.queue.send([message("b", due=NOW + 100, priority=0), message("a", due=NOW - 7, priority=2)])
+        assert backend.queue.next_visible() == NOW - 7
+        backend.queue.receive("w", NOW, NOW + 50, 10)
+        assert backend.queue.next_visible() == NOW + 50
+        backend.queue.ack([receipt("a")])
+        assert backend.queue.next_visible() == NOW + 100
+        backend.queue.ack([receipt("b")])
+        assert backend.queue.next_visible() is None
+
+    def test_nothing_sent_is_nothing_there(self, backend: Backend) -> None:
+        """Empty calls are answered."""
+        backend.queue.send([])
+        assert backend.queue.receive("w", NOW, LEASE, 10) == []
+
+    def test_steps_and_owners_are_any_text(self, backend: Backend) -> None:
+        """Quotes, SQL and any script are only text."""
+        backend.queue.send([message(text) for text in NASTY])
+        for owner in NASTY:
+            backend.queue.receive(owner, NOW, NOW, 100)
+        assert queued(backend) == sorted(NASTY)
+
+    def test_threads_that_receive_share_the_messages(self, backend: Backend) -> None:
+        """Each message goes to exactly one of them."""
+        backend.queue.send([message(str(n)) for n in range(200)])
+        with ThreadPoolExecutor(8) as threads:
+            batches = list(threads.map(lambda n: backend.queue.receive(f"w{n}", NOW, LEASE, 13), range(24)))
+        steps = [one.receipt.step for batch in batches for one in batch]
+        assert sorted(steps) == sorted(str(n) for n in range(200))
+
+    def test_many_timers_do_not_hide_what_is_due(self, backend: Backend) -> None:
+        """Among thousands of timers and leased messages, the due ones are found, in order."""
+        backend.queue.send([message(f"t{n}", due=NOW + 10**6 + n, priority=n % 3) for n in range(3000)])
+        backend.queue.send([message(f"l{n}", due=NOW - 10**6) for n in range(500)])
+        assert len(backend.queue.receive("busy", NOW - 1000, LEASE, 500)) == 500
+        backend.queue.send([message("low", priority=2), message("high", priority=0)])
+        assert [one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 10)] == ["high", "low"]

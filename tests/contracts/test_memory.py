@@ -1,0 +1,71 @@
+"""The memory backend keeps the contracts."""
+
+from __future__ import annotations
+
+import pytest
+from flowrunner.adapters.memory.backend import MemoryBackend
+from flowrunner.ports.backend import Backend
+
+from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
+from tests.contracts.suites.queue import QueueRules
+from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules
+from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRules
+from tests.contracts.suites.values import KeyValueRules
+from tests.contracts.suites.wakeups import WakeupRules
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return MemoryBackend()
+
+
+class TestRetention(RetentionRules):
+    """Retention."""
+
+
+class TestRunList(RunListRules):
+    """RunList."""
+
+
+class TestStepHistory(StepHistoryRules):
+    """StepHistory."""
+
+
+class TestQueue(QueueRules):
+    """Queue."""
+
+
+class TestClaim(ClaimRules):
+    """Claim."""
+
+
+class TestCommit(CommitRules):
+    """Commit."""
+
+
+class TestCreate(CreateRules):
+    """Create."""
+
+
+class TestBlob(BlobRules):
+    """Blob."""
+
+
+class TestCallback(CallbackRules):
+    """Callback."""
+
+
+class TestDocument(DocumentRules):
+    """Document."""
+
+
+class TestFlow(FlowRules):
+    """Flow."""
+
+
+class TestKeyValue(KeyValueRules):
+    """KeyValue."""
+
+
+class TestWakeup(WakeupRules):
+    """Wakeup."""
