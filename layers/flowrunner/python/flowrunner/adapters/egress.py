@@ -275,9 +275,9 @@ def _parse(url: str) -> tuple[str, str, int, str]:
         )
     try:
         parts = urlsplit(url)
-    except ValueError as error:
+    except ValueError:
         raise EgressDenied(
-            f"the URL cannot be read: {error}", hint="write it like https://host/path"
+            "the URL cannot be read: a host in brackets is an IPv6 address", hint="write it like https://host/path"
         ) from None
     if parts.scheme not in ("http", "https"):
         raise EgressDenied(

@@ -341,7 +341,7 @@ def _check_message(request: HttpRequest) -> None:
 
 def _no_answer(target: Target, error: Exception) -> StepError:
     """A failed connection in words; a certificate that is not valid will not be so the next time."""
-    cause = error.__cause__
+    cause = error.__context__  # httpcore's pool raises `from None`
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = f"its certificate is not valid: {cause.verify_message}"
         return StepError(f"no connection to {target.origin}: {why}", code="HttpConnect", retryable=False)
