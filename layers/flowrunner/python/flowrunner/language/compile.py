@@ -48,7 +48,10 @@ def connections_of(model: FlowDocument) -> list[tuple[int, ConnectionDocument | 
             continue
         match = CONNECTION.fullmatch(connection)
         parsed = match and ConnectionDocument(
-            from_node=match["source"], from_port=match["port"] or "", to_node=match["target"], to_port=match["input"]
+            from_node=match["source"],
+            from_port=match["port"] or "",
+            to_node=match["target"],
+            to_port=match["input"],
         )
         result.append((number, parsed))
     return result
@@ -56,12 +59,10 @@ def connections_of(model: FlowDocument) -> list[tuple[int, ConnectionDocument | 
 
 def compile_flow(model: FlowDocument, document: Document) -> Flow:
     """The flow of a document whose structure and graph are sound."""
-    wires: dict[str, list[ConnectionDocument]] = {}
-    for _, connection in connections_of(model):
-        if connection is not None:
-            wires.setdefault(connection.to_node, []).append(connection)
+    wires = wires_of(model)
+    joins = joins_of(model)
     nodes = {
-        NodeId(name): _node(name, node, model, document, wires.get(name, []))
+        NodeId(name): _node(name, node, model, document, wires.get(name, []), joins.get(name))
         for name, node in model.nodes.items()
     }
     retry = model.on_error.retry_run if isinstance(model.on_error, RetryRun) else None
@@ -79,7 +80,9 @@ def compile_flow(model: FlowDocument, document: Document) -> Flow:
         retry_run=_retry(retry) if retry else RetryPolicy(),
         timeout=model.timeout,
         limits=FlowLimits(model.limits.max_parallel, model.limits.max_steps),
-        concurrency=RunConcurrency(concurrency.max_runs, concurrency.key, concurrency.on_limit) if concurrency else None,
+        concurrency=RunConcurrency(concurrency.max_runs, concurrency.key, concurrency.on_limit)
+        if concurrency
+        else None,
         priority=model.priority,
         egress=tuple(model.egress.allow) if model.egress else None,
         mode=model.mode,
@@ -99,16 +102,29 @@ def next_of(node: NodeDocument) -> dict[str, tuple[NodeId, ...]]:
     }
 
 
-def needs_of(name: str, node: NodeDocument, model: FlowDocument) -> Join | None:
-    """The join of a node: what it needs by itself and by connections."""
+def wires_of(model: FlowDocument) -> dict[str, list[ConnectionDocument]]:
+    """Node → the connections that lead to it. One pass: a document may have thousands of both."""
+    wires: dict[str, list[ConnectionDocument]] = {}
+    for _, connection in connections_of(model):
+        if connection is not None:
+            wires.setdefault(connection.to_node, []).append(connection)
+    return wires
+
+
+def joins_of(model: FlowDocument) -> dict[str, Join]:
+    """The nodes that are joins: what each needs by itself and by connections."""
+    wires = wires_of(model)
+    joins = {name: _join(node, wires.get(name, [])) for name, node in model.nodes.items()}
+    return {name: join for name, join in joins.items() if join is not None}
+
+
+def _join(node: NodeDocument, wires: list[ConnectionDocument]) -> Join | None:
     needs, mode = [], JoinMode.ALL
     if isinstance(node.needs, NeedsDocument):
         needs, mode = list(node.needs.nodes), JoinMode(node.needs.mode)
     elif node.needs is not None:
         needs = [node.needs] if isinstance(node.needs, str) else list(node.needs)
-    for _, connection in connections_of(model):
-        if connection is not None and connection.to_node == name:
-            needs.append(connection.from_node)
+    needs += [wire.from_node for wire in wires]
     unique = tuple(dict.fromkeys(NodeId(need) for need in needs))
     return Join(unique, mode) if unique else None
 
@@ -116,23 +132,32 @@ def needs_of(name: str, node: NodeDocument, model: FlowDocument) -> Join | None:
 def start_nodes(model: FlowDocument) -> tuple[NodeId, ...]:
     """The nodes that start: those named, else all without an incoming edge, else the first one written."""
     if model.start is not None:
-        return tuple(NodeId(name) for name in ([model.start] if isinstance(model.start, str) else model.start))
-    targets = {target for node in model.nodes.values() for group in next_of(node).values() for target in group}
-    free = [
-        NodeId(name)
-        for name, node in model.nodes.items()
-        if name not in targets and needs_of(name, node, model) is None
-    ]
+        return tuple(
+            NodeId(name) for name in ([model.start] if isinstance(model.start, str) else model.start)
+        )
+    targets = {
+        target for node in model.nodes.values() for group in next_of(node).values() for target in group
+    }
+    joins = joins_of(model)
+    free = [NodeId(name) for name in model.nodes if name not in targets and name not in joins]
     return tuple(free) if free else (NodeId(next(iter(model.nodes))),)
 
 
 def _node(
-    name: str, node: NodeDocument, model: FlowDocument, document: Document, wires: list[ConnectionDocument]
+    name: str,
+    node: NodeDocument,
+    model: FlowDocument,
+    document: Document,
+    wires: list[ConnectionDocument],
+    join: Join | None,
 ) -> Node:
     defaults = model.defaults
     retry = node.retry or defaults.retry
     if node.retry and defaults.retry:
-        merged = {**defaults.retry.model_dump(exclude_unset=True), **node.retry.model_dump(exclude_unset=True)}
+        merged = {
+            **defaults.retry.model_dump(exclude_unset=True),
+            **node.retry.model_dump(exclude_unset=True),
+        }
         retry = RetryDocument.model_construct(**{**RetryDocument().model_dump(), **merged})
     egress = node.egress or defaults.egress
     return Node(
@@ -140,7 +165,7 @@ def _node(
         type=node.type,
         params=node.params,
         next=next_of(node),
-        join=needs_of(name, node, model),
+        join=join,
         inputs={**node.inputs, **{wire.to_port: wire_expression(wire) for wire in wires}},
         when=node.when,
         foreach=_foreach(node.foreach) if node.foreach else None,
@@ -193,4 +218,3 @@ def _foreach(foreach: ForeachDocument) -> Foreach:
 def _first(*values: Any) -> Any:
     """The first value that is given."""
     return next((value for value in values if value is not None), values[-1])
-

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from flowrunner.core.flow import ERROR
 from flowrunner.core.ids import NodeId
 from flowrunner.core.problems import Problem
-from flowrunner.language.compile import connections_of, needs_of, next_of, start_nodes
+from flowrunner.language.compile import connections_of, joins_of, next_of, start_nodes
 from flowrunner.language.reader import Document, Path, path_text
 from flowrunner.language.schema import FlowDocument, NeedsDocument, NodeDocument
+from flowrunner.language.suggest import MAX_PROBLEMS, nearest
 
 
-def check_graph(model: FlowDocument, document: Document) -> list[Problem]:
-    """Every problem of the edges. Reachability is looked at when all edges lead somewhere."""
-    problems = [*_unknown(model, document), *_clashes(model, document)]
-    if not problems:
-        problems = [*_needs_cycles(model, document), *_unreachable(model, document)]
+def check_graph(model: FlowDocument, document: Document, *, whole: bool = True) -> list[Problem]:
+    """Every problem of the edges. What can be reached is looked at when all edges are there and lead somewhere."""
+    problems = _some(_unknown(model, document), _clashes(model, document))
+    if whole and not problems:
+        problems = _some(_needs_cycles(model, document), _unreachable(model, document))
     return problems
 
 
+def _some(*found: Iterator[Problem]) -> list[Problem]:
+    """As many problems as are shown: a hostile document has thousands, each with a suggestion to look for."""
+    return [problem for each in found for problem in islice(each, MAX_PROBLEMS + 1)]
+
+
 def _unknown(model: FlowDocument, document: Document) -> Iterator[Problem]:
+    known = document.value[
+        "nodes"
+    ]  # not the model's: a node that is left out for a mistake of its own is still there
     for path, target in _mentions(model):
-        if target not in model.nodes:
-            near = difflib.get_close_matches(target, model.nodes, n=1, cutoff=0.5)
+        if target not in known:
             message = f"no node is called {target!r}"
-            yield Problem(path_text(path), message, *document.place(path), suggestion=near[0] if near else None)
+            near = nearest(target, known)
+            yield Problem(path_text(path), message, *document.place(path), suggestion=near)
     for number, connection in connections_of(model):
         if connection is None:
-            path: Path = ("connections", number)
+            where: Path = ("connections", number)
             message = "must be like `fetch.body -> parse.text` (node.port -> node.port)"
-            yield Problem(path_text(path), message, *document.place(path))
+            yield Problem(path_text(where), message, *document.place(where))
 
 
 def _mentions(model: FlowDocument) -> Iterator[tuple[Path, str]]:
@@ -74,48 +83,56 @@ def _needs_list(path: Path, node: NodeDocument) -> tuple[list[str], Path]:
 
 def _clashes(model: FlowDocument, document: Document) -> Iterator[Problem]:
     """A node with `needs` waits; one that `next` leads to runs at once. It cannot do both."""
-    joins = {name: needs_of(name, node, model) for name, node in model.nodes.items()}
+    joins = joins_of(model)
     for name, node in model.nodes.items():
         for path, target in _next_mentions(("nodes", name, "next"), node):
-            if joins.get(target) is not None:
+            if target in joins:
                 where = document.place(("nodes", target, "needs"), key=True)[0]
                 message = (
                     f"{target!r} has `needs` (line {where}), so it starts when those are done and cannot be a target "
                     f"of `next` as well; remove it here, or add {name!r} to its needs"
                 )
                 yield Problem(path_text(path), message, *document.place(path))
-        join = joins[name]
+        join = joins.get(name)
         if join is not None and name in join.needs:
             path = ("nodes", name, "needs")
             yield Problem(path_text(path), "a node cannot need itself", *document.place(path))
     for start in start_nodes(model) if model.start is not None else ():
-        if joins.get(start) is not None:
-            yield Problem("start", f"{start!r} has `needs`, so it cannot start the flow", *document.place(("start",)))
+        if start in joins:
+            yield Problem(
+                "start", f"{start!r} has `needs`, so it cannot start the flow", *document.place(("start",))
+            )
 
 
 def _needs_cycles(model: FlowDocument, document: Document) -> Iterator[Problem]:
     """Nodes that need each other never run. One problem a cycle, naming the way round."""
-    needs = {name: tuple(join.needs) if (join := needs_of(name, node, model)) else () for name, node in model.nodes.items()}
+    joins = joins_of(model)
+    needs = {name: joins[name].needs if name in joins else () for name in model.nodes}
     done: set[str] = set()
+    on_way: set[str] = set()
     for root in needs:
         way: list[str] = []
         stack: list[tuple[str, Iterator[NodeId]]] = [(root, iter(needs[root]))] if root not in done else []
         if stack:
             way.append(root)
+            on_way.add(root)
         while stack:
             name, rest = stack[-1]
             following = next((need for need in rest if need not in done), None)
             if following is None:
                 done.add(name)
                 stack.pop()
-                way.pop()
-            elif following in way:
+                on_way.discard(way.pop())
+            elif following in on_way:
                 cycle = [*way[way.index(following) :], following]
                 done.update(cycle)
                 path: Path = ("nodes", name, "needs")
-                yield Problem(path_text(path), f"needs cycle: {' -> '.join(cycle)}", *document.place(path, key=True))
+                yield Problem(
+                    path_text(path), f"needs cycle: {' -> '.join(cycle)}", *document.place(path, key=True)
+                )
             else:
                 way.append(following)
+                on_way.add(following)
                 stack.append((following, iter(needs[following])))
 
 
@@ -140,8 +157,8 @@ def edges_of(model: FlowDocument) -> Mapping[str, list[str]]:
     edges: dict[str, list[str]] = {name: [] for name in model.nodes}
     for name, node in model.nodes.items():
         edges[name] += [target for group in next_of(node).values() for target in group]
-        join = needs_of(name, node, model)
-        for need in join.needs if join else ():
+    for name, join in joins_of(model).items():
+        for need in join.needs:
             edges[need].append(name)
     return edges
 

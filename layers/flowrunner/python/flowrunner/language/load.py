@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from flowrunner.core.flow import Flow
 from flowrunner.core.problems import Problem
@@ -14,13 +15,28 @@ from flowrunner.language.graph import check_graph
 from flowrunner.language.inputs import check_schema
 from flowrunner.language.lint import lint
 from flowrunner.language.reader import Document, Path, path_text, read_document
+from flowrunner.language.salvage import salvage
 from flowrunner.language.schema import FlowDocument, NodeDocument
-from flowrunner.language.scripts import check_scripts, has_expression
+from flowrunner.language.scripts import Found, check_scripts, has_expression
 from flowrunner.language.structure import check_structure
+from flowrunner.language.suggest import MAX_PROBLEMS
 from flowrunner.language.triggers import check_triggers
 
 ROOT_NAMES = frozenset(
-    {"input", "nodes", "prev", "ports", "params", "vars", "index", "error", "secrets", "run", "flow", "account"}
+    {
+        "input",
+        "nodes",
+        "prev",
+        "ports",
+        "params",
+        "vars",
+        "index",
+        "error",
+        "secrets",
+        "run",
+        "flow",
+        "account",
+    }
 )
 
 
@@ -40,18 +56,12 @@ def load_flow(text: str | bytes, env: Environment) -> LoadedFlow:
     document = read_document(text)
     model, problems = check_structure(document)
     if model is None:
-        # What can be said of the nodes that are sound is said as well, so that one mistake hides no other.
-        problems += _partial(document, env)
-        raise _invalid(problems)
-    problems += check_graph(model, document)
-    problems += _check_nodes(model, document, env)
-    problems += _check_inputs(model, document)
-    problems += check_triggers(model, document)
-    scripts, faults = check_scripts(model, document, env)
-    problems += faults
-    if problems:
-        raise _invalid(problems)
-    return LoadedFlow(compile_flow(model, document), tuple(lint(model, document, scripts, env)))
+        raise _invalid([*problems, *_others(document, env)])
+    found, scripts = _check(model, document, env, frozenset(), whole=True)
+    if found:
+        raise _invalid(found)
+    flow = compile_flow(model, document)
+    return LoadedFlow(flow, tuple(lint(model, flow, document, scripts, env)))
 
 
 def load_valid_flow(text: str | bytes) -> Flow:
@@ -70,24 +80,38 @@ def load_valid_flow(text: str | bytes) -> Flow:
 
 
 def _invalid(problems: list[Problem]) -> InvalidFlow:
-    unique = dict.fromkeys(problems)
-    return InvalidFlow(sorted(unique, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    found = sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0))
+    if len(found) > MAX_PROBLEMS:
+        first = found[MAX_PROBLEMS]
+        found[MAX_PROBLEMS:] = [Problem("", "there are more problems from here on", first.line, first.column)]
+    return InvalidFlow(found)
 
 
-def _partial(document: Document, env: Environment) -> list[Problem]:
-    """Problems of node types in a document whose structure is not sound."""
-    nodes = document.value.get("nodes") if isinstance(document.value, dict) else None
-    problems: list[Problem] = []
-    for name, node in nodes.items() if isinstance(nodes, dict) else ():
-        if isinstance(node, dict) and isinstance(node.get("type"), str):
-            params = node.get("params")
-            problems += _check_node(name, node["type"], params if isinstance(params, dict) else {}, document, env)
-    return problems
+def _others(document: Document, env: Environment) -> list[Problem]:
+    """The problems of what is sound in a document whose structure is not, so that one mistake hides no other."""
+    rest = salvage(document)
+    return _check(rest.model, document, env, rest.cut, whole=rest.whole)[0] if rest else []
 
 
-def _check_nodes(model: FlowDocument, document: Document, env: Environment) -> Iterator[Problem]:
+def _check(
+    model: FlowDocument, document: Document, env: Environment, cut: Collection[Path], *, whole: bool
+) -> tuple[list[Problem], list[Found]]:
+    """Everything but the structure, and the scripts that were found on the way."""
+    problems = check_graph(model, document, whole=whole)
+    problems += islice(_check_nodes(model, document, env, cut), MAX_PROBLEMS + 1)
+    inputs = list(_check_inputs(model, document))
+    problems += inputs
+    problems += check_triggers(model, document, inputs_sound=not inputs)
+    scripts, faults = check_scripts(model, document, env)
+    return [*problems, *faults], scripts
+
+
+def _check_nodes(
+    model: FlowDocument, document: Document, env: Environment, cut: Collection[Path]
+) -> Iterator[Problem]:
     for name, node in model.nodes.items():
-        yield from _check_node(name, node.type, node.params, document, env)
+        if ("nodes", name, "type") not in cut and ("nodes", name, "params") not in cut:
+            yield from _check_node(name, node.type, node.params, document, env)
         yield from _check_rules(name, node, document)
 
 
@@ -109,7 +133,11 @@ def _check_rules(name: str, node: NodeDocument, document: Document) -> Iterator[
     """Rules between fields of one node."""
     if node.foreach is not None and node.foreach.as_ in ROOT_NAMES:
         path: Path = ("nodes", name, "foreach", "as")
-        yield Problem(path_text(path), f"{node.foreach.as_!r} has a meaning of its own in expressions", *document.place(path))
+        yield Problem(
+            path_text(path),
+            f"{node.foreach.as_!r} has a meaning of its own in expressions",
+            *document.place(path),
+        )
     if node.at_most_once and node.retry is not None and node.retry.max_attempts > 1:
         path = ("nodes", name, "retry", "max_attempts")
         yield Problem(path_text(path), "a node that runs at most once is not retried", *document.place(path))

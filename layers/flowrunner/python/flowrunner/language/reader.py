@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import yaml
 
 from flowrunner.core.flow import Json
@@ -42,7 +43,8 @@ _WORDS: dict[str, Json] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
 @dataclass(slots=True)
@@ -104,19 +106,38 @@ def _checked(text: str | bytes) -> str:
     size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         raise _invalid(f"the document has {size:,} bytes; a flow may have {MAX_BYTES:,}", (1, 1))
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = text.count(b"\n", 0, error.start) + 1
-            raise _invalid(f"the document is not UTF-8 text (byte {error.start})", (line, 1)) from None
-    text = text.removeprefix("\ufeff")
-    for position, char in enumerate(text):
-        if char < " " and char not in "\t\n\r" or char in "\x7f\ufffe\uffff" or "\ud800" <= char <= "\udfff":
-            line = text.count("\n", 0, position) + 1
-            column = position - text.rfind("\n", 0, position)
-            raise _invalid(f"the character U+{ord(char):04X} is not allowed in a document", (line, column))
-    return text
+    decoded = _decoded(text) if isinstance(text, bytes) else text
+    decoded = decoded.removeprefix("\ufeff")
+    found = _CONTROL.search(decoded)
+    if found:
+        line = decoded.count("\n", 0, found.start()) + 1
+        column = found.start() - decoded.rfind("\n", 0, found.start())
+        raise _invalid(f"the character U+{ord(found[0]):04X} is not allowed in a document", (line, column))
+    return _joined_surrogates(decoded)
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = (data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start))
+        raise _invalid(f"the document is not UTF-8 text (byte {error.start})", place) from None
+
+
+def _joined_surrogates(text: str) -> str:
+    r"""JSON with its surrogate pairs (`\ud83d\ude00`) in the one form of them that YAML knows (`\U0001F600`)."""
+    if not text.lstrip().startswith("{") or not _PAIR.search(text):
+        return text
+    try:
+        orjson.loads(text)  # in YAML that is no JSON the same characters may be plain text
+    except orjson.JSONDecodeError:
+        return text
+    return _PAIR.sub(_joined, text)
+
+
+def _joined(pair: re.Match[str]) -> str:
+    char = 0x10000 + ((int(pair[2], 16) - 0xD800) << 10) + int(pair[3], 16) - 0xDC00
+    return f"{pair[1]}\\U{char:08X}"
 
 
 class _Reader:
@@ -148,11 +169,15 @@ class _Reader:
         if self._count > MAX_NODES:
             raise _Refused(f"the document has more than {MAX_NODES:,} values", mark)
         if isinstance(event, yaml.AliasEvent):
-            raise _Refused("aliases (*name) are not allowed; use `defaults` or a sub-flow to share things", mark, path)
+            raise _Refused(
+                "aliases (*name) are not allowed; use `defaults` or a sub-flow to share things", mark, path
+            )
         if event.anchor is not None:
-            raise _Refused("anchors (&name) are not allowed; use `defaults` or a sub-flow to share things", mark, path)
-        if event.tag is not None and not (event.tag == "!" and isinstance(event, yaml.ScalarEvent)):
-            raise _Refused(f"tags ({event.tag}) are not allowed", mark, path)
+            raise _Refused(
+                "anchors (&name) are not allowed; use `defaults` or a sub-flow to share things", mark, path
+            )
+        if event.tag is not None:
+            raise _Refused(f"tags ({event.tag[:80]}) are not allowed", mark, path)
         self._document.values[path] = (mark.line + 1, mark.column + 1)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
@@ -174,7 +199,11 @@ class _Reader:
             key = self._key(event, path)
             if key in fields:
                 line = self._document.keys[(*path, key)][0]
-                raise _Refused(f"the key {key!r} is here twice; it was written first on line {line}", event.start_mark, (*path, key))
+                raise _Refused(
+                    f"the key {key!r} is here twice; it was written first on line {line}",
+                    event.start_mark,
+                    (*path, key),
+                )
             self._document.keys[(*path, key)] = (event.start_mark.line + 1, event.start_mark.column + 1)
             fields[key] = self._value(next(self._events), (*path, key), depth + 1)
         return fields
@@ -186,11 +215,13 @@ class _Reader:
             raise _Refused("aliases (*name) are not allowed", mark, path)
         if not isinstance(event, yaml.ScalarEvent):
             raise _Refused("a key must be a text", mark, path)
-        if event.anchor is not None or (event.tag is not None and event.tag != "!"):
+        if event.anchor is not None or event.tag is not None:
             raise _Refused("anchors and tags are not allowed on keys", mark, path)
         key: str = event.value
         if key == "<<" and event.implicit[0]:
-            raise _Refused("merge keys (<<) are not allowed; use `defaults` or a sub-flow to share things", mark, path)
+            raise _Refused(
+                "merge keys (<<) are not allowed; use `defaults` or a sub-flow to share things", mark, path
+            )
         if len(key) > MAX_KEY:
             raise _Refused(f"a key has more than {MAX_KEY} characters", mark, path)
         if key in RESERVED_KEYS:
@@ -209,8 +240,9 @@ class _Reader:
 
 
 def _check_text(text: str, mark: Any, path: Path) -> None:
-    if "\0" in text or _SURROGATES.search(text):
-        raise _Refused("a text holds a character that is no Unicode text (NUL or a lone surrogate)", mark, path)
+    found = _CONTROL.search(text)
+    if found:
+        raise _Refused(f"a text holds the character U+{ord(found[0]):04X}, which is not allowed", mark, path)
 
 
 def _plain(text: str, mark: Any, path: Path) -> Json:
@@ -227,15 +259,25 @@ def _plain(text: str, mark: Any, path: Path) -> Json:
     if number is None:
         return text
     if len(text) > MAX_NUMBER:
-        raise _Refused(f"a number has more than {MAX_NUMBER} characters; put it into quotes if it is a text", mark, path)
+        raise _Refused(
+            f"a number has more than {MAX_NUMBER} characters; put it into quotes if it is a text", mark, path
+        )
     if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
+        return _fitting(int(text, 0), mark, path)
     if _HEX.fullmatch(text):
-        return int(text, 16)
+        return _fitting(int(text, 0), mark, path)
     if _INT.fullmatch(text):
         # A leading zero is decimal in the core schema but octal to many readers, so it stays text.
-        return text if len(text.lstrip("+-")) > 1 and text.lstrip("+-")[0] == "0" else int(text)
+        digits = text.lstrip("+-")
+        return text if len(digits) > 1 and digits[0] == "0" else _fitting(int(text), mark, path)
     value = float(text)
     if not math.isfinite(value):
-        raise _Refused(f"{text} is no finite number", mark, path)
+        raise _Refused(f"{text} is no finite number; put it into quotes if it is a text", mark, path)
+    return value
+
+
+def _fitting(value: int, mark: Any, path: Path) -> int:
+    """JSON writers and stores take 64 bits."""
+    if not -(2**63) <= value < 2**63:
+        raise _Refused("a whole number has more than 64 bits; put it into quotes if it is a text", mark, path)
     return value

@@ -23,7 +23,10 @@ def _positive(value: Any) -> int:
 
 _DURATION_SCHEMA = WithJsonSchema(
     {
-        "anyOf": [{"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)?\s*$"}, {"type": "number", "minimum": 0}],
+        "anyOf": [
+            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)?\s*$"},
+            {"type": "number", "minimum": 0},
+        ],
         "description": "500ms, 20s, 5m, 2h, 1d, or seconds as a number",
     }
 )
@@ -39,7 +42,9 @@ class Model(BaseModel):
 
 
 class Metadata(Model):
-    name: str = Field(pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account."
+    )
     description: str | None = Field(None, max_length=4096)
     version: str | None = Field(None, max_length=64, description="The author's own label.")
     labels: dict[str, str] = Field(default_factory=dict, description="For searching.")
@@ -51,7 +56,9 @@ class RetryDocument(Model):
     backoff: float = Field(2.0, ge=1, le=100, description="Each further wait is this many times longer.")
     max_delay: Duration = Field(300_000, description="No wait is longer.")
     jitter: Literal["none", "full"] = Field("full", description="full: a random share of the wait.")
-    on: list[str] = Field(default_factory=list, description="Error codes to retry; default: every retryable error.")
+    on: list[str] = Field(
+        default_factory=list, description="Error codes to retry; default: every retryable error."
+    )
 
 
 class RetryRunDocument(Model):
@@ -68,7 +75,7 @@ class RetryRun(Model):
 
 def _tolerance(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"\d{1,3}(\.\d+)?%", value):
-        raise ValueError("write a number of items, or a share like \"5%\"")
+        raise ValueError('write a number of items, or a share like "5%"')
     if isinstance(value, str) and float(value[:-1]) > 100:
         raise ValueError("a share is at most 100%")
     return value
@@ -76,7 +83,9 @@ def _tolerance(value: Any) -> Any:
 
 class ForeachDocument(Model):
     items: Json = Field(description="An expression that gives a list, or a list.")
-    as_: str = Field("item", alias="as", pattern=KEY, description="The name of the item in expressions and hooks.")
+    as_: str = Field(
+        "item", alias="as", pattern=KEY, description="The name of the item in expressions and hooks."
+    )
     max_concurrency: int = Field(10, ge=1, le=400, description="Items at once; 1 is one after the other.")
     tolerate_failures: Annotated[int | str, BeforeValidator(_tolerance)] = Field(
         0, description="How many items may fail: a number, or a share like 5%."
@@ -125,7 +134,9 @@ class NodeDocument(NodeDefaults):
     type: str = Field(min_length=1, max_length=128, description="A node type; see `flowrunner nodes`.")
     params: dict[str, Json] = Field(default_factory=dict)
     next: Next | None = Field(None, description="What follows: a node, a list, or an object by action.")
-    needs: list[NodeName] | NeedsDocument | NodeName | None = Field(None, description="A join: the nodes it waits for.")
+    needs: list[NodeName] | NeedsDocument | NodeName | None = Field(
+        None, description="A join: the nodes it waits for."
+    )
     inputs: dict[str, Json] = Field(default_factory=dict, description="Named ports.")
     when: Json = Field(None, description="An expression; false: the node is skipped.")
     foreach: ForeachDocument | None = None
@@ -145,7 +156,9 @@ class ConnectionDocument(Model):
 
 
 class LimitsDocument(Model):
-    max_parallel: int = Field(10, ge=1, le=400, description="Steps at once; items of a foreach have their own limit.")
+    max_parallel: int = Field(
+        10, ge=1, le=400, description="Steps at once; items of a foreach have their own limit."
+    )
     max_steps: int = Field(10_000, ge=1, le=1_000_000, description="Ends a runaway loop.")
 
 
@@ -171,7 +184,9 @@ class WebhookTrigger(Model):
 
 class ScheduleTrigger(Model):
     type: Literal["schedule"]
-    cron: str | None = Field(None, max_length=256, description="Five fields: minute, hour, day, month, weekday.")
+    cron: str | None = Field(
+        None, max_length=256, description="Five fields: minute, hour, day, month, weekday."
+    )
     at: str | None = Field(None, max_length=64, description="One moment (RFC 3339).")
     timezone: str = "UTC"
     input: Json = None
@@ -205,7 +220,9 @@ class FlowDocument(Model):
     """A flow of flowrunner."""
 
     metadata: Metadata
-    inputs: dict[str, Json] | bool | None = Field(None, description="JSON Schema (2020-12) of the run's input.")
+    inputs: dict[str, Json] | bool | None = Field(
+        None, description="JSON Schema (2020-12) of the run's input."
+    )
     outputs: dict[str, Json] | None = Field(None, description="The run's result; usually expressions.")
     defaults: NodeDefaults = Field(default_factory=NodeDefaults)
     on_error: Literal["stop", "continue"] | RetryRun = "stop"
@@ -215,10 +232,16 @@ class FlowDocument(Model):
     priority: Literal["high", "normal", "low"] = "normal"
     egress: EgressDocument | None = None
     mode: Literal["standard", "express"] = "standard"
-    triggers: list[Annotated[WebhookTrigger | ScheduleTrigger, Field(discriminator="type")]] = Field(default_factory=list)
-    webhooks: list[WebhookDocument] = Field(default_factory=list)
+    triggers: list[Annotated[WebhookTrigger | ScheduleTrigger, Field(discriminator="type")]] = Field(
+        default_factory=list, max_length=100, description="What starts the flow by itself."
+    )
+    webhooks: list[WebhookDocument] = Field(
+        default_factory=list, max_length=100, description="Who is told of what happens."
+    )
     start: NodeName | list[NodeName] | None = Field(None, description="The first node or nodes.")
-    connections: list[str | ConnectionDocument] = Field(default_factory=list, description="`fetch.body -> parse.text`")
+    connections: list[str | ConnectionDocument] = Field(
+        default_factory=list, description="`fetch.body -> parse.text`"
+    )
     nodes: dict[NodeName, NodeDocument] = Field(min_length=1)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from flowrunner.core.flow import Json
@@ -13,6 +13,7 @@ from flowrunner.language.catalog import Environment, ScriptKind
 from flowrunner.language.compile import hook_place
 from flowrunner.language.reader import Document, Path, path_text
 from flowrunner.language.schema import FlowDocument
+from flowrunner.language.suggest import MAX_PROBLEMS, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Found:
     node: str | None
 
 
-def check_scripts(model: FlowDocument, document: Document, env: Environment) -> tuple[list[Found], list[Problem]]:
+def check_scripts(
+    model: FlowDocument, document: Document, env: Environment
+) -> tuple[list[Found], list[Problem]]:
     """All scripts of a document, and what is wrong with them."""
     found: list[Found] = []
     problems: list[Problem] = []
@@ -47,7 +50,9 @@ def check_scripts(model: FlowDocument, document: Document, env: Environment) -> 
     for one, fault in zip(found, faults, strict=True):
         if fault is not None:
             problems.append(_fault_problem(one, fault))
-    problems += [problem for one in found for problem in _unknown_nodes(one, model, env)]
+    problems += islice(
+        (problem for one in found for problem in _unknown_nodes(one, document, env)), MAX_PROBLEMS + 1
+    )
     return found, problems
 
 
@@ -91,12 +96,15 @@ def _fault_problem(one: Found, fault: Any) -> Problem:
         place = (line + fault.line - 1, fault.column if fault.line > 1 or column == 1 else column)
         return Problem(path_text(one.path), f"JavaScript: {fault.message}", *place)
     shown = one.source.strip()
-    return Problem(path_text(one.path), f"the expression `{shown[:120]}` is not JavaScript: {fault.message}", *one.place)
+    return Problem(
+        path_text(one.path), f"the expression `{shown[:120]}` is not JavaScript: {fault.message}", *one.place
+    )
 
 
-def _unknown_nodes(one: Found, model: FlowDocument, env: Environment) -> Iterator[Problem]:
+def _unknown_nodes(one: Found, document: Document, env: Environment) -> Iterator[Problem]:
+    known = document.value["nodes"]
     for reference in env.references(one.source):
-        if reference.root == "nodes" and reference.key is not None and reference.key not in model.nodes:
-            near = difflib.get_close_matches(reference.key, model.nodes, n=1, cutoff=0.5)
+        if reference.root == "nodes" and reference.key is not None and reference.key not in known:
             message = f"no node is called {reference.key!r}"
-            yield Problem(path_text(one.path), message, *one.place, suggestion=near[0] if near else None)
+            near = nearest(reference.key, known)
+            yield Problem(path_text(one.path), message, *one.place, suggestion=near)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,7 @@ from flowrunner.language.schema import (
     WebhookDocument,
     WebhookTrigger,
 )
+from flowrunner.language.suggest import nearest
 
 _CHOICES = {
     "next": "must be a node id, a list of node ids, or an object of action and node ids",
@@ -53,7 +54,9 @@ def check_structure(document: Document) -> tuple[FlowDocument | None, list[Probl
     """The document as a model, or what is wrong with its structure."""
     if not isinstance(document.value, dict):
         kind = "a list" if isinstance(document.value, list) else "a single value"
-        return None, [Problem("", f"a flow is an object with `metadata` and `nodes`, not {kind}", *document.place(()))]
+        return None, [
+            Problem("", f"a flow is an object with `metadata` and `nodes`, not {kind}", *document.place(()))
+        ]
     try:
         return FlowDocument.model_validate(document.value), []
     except ValidationError as error:
@@ -62,13 +65,13 @@ def check_structure(document: Document) -> tuple[FlowDocument | None, list[Probl
 
 def _problems(error: ValidationError, document: Document) -> list[Problem]:
     found: dict[Path, Problem] = {}
-    for item in error.errors():
+    for item in error.errors(include_url=False):
         path, forms = _document_path(item["loc"], document.value)
         if forms and item["type"] in ("missing", "extra_forbidden"):
             # One of several forms does not fit; which one was meant is for the author to say.
             path = _choice(path)
         if item["type"] == "extra_forbidden" and not forms:
-            problem = _unknown_key(path, item, document)
+            problem = _unknown_key(path, document)
         elif item["type"] == "missing" and not forms:
             place = document.place(path[:-1])
             problem = Problem(path_text(path), "is required", *place)
@@ -78,7 +81,10 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
         if known is None or (forms and path and path[-1] in _CHOICES):
             found[path] = problem
     # A problem deep inside one form of a field says more than "none of the forms fits" at the field.
-    return [problem for path, problem in found.items() if not _has_deeper(path, found)]
+    inner = {path[:end] for path in found for end in range(1, len(path))}
+    return [
+        problem for path, problem in found.items() if not (path and path[-1] in _CHOICES and path in inner)
+    ]
 
 
 def _choice(path: Path) -> Path:
@@ -89,25 +95,23 @@ def _choice(path: Path) -> Path:
     return path
 
 
-def _has_deeper(path: Path, found: dict[Path, Problem]) -> bool:
-    return bool(path) and path[-1] in _CHOICES and any(
-        len(other) > len(path) and other[: len(path)] == path for other in found
-    )
-
-
-def _document_path(location: tuple[int | str, ...], value: Json) -> tuple[Path, bool]:
+def _document_path(location: tuple[int | str, ...], value: Any) -> tuple[Path, bool]:
     """A Pydantic location without the names of union members, and whether there were any."""
     path: list[int | str] = []
     forms = False
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if isinstance(value, dict) and part in value:
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
             value = value[part]
             path.append(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-            path.append(part)
-        elif last and isinstance(value, dict) and isinstance(part, str) and part.isidentifier() and not _is_form(part):
+        elif (
+            last
+            and isinstance(value, dict)
+            and isinstance(part, str)
+            and part.isidentifier()
+            and not _is_form(part)
+        ):
             path.append(part)
         elif part != "[key]":
             forms = True
@@ -118,14 +122,14 @@ def _is_form(part: str) -> bool:
     return part[:1].isupper() or part in ("str", "int", "float", "bool", "webhook", "schedule", "literal")
 
 
-def _unknown_key(path: Path, item: Any, document: Document) -> Problem:
+def _unknown_key(path: Path, document: Document) -> Problem:
     key = str(path[-1])
     known = _fields_at(path[:-1])
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    near = nearest(key, known)
     message = f"there is no field {key!r} here"
     if not near and known:
         message += f"; known are {', '.join(sorted(known))}"
-    return Problem(path_text(path), message, *document.place(path, key=True), suggestion=near[0] if near else None)
+    return Problem(path_text(path), message, *document.place(path, key=True), suggestion=near)
 
 
 def _wrong(path: Path, forms: bool, item: Any, document: Document) -> Problem:
@@ -142,15 +146,19 @@ def _wrong(path: Path, forms: bool, item: Any, document: Document) -> Problem:
         words = _ID if is_id else _PATTERNS.get(name, f"does not have the form {context.get('pattern')}")
         return Problem(path_text(path), f"{item['input']!r} {words}"[:400], *place)
     if item["type"] == "literal_error":
-        near = difflib.get_close_matches(str(item["input"]), context["expected"].replace("'", "").split(", "), n=1)
+        near = nearest(str(item["input"]), re.findall(r"'([^']*)'", context["expected"]))
         message = f"must be {context['expected']}, not {item['input']!r}"[:400]
-        return Problem(path_text(path), message, *place, suggestion=near[0] if near else None)
+        return Problem(path_text(path), message, *place, suggestion=near)
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return Problem(path_text(path), "must have a `type`: webhook or schedule", *place)
     if item["type"] == "too_short" and path == ("nodes",):
         return Problem("nodes", "a flow needs at least one node", *place)
     message = item["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be", "must be").replace("a valid dictionary", "an object").replace("valid list", "list")
+    message = (
+        message.replace("Input should be", "must be")
+        .replace("a valid dictionary", "an object")
+        .replace("valid list", "list")
+    )
     return Problem(path_text(path), message[:1].lower() + message[1:], *place)
 
 
@@ -176,6 +184,8 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
 def _fields_at(path: Path) -> list[str]:
     """The fields that the model at a path has."""
     for pattern, models in _MODELS.items():
-        if len(pattern) == len(path) and all(want in ("*", part) for want, part in zip(pattern, path, strict=True)):
+        if len(pattern) == len(path) and all(
+            want in ("*", part) for want, part in zip(pattern, path, strict=True)
+        ):
             return [info.alias or name for model in models for name, info in model.model_fields.items()]
     return []

