@@ -62,7 +62,9 @@ def _go_on(turn: Turn) -> None:
     if failed is not None:
         join, error = failed
         fail(turn, error, join)
-    elif turn.steps > turn.flow.limits.max_steps:
+    if turn.status.over:
+        return
+    if turn.steps > turn.flow.limits.max_steps:
         message = f"the run has started more than {turn.flow.limits.max_steps} steps; see limits.max_steps"
         fail_run(turn, ErrorFacts(STEP_LIMIT, message))
     elif len(turn.frontier) > MAX_FRONTIER:
@@ -149,6 +151,10 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
             _fail_step(turn, step, entry, error)
         case ev.StepSkipped(step):
             _require_executable(entry)
+            begun = parent_of_item(step) is not None or step in turn.maps
+            _require(
+                not begun, "a foreach that has begun, or an item of one, is not skipped"
+            )
             del turn.frontier[step]
             end_node(turn, step, entry, StepStatus.SKIPPED, SKIPPED)
         case ev.StepExpanded(step, _, count):
@@ -163,9 +169,10 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
             if error is None:
                 _succeed(turn, step, entry, action)
             else:
-                _fail_step(
-                    turn, step, replace(entry, phase=Phase.READY, child=None), error
-                )
+                # It gave up its place when it began to wait: a further try has to get one (items need none).
+                item = parent_of_item(step) is not None
+                phase = Phase.READY if item else Phase.HELD
+                _fail_step(turn, step, replace(entry, phase=phase, child=None), error)
         case ev.TimerFired(step, _, action):
             _require(entry.phase is Phase.WAITING, f"step {step} does not wait")
             _require(0 < entry.due <= turn.now, f"the timer of step {step} is not due")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowrunner.core.commands import RecordStep
+from flowrunner.core.commands import CancelChild, RecordStep
 from flowrunner.core.events import ErrorFacts
 from flowrunner.core.flow import Foreach
 from flowrunner.core.ids import StepId
@@ -28,7 +28,7 @@ def collecting(state: State, step: StepId) -> bool:
 
 def expand(turn: Turn, step: StepId, entry: Entry, count: int) -> None:
     """The foreach has `count` items: start the first window."""
-    if step in turn.maps:
+    if step in turn.maps or item_index(step) >= 0:
         raise Rejected(f"step {step} is expanded already")
     if not 0 < count <= MAX_ITEMS:
         raise Rejected(f"a foreach has 1 to {MAX_ITEMS} items")
@@ -74,13 +74,18 @@ def end_item(
 
 
 def drop_items(turn: Turn, parent: StepId) -> dict[StepId, Entry]:
-    """Take the items of a foreach out of the frontier; those in flight end and are recorded, but not taken."""
+    """Take the items of a foreach out of the frontier; those in flight end and are recorded, but not taken.
+
+    Runs that they wait for are cancelled.
+    """
     prefix = f"{parent}["
     items = {
         step: entry for step, entry in turn.frontier.items() if step.startswith(prefix)
     }
-    for step in items:
+    for step, entry in items.items():
         del turn.frontier[step]
+        if entry.child:
+            turn.commands.append(CancelChild(entry.child))
     return items
 
 

@@ -21,11 +21,12 @@ def progress_of(
     nodes: Mapping[NodeId, NodeState],
     maps: Mapping[StepId, MapState],
 ) -> int:
-    """The progress after a decision, at least `before`; 100 exactly for a completed run."""
+    """The progress after a decision, at least `before`; 100 for a completed run and, since progress never goes back,
+    for one that goes on by a redrive after that."""
     if status is RunStatus.COMPLETED:
         return 100
     if before >= 99 or not frontier:
-        return min(before, 99)
+        return before
     ended = graph.mask(nodes)
     open_nodes = graph.reachable({entry.node for entry in frontier.values()}) & ~ended
     done = float(ended.bit_count())

@@ -79,12 +79,27 @@ def _forget_behind(
     return kept
 
 
+def _without_child(turn: Turn, entry: Entry) -> Entry:
+    """The run it waited for was cancelled with this one: a new attempt starts a new one."""
+    return replace(
+        entry,
+        phase=Phase.READY,
+        child=None,
+        due=turn.now,
+        attempt=entry.attempt + 1,
+        spent=entry.attempt,
+    )
+
+
 def _unpark(turn: Turn, parked: Mapping[StepId, Entry]) -> None:
     """Schedule again what was cut off. Plain steps are held first, so that `limits.max_parallel` is kept."""
     for step, entry in parked.items():
         ended = turn.nodes.get(entry.node)
-        if ended is not None and ended.step == step:
+        # A later activation that ended before keeps the record: the next one's number counts from there.
+        if ended is not None and ended.step == step and ended.n == entry.n:
             del turn.nodes[entry.node]
+        if entry.child:
+            entry = _without_child(turn, entry)
         if entry.phase is Phase.WAITING or parent_of_item(step) is not None:
             turn.put(step, entry)
         elif entry.phase is Phase.MAPPING:

@@ -86,9 +86,13 @@ class Turn:
         return highest + 1
 
     def schedule(self, step: StepId, entry: Entry) -> None:
-        """Put a step into the frontier, at once or held until there is a place."""
+        """Put a step into the frontier, at once or held until there is a place.
+
+        It does not overtake those that are held: a loop would otherwise keep its place for ever and starve them.
+        """
         self.steps += 1
-        if entry.phase is Phase.READY and self.busy() >= self.flow.limits.max_parallel:
+        held = any(other.phase is Phase.HELD for other in self.frontier.values())
+        if held or self.busy() >= self.flow.limits.max_parallel:
             entry = replace(entry, phase=Phase.HELD)
         self.put(step, entry)
 
@@ -151,11 +155,11 @@ class Turn:
                 self.commands.append(CancelChild(entry.child))
         self.parked = {**self.parked, **self.frontier}
         self.frontier = {}
-        # Whatever was to be sent belongs to steps that are not scheduled any more.
+        # Whatever was to be sent belongs to steps that are not scheduled any more, but for the run's own deadline.
         self.commands = [
             command
             for command in self.commands
-            if not isinstance(command, ScheduleStep)
+            if not isinstance(command, ScheduleStep) or command.step == DEADLINE
         ]
 
     def freeze(self) -> Decision:
