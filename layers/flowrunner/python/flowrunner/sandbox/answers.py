@@ -24,7 +24,8 @@ class TooDeep(Exception):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`body` by status: the result (ok), what failed (error), what to load (missing), the engine's words
-    (thrown), the size (large); nothing for logged, which is: too much."""
+    (thrown), the size (large); nothing for logged, which is: too much.
+    """
 
     status: Literal["ok", "error", "missing", "large", "logged", "thrown"]
     body: Any = None
@@ -103,7 +104,8 @@ def _is_list_of_pairs(value: Any) -> bool:
 
 def _loads(text: bytes) -> Any:
     """JSON as a value that can be written again. A lone surrogate, which is no Unicode text, becomes
-    U+FFFD."""
+    U+FFFD.
+    """
     if not text:
         return None
     try:

@@ -2,7 +2,8 @@
 
 A source becomes the body of a function of its own, on lines of its own. Text around a source is never a
 boundary (a closing brace too many leaves the function; the limits are the host's), but its author should hear
-of it: a source is well formed if it compiles in two surroundings that no brace can leave in the same way."""
+of it: a source is well formed if it compiles in two surroundings that no brace can leave in the same way.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ class ScriptError(StepError):
     """The script failed.
 
     `details` may hold `line` and `column` within the script (from 1) and `stack`. `logs` is what the script
-    logged before it failed, which is what its author looks for first."""
+    logged before it failed, which is what its author looks for first.
+    """
 
     code = "SCRIPT_ERROR"
     logs: tuple[LogEntry, ...] = ()

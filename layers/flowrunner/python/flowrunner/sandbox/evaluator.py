@@ -12,7 +12,7 @@ from flowrunner.sandbox.errors import ScriptError
 from flowrunner.sandbox.failures import limit_error
 from flowrunner.sandbox.paths import Loader, parse_path
 from flowrunner.sandbox.pool import WorkerPool
-from flowrunner.sandbox.process import WorkerLost
+from flowrunner.sandbox.process import Request, WorkerLost
 from flowrunner.sandbox.rounds import Rounds
 from flowrunner.sandbox.script import Evaluation, Limits, LogEntry, Script, ScriptFault, ScriptKind
 
@@ -47,7 +47,8 @@ class Sandbox:
 
         `now_ms` and `seed` fix what `now()`, `uuid()` and `Math.random()` give. Raises `ScriptError` (a
         hook), `ExpressionError` (an expression), `ScriptLimitExceeded`, `ValueTooLarge` (what it reads),
-        `SandboxUnavailable`, and whatever `load` raises for something the script touched."""
+        `SandboxUnavailable`, and whatever `load` raises for something the script touched.
+        """
         return Rounds(self._pool, self.limits, account, script, load, extra or {}).result(now_ms, seed)
 
     def check_syntax(
@@ -56,7 +57,8 @@ class Sandbox:
         """Compile scripts without running anything of them; None for one that is well formed.
 
         With an `account` its warm worker is used, otherwise a new one that is gone afterwards: a worker never
-        serves two accounts. Raises `ScriptLimitExceeded` or `SandboxUnavailable`."""
+        serves two accounts. Raises `ScriptLimitExceeded` or `SandboxUnavailable`.
+        """
         faults: list[ScriptFault | None] = [None] * len(scripts)
         asked = []
         for number, (kind, source) in enumerate(scripts):
@@ -79,7 +81,9 @@ class Sandbox:
 
     def _compile(self, codes: list[str], account: str | None) -> list[str]:
         limits = self.limits
-        request = ("check", limits.cpu / 1000, limits.wall / 1000, limits.memory, limits.stack, codes)
+        size = sum(map(len, codes))
+        times = (limits.cpu / 1000, limits.wall / 1000)
+        request = Request("check", *times, limits.memory, limits.stack, size, (codes,))
 
         def judge(answer: bytes) -> tuple[list[str], bool]:
             words = answer[1:].decode("utf-8", "replace").split("\0")
@@ -88,6 +92,6 @@ class Sandbox:
             return words, True
 
         try:
-            return self._pool.ask(account, request, limits.wall / 1000, FAULTS_MOST, judge)[0]
+            return self._pool.ask(account, request, FAULTS_MOST, judge)[0]
         except WorkerLost as lost:
             raise limit_error(lost.limit, limits) from lost

@@ -7,10 +7,8 @@ from typing import Any
 from flowrunner.sandbox.answers import Answer, is_limit
 from flowrunner.sandbox.code import PAD, fault_of, hook_place
 from flowrunner.sandbox.errors import ExpressionError, ScriptError, ScriptLimitExceeded
+from flowrunner.sandbox.paths import SHOWN
 from flowrunner.sandbox.script import Limits, Script, ScriptFault
-
-SHOWN = 200
-"""Characters of an expression that an error shows."""
 
 
 def limit_error(limit: str, limits: Limits, size: int = 0) -> ScriptLimitExceeded:

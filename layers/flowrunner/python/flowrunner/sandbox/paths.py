@@ -1,5 +1,6 @@
 """Pure paths such as `input.a.b[0]`: resolved here, with JavaScript's result, so that no engine has to be
-started."""
+started.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +48,9 @@ ROOTS = frozenset(
 Loader = Callable[[str, str | None], Any]
 """Gives the value of a root (`("input", None)`) or of one key of a keyed root (`("nodes", "fetch")`)."""
 
+SHOWN = 200
+"""Characters of an expression that an error shows."""
+
 _NAME = r"[A-Za-z_$][A-Za-z0-9_$]*"
 _STEP = rf"\.{_NAME}|\[\s*(?:0|[1-9]\d{{0,9}})\s*\]|\[\s*\"[^\"\\\n]*\"\s*\]|\[\s*'[^'\\\n]*'\s*\]"
 _PATH = re.compile(rf"\s*({_NAME})((?:{_STEP})*)\s*")
@@ -77,13 +81,19 @@ class Path:
             if isinstance(value, dict):
                 value = value.get(step if isinstance(step, str) else str(step), UNDEFINED)
             elif value is None or value is UNDEFINED:
-                kind = "null" if value is None else "undefined"
-                raise ExpressionError(
-                    f"cannot read {str(step)!r} of {kind} in {self.source}", expression=self.source
-                )
+                raise self._dead_end(position, value)
             else:
                 value = _property(value, step)
         return value
+
+    def _dead_end(self, position: int, value: Any) -> ExpressionError:
+        """The error for a step through null or undefined."""
+        kind = "null" if value is None else "undefined"
+        shown = self.source if len(self.source) <= SHOWN else f"{self.source[:SHOWN]}…"
+        text = f"cannot read {str(self.steps[position])!r} of {kind} in {shown}"
+        if self.root == "nodes" and position == 1:
+            text += f": node {str(self.steps[0])!r} has not run"
+        return ExpressionError(text, expression=self.source[:2000])
 
 
 def parse_path(source: str) -> Path | None:

@@ -1,16 +1,17 @@
 """Warm worker processes, each serving one account until it is replaced.
 
 A time limit inside a process is no boundary (docs/security.md), so the parent kills by the wall clock, and a
-worker that went over any limit, died or served another account is never used again."""
+worker that went over any limit, died or served another account is never used again.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flowrunner.sandbox.errors import SandboxUnavailable
-from flowrunner.sandbox.process import Worker
+from flowrunner.sandbox.process import Request, Worker
 
 SERVED_MOST = 5_000
 """Evaluations after which a worker is replaced, so that nothing that leaks adds up."""
@@ -34,8 +35,7 @@ class WorkerPool:
     def ask(
         self,
         account: str | None,
-        request: tuple[Any, ...],
-        wall: float,
+        request: Request,
         most: int,
         judge: Callable[[bytes], tuple[T, bool]],
     ) -> tuple[T, float]:
@@ -43,11 +43,12 @@ class WorkerPool:
 
         `judge` gives a value and whether the worker may be used again; no worker survives without an account,
         nor an exception in here. Raises `WorkerLost` when it had to be killed, `SandboxUnavailable` when none
-        can be started."""
+        can be started.
+        """
         worker = self._take(account)
         keep = False
         try:
-            answer, seconds = worker.ask(request, wall, most)
+            answer, seconds = worker.ask(request, most)
             value, good = judge(answer)
             keep = (
                 good and account is not None and worker.served < SERVED_MOST and worker.seconds < SECONDS_MOST

@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flowrunner.sandbox.code import PARTS
 from flowrunner.sandbox.errors import SandboxUnavailable
@@ -20,8 +21,22 @@ from flowrunner.sandbox.errors import SandboxUnavailable
 HERE = Path(__file__).parent
 START_SECONDS = 10.0
 """Starting takes about 20 ms; this is for a machine that is short of everything."""
-SECONDS_PER_BYTE = 1 / (16 * 1024 * 1024)
-"""Added to the wall clock for the size of a request: passing and parsing it is not the script's fault."""
+SECONDS_PER_BYTE = 1 / (8 * 1024 * 1024)
+"""Added to the clocks for the size of a request: passing and parsing it is not the script's fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a worker is asked to do. Times in seconds, sizes in bytes."""
+
+    kind: Literal["run", "check"]
+    cpu: float
+    wall: float
+    memory: int
+    stack: int
+    size: int
+    """Of the data that has to be parsed for it."""
+    content: tuple[Any, ...]
 
 
 class WorkerLost(Exception):
@@ -71,14 +86,16 @@ class Worker:
             self.kill()
             raise SandboxUnavailable("a process was started but did not come up")
 
-    def ask(self, request: tuple[Any, ...], wall: float, most: int) -> tuple[bytes, float]:
-        """Send a request and wait up to `wall` seconds for an answer of at most `most` bytes.
+    def ask(self, request: Request, most: int) -> tuple[bytes, float]:
+        """Send a request and wait for an answer of at most `most` bytes.
 
         Answers with it and the seconds it took. Raises `WorkerLost`; the worker is dead then.
         """
-        data = marshal.dumps(request)
+        parsing = request.size * SECONDS_PER_BYTE
+        limits = (request.cpu, request.wall, parsing, request.memory, request.stack)
+        data = marshal.dumps((request.kind, *limits, *request.content))
         started = time.monotonic()
-        deadline = started + wall + len(data) * SECONDS_PER_BYTE
+        deadline = started + request.wall + parsing
         self.served += 1
         self._send(len(data).to_bytes(4, "big"), deadline)
         self._send(data, deadline)
@@ -115,7 +132,8 @@ class Worker:
 
     def _frame(self, deadline: float, most: int) -> bytes:
         """The next answer. One that is larger than anything it may give comes from a process that was taken
-        over."""
+        over.
+        """
         data = bytearray()
         wanted = 4
         while len(data) < wanted:

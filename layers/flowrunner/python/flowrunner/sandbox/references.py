@@ -1,5 +1,6 @@
 """What a piece of JavaScript mentions by name: what is best loaded before it runs, and what a linter can
-check."""
+check.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def references(source: str) -> frozenset[Reference]:
     """Scan any JavaScript. A keyed root without a plain key (`nodes[x]`, bare `nodes`) has the key None.
 
     A scan, no parser: it may name something that is not read (`{input: 1}`) and cannot see what is put
-    together at run time. Neither matters to an evaluation, which loads what is touched and was not named."""
+    together at run time. Neither matters to an evaluation, which loads what is touched and was not named.
+    """
     return mentions(source, code_only(source))
 
 

@@ -5,7 +5,8 @@ With a time limit set the engine cannot call back into Python, so loading on fir
 touching something that is not there yet throws a private marker, it is loaded, and the script is evaluated
 again from the start. That is harmless: effects are kept back until the end, and `now()` and `uuid()` give the
 same each time. A script that catches the marker gains nothing, since the touch is on record. All rounds share
-one time limit."""
+one time limit.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from flowrunner.sandbox.errors import ScriptError
 from flowrunner.sandbox.failures import as_error, limit_error, not_well_formed
 from flowrunner.sandbox.paths import KEYED, ROOTS, UNDEFINED, Loader
 from flowrunner.sandbox.pool import WorkerPool
-from flowrunner.sandbox.process import WorkerLost
+from flowrunner.sandbox.process import SECONDS_PER_BYTE, Request, WorkerLost
 from flowrunner.sandbox.references import Reference
 from flowrunner.sandbox.script import Evaluation, Limits, Script
 
@@ -65,6 +66,7 @@ class Rounds:
         self._keyed: dict[str, dict[str, Any]] = {root: {} for root in sorted(KEYED)}
         self._whole: dict[str, bool] = {}
         self._touched: set[Reference] = set()
+        self._size = 0
 
     def result(self, now: Millis, seed: str) -> Evaluation:
         """Evaluate until nothing is missing. Raises as `Sandbox.evaluate`."""
@@ -72,9 +74,9 @@ class Rounds:
             if analysis.fault is not None:
                 raise not_well_formed(analysis.fault, self._script, source)
         self._preload()
-        spent = 0.0
+        spent = parsing = 0.0
         for number in range(ROUNDS_MOST):
-            left = self._limits.wall / 1000 - spent
+            left = min(self._limits.wall / 1000, self._limits.wall / 1000 + 4 * parsing - spent)
             if left <= 0:
                 raise limit_error("wall", self._limits)
             answer, seconds = self._ask(left, now, seed)
@@ -83,13 +85,15 @@ class Rounds:
             if answer.status != "missing":
                 raise as_error(answer, self._script, self._limits)
             spent += seconds
+            parsing = self._size * SECONDS_PER_BYTE
             for root, key in answer.body:
                 self._fetch_missing(root, key, walking=number >= ROUNDS_SINGLE)
         raise limit_error("rounds", self._limits)
 
     def _preload(self) -> None:
         """Load what is mentioned. What cannot be loaded may stand in a branch that is never taken: if it is
-        touched, the error comes then. A key that is not known yet (`nodes[x]`) is found out by touching."""
+        touched, the error comes then. A key that is not known yet (`nodes[x]`) is found out by touching.
+        """
         mentioned = {reference for one in self._analyses for reference in one.references}
         words = frozenset().union(*(one.words for one in self._analyses))
         mentioned |= {Reference(name) for name in self._extra if name in words and name not in KEYED}
@@ -128,8 +132,9 @@ class Rounds:
 
     def _ask(self, left: float, now: Millis, seed: str) -> tuple[Answer, float]:
         limits = self._limits
-        data = self._data({"now": now, "seed": seed})
-        most = limits.output + (len(data) if self._script.kind == "each" else 0)
+        items = _dumps(self._script.items)
+        most = limits.output + (len(items) if self._script.kind == "each" else 0)
+        data = self._data({"now": now, "seed": seed, "limit": most}, items)
 
         def judge(text: bytes) -> tuple[Answer, bool]:
             answer = read_answer(text)
@@ -139,11 +144,13 @@ class Rounds:
 
         cpu = min(limits.cpu / 1000, left)
         parts = tuple(name for name in PARTS if name in self._parts)
-        request = ("run", cpu, left, limits.memory, limits.stack, parts, data, self._codes())
+        content = (parts, data, self._codes())
+        self._size = len(data)
+        request = Request("run", cpu, left, limits.memory, limits.stack, len(data), content)
         try:
             # A character that is counted as one in the worker may be three bytes here, or six where it is
             # escaped.
-            return self._pool.ask(self._account, request, left, 3 * most + 3 * limits.log + 65_536, judge)
+            return self._pool.ask(self._account, request, 3 * most + 3 * limits.log + 65_536, judge)
         except WorkerLost as lost:
             raise limit_error(lost.limit, limits) from lost
         except TooDeep as error:
@@ -151,13 +158,12 @@ class Rounds:
         except Garbled as error:
             raise ScriptError("the script's answer cannot be read: it tampered with what runs it") from error
 
-    def _data(self, moment: Mapping[str, Any]) -> str:
+    def _data(self, given: Mapping[str, Any], items: bytes) -> str:
         keyed = self._keyed.items()
         document = {
-            **moment,
+            **given,
             "way": self._script.kind,
             "name": self._script.name,
-            "limit": self._limits.output,
             "logLimit": self._limits.log,
             "roots": sorted({*ROOTS, *self._names} - self._unset()),
             "lazy": {word: part for word, part in LAZY.items() if part not in self._parts},
@@ -170,9 +176,8 @@ class Rounds:
             "absent": [
                 [root, key] for root, values in keyed for key, value in values.items() if value is UNDEFINED
             ],
-            "items": self._script.items,
         }
-        text = _dumps(document)
+        text = _dumps(document)[:-1] + b',"items":' + items + b"}"
         if len(text) > self._limits.input:
             names = ", ".join(
                 sorted({f"{one.root}.{one.key}" if one.key else one.root for one in self._touched})

@@ -63,7 +63,8 @@ def end_of_expression(text: str, start: int) -> int:
 
 def code_only(source: str) -> str:
     """The source with strings, comments and regular expressions blanked, every other character in its
-    place."""
+    place.
+    """
     scan = _Scan(source, 0)
     scan.run(until_brace=False)
     pieces = []

@@ -18,7 +18,8 @@ class Limits:
     """For one evaluation, all its rounds together. Times in ms, sizes in bytes.
 
     `output` counts what a script gives and keeps (result, vars, context), `log` what it logs and emits; the
-    result of an `each` may be as large as its input besides. `input` is what may be loaded for it."""
+    result of an `each` may be as large as its input besides. `input` is what may be loaded for it.
+    """
 
     cpu: Millis = 1_000
     wall: Millis = 2_500
@@ -35,7 +36,8 @@ class Script:
 
     `expressions`: `sources`, giving a list of their values. `each`: `sources` for every one of `items` (bound
     as `alias` and `index`), giving a list of such lists. `hook`: `body`, giving what it returns; `name` is
-    prep, exec or post."""
+    prep, exec or post.
+    """
 
     kind: Literal["expressions", "each", "hook"]
     sources: tuple[str, ...] = ()

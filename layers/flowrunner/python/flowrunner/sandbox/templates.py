@@ -2,7 +2,8 @@
 
 A string that is exactly one expression keeps the value's type; in any other the values become text. `$${`
 writes a literal `${`. A template whose expressions are all pure paths is *native*: it is rendered without
-JavaScript."""
+JavaScript.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Values as text, as JavaScript writes them.
 
 One difference is on purpose: a whole number keeps all its digits, so that an id beyond 2^53 that was never
-touched by JavaScript comes out as it went in."""
+touched by JavaScript comes out as it went in.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +14,10 @@ from flowrunner.sandbox.paths import UNDEFINED
 
 _string = json.encoder.encode_basestring
 """A text in quotes, escaping what JSON.stringify escapes and nothing more."""
+
+
+EXACT = 2.0**53
+"""Below it a whole float is that integer; above, only the shortest digits that tell it apart are shown."""
 
 
 def to_text(value: Any) -> str:
@@ -42,7 +47,7 @@ def number_text(value: float) -> str:
         )
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if value == int(value) and abs(value) < 1e21:
+    if abs(value) < EXACT and value == int(value):
         return str(int(value))
     sign = "-" if value < 0 else ""
     mantissa, _, exponent = f"{abs(value)!r}".partition("e")
@@ -51,7 +56,8 @@ def number_text(value: float) -> str:
     point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
     digits = digits.rstrip("0")
     if 0 < point <= 21:
-        return f"{sign}{digits[:point]}.{digits[point:]}"
+        whole, fraction = digits[:point].ljust(point, "0"), digits[point:]
+        return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
     if -6 < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     shown = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
@@ -60,7 +66,8 @@ def number_text(value: float) -> str:
 
 def _write(value: Any, pieces: list[str]) -> None:
     """`value` as JSON.stringify writes it: what has no JSON form is null in a list and left out of an
-    object."""
+    object.
+    """
     if isinstance(value, str):
         pieces.append(_string(value))
     elif value is None or value is UNDEFINED or (isinstance(value, float) and not math.isfinite(value)):
