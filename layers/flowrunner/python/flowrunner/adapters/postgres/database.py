@@ -63,6 +63,7 @@ class Database:
                 "the PostgreSQL URL cannot be read", hint="store.url is postgresql://user@host:5432/database"
             ) from None
         self.url = url
+        self._closed = False
         host, port = known.get("host", "localhost"), known.get("port", 5432)
         self.place = f"PostgreSQL at {host}:{port}/{known.get('dbname', '')}"
         self._pool: ConnectionPool[Connection] = ConnectionPool(
@@ -148,6 +149,7 @@ class Database:
                 raise self.translated(error) from error
 
     def close(self) -> None:
+        self._closed = True
         self._pool.close()
 
     def translated(self, error: psycopg.Error) -> FlowrunnerError:
@@ -164,6 +166,8 @@ class Database:
         return StoreError(f"{self.place}: {text}", hint=hint, sqlstate=state)
 
     def _connection(self) -> Connection:
+        if self._closed:
+            raise StoreError(f"{self.place}: the store is closed")
         try:
             self._pool.open()
             return self._pool.getconn()

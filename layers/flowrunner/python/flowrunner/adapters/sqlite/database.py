@@ -1,16 +1,17 @@
-"""Connections to the file: one that writes, under a lock, and one a thread that reads."""
+"""Connections to the file: one that writes, under a lock, and as many that read as read at once."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flowrunner.errors import ConfigurationError, StoreError
+from flowrunner.errors import ConfigurationError, InvalidInput, StoreError
 from flowrunner.ports.wakeups import Listener, Topic
 
 MIN_VERSION = (3, 37, 0)
@@ -30,10 +31,14 @@ class Database:
                 f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed",
                 hint="use a newer Python",
             )
+        if str(path) == ":memory:":
+            raise ConfigurationError(
+                "SQLite's :memory: would be another database for each connection", hint="store.url: memory:"
+            )
         self.path = path
         self._synchronous = synchronous
         self._lock = threading.RLock()
-        self._local = threading.local()
+        self._idle: deque[sqlite3.Connection] = deque()
         self._all: list[sqlite3.Connection] = []
         self._listeners: list[Listener] = []
         self._poller: threading.Thread | None = None
@@ -53,18 +58,23 @@ class Database:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:  # some errors, such as a full disk, have rolled back already
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
 
     def read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query, as of the last commit."""
-        connection = getattr(self._local, "connection", None)
         with _translated():
-            if connection is None:
-                connection = self._local.connection = self._connect()
-            return connection.execute(sql, parameters).fetchall()
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            finally:
+                self._idle.append(connection)
 
     def migrate(self) -> None:
         """Apply the migrations that the file does not have yet."""
@@ -94,6 +104,8 @@ class Database:
 
     def close(self) -> None:
         self._closed.set()
+        if self._poller is not None and self._poller is not threading.current_thread():
+            self._poller.join()
         with self._lock:
             for connection in self._all:
                 connection.close()
@@ -121,7 +133,10 @@ class Database:
         with self._lock:
             self._listeners.append(listener)
             if self._poller is None:
-                self._poller = threading.Thread(target=self._poll, name="sqlite-wakeups", daemon=True)
+                seen = self._data_version()  # taken here, so that nothing written from now on is missed
+                self._poller = threading.Thread(
+                    target=self._poll, args=(seen,), name="sqlite-wakeups", daemon=True
+                )
                 self._poller.start()
 
         def leave() -> None:
@@ -135,15 +150,22 @@ class Database:
         for listener in list(self._listeners):
             listener(topic)
 
-    def _poll(self) -> None:
-        """Other processes' commits change `data_version`; asking for it reads a few bytes of shared memory."""
-        seen: int | None = None
+    def _data_version(self) -> int:
+        """A number that other connections' commits change, and the writer's own do not.
+
+        Asked of the writer, and no other connection of this process writes: so it tells of other processes. Asking
+        reads a few bytes of shared memory.
+        """
+        with self._lock, _translated():
+            return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
+
+    def _poll(self, seen: int) -> None:
         while not self._closed.wait(POLL_SECONDS):
             try:
-                version = self.read("PRAGMA data_version")[0][0]
+                version = self._data_version()
             except StoreError:
                 continue
-            if seen is not None and version != seen:
+            if version != seen:
                 self.tell("queue")
                 self.tell("runs")
             seen = version
@@ -164,6 +186,8 @@ def _translated() -> Iterator[None]:
     """SQLite's errors as ours, by their name."""
     try:
         yield
+    except OverflowError as error:
+        raise InvalidInput("a number is too large to be stored") from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise StoreError(f"SQLite: {error}", code_name=name) from error

@@ -1,0 +1,99 @@
+"""SQLite beyond the contracts: files that are none, other versions, and what survives."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from flowrunner.adapters.sqlite.backend import SqliteBackend
+from flowrunner.errors import ConfigurationError, StoreError
+
+from tests.contracts.suites.build import commit, load, start
+
+
+def open_store(path: Path) -> SqliteBackend:
+    made = SqliteBackend(path)
+    made.migrate()
+    return made
+
+
+def test_a_file_is_made_with_its_folder_and_read_again(tmp_path: Path) -> None:
+    """What was committed is there for the next process."""
+    path = tmp_path / "new" / "folder" / "store.db"
+    first = open_store(path)
+    start(first)
+    first.runs.commit([commit()])
+    first.close()
+    second = open_store(path)
+    assert load(second).rev == 2
+    second.close()
+
+
+def test_what_was_committed_is_there_for_who_opens_it_meanwhile(tmp_path: Path) -> None:
+    """Two openers of one file see each other's commits, and only one wins a revision."""
+    first, second = open_store(tmp_path / "store.db"), open_store(tmp_path / "store.db")
+    start(first)
+    assert load(second).rev == 1
+    assert [list(store.runs.commit([commit()])) for store in (second, first)] == [[True], [False]]
+    first.close()
+    second.close()
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A text file, a folder, a path through a file: each names the path and the setting."""
+    text = tmp_path / "text.db"
+    text.write_text("not a database, but longer than the header of one. " * 40)
+    for path in (text, tmp_path, text / "below.db"):
+        with pytest.raises(ConfigurationError) as caught:
+            open_store(path)
+        assert str(path) in str(caught.value)
+        assert "store.url" in str(caught.value)
+    assert text.read_text().startswith("not a database")
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """With what to do about it."""
+    path = tmp_path / "store.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(ConfigurationError, match=r"999.*upgrade"):
+        open_store(path)
+
+
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    """A file of the first version gets what came since, and keeps its runs."""
+    path = tmp_path / "store.db"
+    first = open_store(path)
+    start(first)
+    first.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP INDEX runs_by_age")
+        connection.execute("DROP INDEX runs_of_flow")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    second = open_store(path)
+    assert load(second).rev == 1
+    second.close()
+
+
+@pytest.mark.parametrize(("synchronous", "expected"), [("full", 2), ("normal", 1)])
+def test_durability_is_as_asked(tmp_path: Path, synchronous: str, expected: int) -> None:
+    """`full` waits for the disk at each commit; both write ahead."""
+    made = SqliteBackend(tmp_path / "store.db", synchronous)  # type: ignore[arg-type]  # one of the two literals
+    with made._database.write() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (expected,)
+    made.close()
+
+
+def test_a_failed_write_leaves_the_store_usable(tmp_path: Path) -> None:
+    """The transaction is rolled back, and the next one goes through."""
+    made = open_store(tmp_path / "store.db")
+    with pytest.raises(StoreError), made._database.write() as connection:
+        connection.execute("INSERT INTO no_such_table VALUES (1)")
+    start(made)
+    assert load(made).rev == 1
+    made.close()
