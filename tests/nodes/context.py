@@ -43,6 +43,9 @@ class FakeHttp:
             raise answer
         return answer
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 @dataclass
 class FakeChildren:
