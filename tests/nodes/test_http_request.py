@@ -317,7 +317,7 @@ def test_reads_the_body(content: bytes, content_type: str, response: str, expect
         (b'{"a": }', "line 1, column 7"),
         (b"\xff", "not UTF-8"),
         (b"NaN", "not JSON"),
-        (b"[" * 100_000, "nested too deep"),
+        (b"[" * 100_000, "nested"),
         (b"1" * 5_000, "not JSON"),
     ],
 )
@@ -379,16 +379,9 @@ def test_expected_statuses_pass(status: int, expect: list[Any] | None, passes: b
 @pytest.mark.parametrize(
     ("status", "retryable"),
     [
-        (400, False),
-        (401, False),
-        (404, False),
-        (408, True),
-        (409, False),
-        (410, False),
-        (425, True),
-        (429, True),
-    ]
-    + [(500, True), (501, True), (502, True), (503, True), (504, True), (599, True)],
+        *((status, False) for status in (400, 401, 404, 409, 410)),
+        *((status, True) for status in (408, 425, 429, 500, 501, 502, 503, 504, 599)),
+    ],
 )
 def test_which_statuses_may_be_tried_again(status: int, retryable: bool) -> None:
     """Overload and faults of the server are worth another try; a refusal is not."""

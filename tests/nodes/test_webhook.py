@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,8 +46,6 @@ def verified(request: HttpRequest, secret: str = SECRET) -> Any:
     """The body as the reference implementation verifies it, whatever the time."""
     found = headers(request)
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    from datetime import UTC, datetime
-
     moment = datetime.fromtimestamp(int(found["webhook-timestamp"]), UTC)
     body = (request.content or b"").decode()
     assert found["webhook-signature"] == Webhook(key).sign(found["webhook-id"], moment, body)
@@ -216,9 +215,9 @@ def test_webhook_out_corpus(entry: dict[str, Any]) -> None:
         case "webhook_out-07":
             assert sent({}).timeout <= 15
             client = GuardedClient(Guard(["127.0.0.1"]))
-            with RecordingServer(lambda _: Reply(chunks=iter([b"x"] * 2400), pause=0.05)) as server:
-                with pytest.raises(NodeTimeout):
-                    NODE.execute(context(NODE, {"url": server.url, "timeout": "200ms"}, http=client))
+            drip = Reply(chunks=iter([b"x"] * 2400), pause=0.05)
+            with RecordingServer(lambda _: drip) as server, pytest.raises(NodeTimeout):
+                NODE.execute(context(NODE, {"url": server.url, "timeout": "200ms"}, http=client))
             client.close()
         case "webhook_out-08":
             error = refused(HttpResponse(500, {}, given["response_body"].encode() * 1000, URL))
