@@ -109,19 +109,17 @@ def _place(text: str, token: str) -> tuple[int, int]:
 
 def _check(value: Json, *, surrogates: bool) -> None:
     """Refuse what is nested too deeply and, where the text has escapes at all, texts that are no Unicode."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    level, depth = [value], 0
+    while level:
         if surrogates and any(_broken(item) for item in level):
             raise _invalid("not JSON for us: a text holds half of a surrogate pair")
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if containers and depth == MAX_DEPTH:
+            raise _invalid(f"not JSON for us: it is nested deeper than {MAX_DEPTH}")
+        depth += 1
         level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
+            child for item in containers for child in (item.values() if isinstance(item, dict) else item)
         ]
-        if not level:
-            return
-    raise _invalid(f"not JSON for us: it is nested deeper than {MAX_DEPTH}")
 
 
 def _broken(item: Json) -> bool:

@@ -24,7 +24,7 @@ from flowrunner.errors import StepError
 MAX_LENGTH = 4096
 MAX_SEGMENTS = 64
 MAX_PATTERN = 512
-REGEX_SECONDS = 0.5
+REGEX_SECONDS = 0.4
 """For all `match` and `search` calls of one selection together."""
 
 FREE_VISITS = 100_000

@@ -11,7 +11,7 @@ import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -135,12 +135,13 @@ def _branches_meant(faults: Sequence[_Fault]) -> Iterator[_Fault]:
 
 
 def _joined(branches: Sequence[_Fault]) -> Iterator[_Fault]:
-    """One fault for a value that is of no branch's kind."""
-    wanted = [_WANTED[fault.error["type"]] for fault in branches if fault.error["type"] in _WANTED]
-    if len(wanted) < 2:
-        yield from branches[:1]
+    """The fault of the branch whose kind the value has; one fault for all if it is of no branch's kind."""
+    of_kind = [fault for fault in branches if fault.error["type"] not in _WANTED]
+    if of_kind or len(branches) < 2:
+        yield from (of_kind or branches)[:1]
         return
-    error = {**branches[0].error, "type": "kind", "ctx": {"wanted": " or ".join(dict.fromkeys(wanted))}}
+    wanted = dict.fromkeys(_WANTED[fault.error["type"]] for fault in branches)
+    error = {**branches[0].error, "type": "kind", "ctx": {"wanted": " or ".join(wanted)}}
     yield _Fault(branches[0].place, branches[0].union, error)
 
 
@@ -201,4 +202,9 @@ def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    """The types that a union, annotated or not, stands for."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(inner for one in get_args(annotation) for inner in _alternatives(one))
+    return (annotation,)

@@ -41,7 +41,7 @@ class TransformParams(Params):
     mapping: Json = Field(
         None,
         description="The output: an object of fields, or one text. A text in it that starts with `$.` or "
-        "`$[` is a JSONPath over the value as it is after the steps above; everything else is taken as it is.",
+        "`$[` is a JSONPath over the value as it is after the steps above; all else is taken as it is.",
     )
 
 

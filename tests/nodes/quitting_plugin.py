@@ -1,0 +1,3 @@
+"""A plugin whose import tries to end the process."""
+
+raise SystemExit("goodbye")
