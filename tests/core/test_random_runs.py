@@ -9,8 +9,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from tests.core.player import Player
 from tests.core.profiles import share
-from tests.core.strategies import Game, Kind, Player, games
+from tests.core.strategies import Game, Kind, games
 
 KINDS = {
     "plain": Kind(joins=0, foreach=0, edges=3),
