@@ -16,7 +16,13 @@ PRESENCE = "presence"
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "20s", "5m", "2h", "1d", 30]}),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "x-flowrunner": "duration",
+            "examples": ["500ms", "20s", "5m", "2h", "1d", 30],
+        }
+    ),
 ]
 """Written as `500ms`, `20s`, `5m`, `2h`, `1d` or seconds; milliseconds in the model."""
 

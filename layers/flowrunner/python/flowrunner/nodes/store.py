@@ -53,7 +53,7 @@ class StoreParams(Params):
     ttl: Period | None = Field(
         None, description="For set and increment: a duration after which the value is gone."
     )
-    by: int | float = Field(1, ge=-MAX_STEP, le=MAX_STEP, allow_inf_nan=False, description="For increment.")
+    by: float = Field(1, ge=-MAX_STEP, le=MAX_STEP, allow_inf_nan=False, description="For increment.")
     prefix: str = Field(
         "",
         max_length=512,
@@ -154,14 +154,19 @@ class _Place:
     def delete(self) -> bool:
         return self._ctx.values.delete(self._account, self._namespace, self._key)
 
-    def increment(self) -> int | float:
+    def increment(self) -> float:
         try:
             value = self._ctx.values.increment(
-                self._account, self._namespace, self._key, self._params.by, self._now, self._expires_at
+                self._account,
+                self._namespace,
+                self._key,
+                _whole(self._params.by),
+                self._now,
+                self._expires_at,
             )
         except Conflict as error:
             raise StepError(error.message, code="NOT_A_NUMBER") from error
-        return int(value) if float(value).is_integer() else value
+        return _whole(value)
 
     def page(self, after: str, limit: int) -> list[dict[str, Json]]:
         items = self._ctx.values.list(
@@ -179,3 +184,8 @@ class _Place:
                 return found[: params.limit]
             after = page[-1]["key"]
         raise ParamsInvalid(f"the query looked at {QUERY_LIMIT:,} items; narrow it down with `prefix`")
+
+
+def _whole(number: float) -> float:
+    """2.0 as 2: a count is shown and stored as one counts."""
+    return int(number) if float(number).is_integer() else number
