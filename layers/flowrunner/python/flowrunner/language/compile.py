@@ -23,6 +23,10 @@ from flowrunner.core.flow import (
 from flowrunner.core.ids import NodeId
 from flowrunner.language.reader import Document
 from flowrunner.language.schema import (
+    EVENT_ALIASES,
+    ID,
+    KEY,
+    PORT,
     ConnectionDocument,
     FlowDocument,
     ForeachDocument,
@@ -31,11 +35,11 @@ from flowrunner.language.schema import (
     RetryDocument,
     RetryRun,
     RetryRunDocument,
+    WebhookDocument,
 )
 
 CONNECTION = re.compile(
-    r"\s*(?P<source>[A-Za-z_][A-Za-z0-9_-]{0,63})(?:\.(?P<port>[A-Za-z0-9_.\[\]-]+))?"
-    r"\s*->\s*(?P<target>[A-Za-z_][A-Za-z0-9_-]{0,63})\.(?P<input>[A-Za-z_][A-Za-z0-9_]{0,127})\s*"
+    rf"\s*(?P<source>{ID[1:-1]})(?:\.(?P<port>{PORT[1:-1]}))?\s*->\s*(?P<target>{ID[1:-1]})\.(?P<input>{KEY[1:-1]})\s*"
 )
 
 
@@ -49,7 +53,7 @@ def connections_of(model: FlowDocument) -> list[tuple[int, ConnectionDocument | 
         match = CONNECTION.fullmatch(connection)
         parsed = match and ConnectionDocument(
             from_node=match["source"],
-            from_port=match["port"] or "",
+            from_port=match["port"],
             to_node=match["target"],
             to_port=match["input"],
         )
@@ -87,8 +91,14 @@ def compile_flow(model: FlowDocument, document: Document) -> Flow:
         egress=tuple(model.egress.allow) if model.egress else None,
         mode=model.mode,
         triggers=tuple(trigger.model_dump(mode="json") for trigger in model.triggers),
-        webhooks=tuple(webhook.model_dump(mode="json") for webhook in model.webhooks),
+        webhooks=tuple(_webhook(webhook) for webhook in model.webhooks),
     )
+
+
+def _webhook(webhook: WebhookDocument) -> Mapping[str, Any]:
+    """A callback with its events by the names that they are sent under."""
+    events = list(dict.fromkeys(EVENT_ALIASES.get(event, event) for event in webhook.events))
+    return {**webhook.model_dump(mode="json"), "events": events}
 
 
 def next_of(node: NodeDocument) -> dict[str, tuple[NodeId, ...]]:
@@ -186,16 +196,22 @@ def _node(
 
 
 def wire_expression(wire: ConnectionDocument) -> str:
-    """The expression that a connection stands for."""
-    source = f"nodes.{wire.from_node}" if "-" not in wire.from_node else f'nodes["{wire.from_node}"]'
-    return f"${{{source}.output{f'.{wire.from_port}' if wire.from_port else ''}}}"
+    """The expression that a connection stands for. Names with a dash are no JavaScript names, so they are quoted."""
+    steps = re.findall(r"[A-Za-z_][A-Za-z0-9_-]*|\[\d+\]", wire.from_port or "")
+    return f"${{nodes{_step(wire.from_node)}.output{''.join(map(_step, steps))}}}"
+
+
+def _step(name: str) -> str:
+    if name.startswith("["):
+        return name
+    return f'["{name}"]' if "-" in name else f".{name}"
 
 
 def hook_place(name: str, hook: str, document: Document) -> tuple[int, int]:
     """Line and column of a hook's first line. A block scalar begins on the line after its `|`."""
     path = ("nodes", name, "hooks", hook)
     line, column = document.place(path)
-    return (line + 1, 1) if document.blocks.get(path) else (line, column)
+    return (line + 1, 1) if document.styles.get((*document.prefix, *path)) in {"|", ">"} else (line, column)
 
 
 def _hooks(name: str, node: NodeDocument, document: Document) -> Mapping[str, Hook]:

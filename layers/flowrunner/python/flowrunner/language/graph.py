@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from flowrunner.core.flow import ERROR
@@ -11,14 +11,16 @@ from flowrunner.core.problems import Problem
 from flowrunner.language.compile import connections_of, joins_of, next_of, start_nodes
 from flowrunner.language.reader import Document, Path, path_text
 from flowrunner.language.schema import FlowDocument, NeedsDocument, NodeDocument
+from flowrunner.language.structure import CONNECTION_FORM
 from flowrunner.language.suggest import MAX_PROBLEMS, nearest
 
 
 def check_graph(model: FlowDocument, document: Document, *, whole: bool = True) -> list[Problem]:
     """Every problem of the edges. What can be reached is looked at when all edges are there and lead somewhere."""
-    problems = _some(_unknown(model, document), _clashes(model, document))
+    problems = _some(_unknown(model, document), _clashes(model, document), _repeats(model, document))
     if whole and not problems:
-        problems = _some(_needs_cycles(model, document), _unreachable(model, document))
+        problems = _some(_needs_cycles(model, document)) or _some(_no_start(model, document))
+        problems = problems or _some(_unreachable(model, document))
     return problems
 
 
@@ -39,8 +41,7 @@ def _unknown(model: FlowDocument, document: Document) -> Iterator[Problem]:
     for number, connection in connections_of(model):
         if connection is None:
             where: Path = ("connections", number)
-            message = "must be like `fetch.body -> parse.text` (node.port -> node.port)"
-            yield Problem(path_text(where), message, *document.place(where))
+            yield Problem(path_text(where), CONNECTION_FORM, *document.place(where))
 
 
 def _mentions(model: FlowDocument) -> Iterator[tuple[Path, str]]:
@@ -84,24 +85,60 @@ def _needs_list(path: Path, node: NodeDocument) -> tuple[list[str], Path]:
 def _clashes(model: FlowDocument, document: Document) -> Iterator[Problem]:
     """A node with `needs` waits; one that `next` leads to runs at once. It cannot do both."""
     joins = joins_of(model)
+    wired = {
+        wire.to_node: ("connections", number) for number, wire in reversed(connections_of(model)) if wire
+    }
     for name, node in model.nodes.items():
         for path, target in _next_mentions(("nodes", name, "next"), node):
             if target in joins:
-                where = document.place(("nodes", target, "needs"), key=True)[0]
+                own = model.nodes[target].needs is not None
+                line = document.place(("nodes", target, "needs") if own else wired[target], key=own)[0]
                 message = (
-                    f"{target!r} has `needs` (line {where}), so it starts when those are done and cannot be a target "
-                    f"of `next` as well; remove it here, or add {name!r} to its needs"
+                    f"{target!r} has {'`needs`' if own else 'a connection'} (line {line}), so it starts when "
+                    f"{'those are' if own else 'what it needs is'} done and cannot be a target of `next` as well; "
+                    f"remove it here, or add {name!r} to its needs"
                 )
                 yield Problem(path_text(path), message, *document.place(path))
-        join = joins.get(name)
-        if join is not None and name in join.needs:
+        if name in joins and name in joins[name].needs:
             path = ("nodes", name, "needs")
             yield Problem(path_text(path), "a node cannot need itself", *document.place(path))
     for start in start_nodes(model) if model.start is not None else ():
         if start in joins:
-            yield Problem(
-                "start", f"{start!r} has `needs`, so it cannot start the flow", *document.place(("start",))
-            )
+            message = f"{start!r} has `needs`, so it cannot start the flow"
+            yield Problem("start", message, *document.place(("start",)))
+
+
+def _repeats(model: FlowDocument, document: Document) -> Iterator[Problem]:
+    """A node that is started twice by one edge, and a port that is given two values."""
+    lists: list[tuple[Path, Sequence[str]]] = [(("start",), model.start or ())]
+    for name, node in model.nodes.items():
+        by_action = node.next if isinstance(node.next, dict) else {}
+        lists += [(("nodes", name, "next", action), targets) for action, targets in by_action.items()]
+        lists += [(("nodes", name, "next"), node.next)] if isinstance(node.next, list) else []
+    for path, names in lists:
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            if name in names[:index]:
+                yield Problem(
+                    path_text((*path, index)), f"{name!r} is here twice", *document.place((*path, index))
+                )
+    taken = {(name, port) for name, node in model.nodes.items() for port in node.inputs}
+    for number, wire in connections_of(model):
+        if wire is not None and (wire.to_node, wire.to_port) in taken:
+            where: Path = ("connections", number)
+            message = f"the port {wire.to_port!r} of {wire.to_node!r} has a value already"
+            yield Problem(path_text(where), message, *document.place(where))
+        elif wire is not None:
+            taken.add((wire.to_node, wire.to_port))
+
+
+def _no_start(model: FlowDocument, document: Document) -> Iterator[Problem]:
+    first = start_nodes(model)[0]
+    if model.start is None and first in joins_of(model):
+        message = (
+            f"every node has an edge that leads to it, and the first, {first!r}, has `needs`; "
+            "name the first node in `start`"
+        )
+        yield Problem("start", message, *document.place(()))
 
 
 def _needs_cycles(model: FlowDocument, document: Document) -> Iterator[Problem]:
@@ -110,9 +147,9 @@ def _needs_cycles(model: FlowDocument, document: Document) -> Iterator[Problem]:
     needs = {name: joins[name].needs if name in joins else () for name in model.nodes}
     done: set[str] = set()
     on_way: set[str] = set()
-    for root in needs:
+    for root, first in needs.items():
         way: list[str] = []
-        stack: list[tuple[str, Iterator[NodeId]]] = [(root, iter(needs[root]))] if root not in done else []
+        stack: list[tuple[str, Iterator[NodeId]]] = [(root, iter(first))] if root not in done else []
         if stack:
             way.append(root)
             on_way.add(root)

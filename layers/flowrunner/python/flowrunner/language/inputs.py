@@ -143,7 +143,7 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
 
 def _pattern_properties(
     validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any
-) -> Iterator[Any]:  # noqa: ARG001  # as above
+) -> Iterator[Any]:  # as above
     if isinstance(instance, dict):
         for pattern, rules in patterns.items():
             for name, value in instance.items():

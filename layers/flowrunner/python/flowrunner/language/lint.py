@@ -12,8 +12,8 @@ from flowrunner.core.problems import Problem
 from flowrunner.language.catalog import Environment
 from flowrunner.language.compile import next_of
 from flowrunner.language.graph import has_error_edge
-from flowrunner.language.reader import Document, Path, path_text
-from flowrunner.language.schema import FlowDocument, NodeDocument
+from flowrunner.language.reader import Document, Path, Place, path_text
+from flowrunner.language.schema import FlowDocument, NodeDocument, WebhookTrigger
 from flowrunner.language.scripts import Found
 from flowrunner.language.suggest import MAX_PROBLEMS, nearest
 
@@ -23,16 +23,18 @@ def lint(
 ) -> list[Problem]:
     """The warnings about a valid document, in its order: as many as are shown."""
     kinds = (
-        _early_reads(flow, scripts, env),
+        _early_reads(flow, document, scripts, env),
         _unused_error_edges(model, document),
-        _missing_secrets(scripts, env),
+        _missing_secrets(model, document, scripts, env),
         _impossible_actions(model, document, env),
     )
     found = [warning for kind in kinds for warning in islice(kind, MAX_PROBLEMS)]
     return sorted(dict.fromkeys(found), key=lambda one: (one.line or 0, one.column or 0))[:MAX_PROBLEMS]
 
 
-def _early_reads(flow: Flow, scripts: Sequence[Found], env: Environment) -> Iterator[Problem]:
+def _early_reads(
+    flow: Flow, document: Document, scripts: Sequence[Found], env: Environment
+) -> Iterator[Problem]:
     """An expression that reads a node which cannot have run before."""
     graph = build_graph(flow)
     for one in scripts:
@@ -44,7 +46,7 @@ def _early_reads(flow: Flow, scripts: Sequence[Found], env: Environment) -> Iter
             # A node reaches itself: reading itself is fine for a post hook, and for a node in a loop.
             if read is not None and not graph.reach[read] >> reader & 1:
                 message = f"reads node {reference.key!r}, which cannot have run before {one.node!r}"
-                yield Problem(path_text(one.path), message, *one.place, severity="warning")
+                yield Problem(path_text(one.path), message, *one.place(document), severity="warning")
 
 
 def _unused_error_edges(model: FlowDocument, document: Document) -> Iterator[Problem]:
@@ -64,15 +66,35 @@ def _unused_error_edges(model: FlowDocument, document: Document) -> Iterator[Pro
             yield Problem(path_text(path), message, *document.place(path, key=True), severity="warning")
 
 
-def _missing_secrets(scripts: Sequence[Found], env: Environment) -> Iterator[Problem]:
+def _missing_secrets(
+    model: FlowDocument, document: Document, scripts: Sequence[Found], env: Environment
+) -> Iterator[Problem]:
     if env.secrets is None:
         return
+    for path, place, name in _secrets(model, document, scripts, env):
+        if name not in env.secrets:
+            near = nearest(name, env.secrets)
+            message = f"there is no secret {name!r}"
+            yield Problem(path_text(path), message, *place, severity="warning", suggestion=near)
+
+
+def _secrets(
+    model: FlowDocument, document: Document, scripts: Sequence[Found], env: Environment
+) -> Iterator[tuple[Path, Place, str]]:
+    """Every secret that is named somewhere."""
     for one in scripts:
         for reference in env.references(one.source):
-            if reference.root == "secrets" and reference.key is not None and reference.key not in env.secrets:
-                message = f"there is no secret {reference.key!r}"
-                near = nearest(reference.key, env.secrets)
-                yield Problem(path_text(one.path), message, *one.place, severity="warning", suggestion=near)
+            if reference.root == "secrets" and reference.key is not None:
+                yield one.path, one.place(document), reference.key
+    named: list[tuple[Path, str | None]] = [
+        (("triggers", number, "verify", "secret"), trigger.verify.secret)
+        for number, trigger in enumerate(model.triggers)
+        if isinstance(trigger, WebhookTrigger) and trigger.verify is not None
+    ]
+    named += [
+        (("webhooks", number, "secret"), webhook.secret) for number, webhook in enumerate(model.webhooks)
+    ]
+    yield from ((path, document.place(path), name) for path, name in named if name is not None)
 
 
 def _impossible_actions(model: FlowDocument, document: Document, env: Environment) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from flowrunner.core.flow import Flow
@@ -22,8 +22,8 @@ from flowrunner.language.structure import check_structure
 from flowrunner.language.suggest import MAX_PROBLEMS
 from flowrunner.language.triggers import check_triggers
 
-ROOT_NAMES = frozenset(
-    {
+RESERVED_NAMES = frozenset(
+    [
         "input",
         "nodes",
         "prev",
@@ -36,8 +36,67 @@ ROOT_NAMES = frozenset(
         "run",
         "flow",
         "account",
-    }
+        "output",
+        "context",
+        "now",
+        "uuid",
+        "base64",
+        "hash",
+        "hmac",
+        "jsonpath",
+        "duration",
+        "log",
+        "emit",
+        "console",
+        "break",
+        "case",
+        "catch",
+        "class",
+        "const",
+        "continue",
+        "debugger",
+        "default",
+        "delete",
+        "do",
+        "else",
+        "enum",
+        "export",
+        "extends",
+        "false",
+        "finally",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "instanceof",
+        "let",
+        "new",
+        "null",
+        "return",
+        "static",
+        "super",
+        "switch",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typeof",
+        "undefined",
+        "var",
+        "void",
+        "while",
+        "with",
+        "yield",
+        "await",
+        "arguments",
+        "eval",
+    ]
 )
+"""Names that mean something in expressions: what is in scope there, and the words of JavaScript."""
+
+INLINE_TYPE, INLINE_FIELD = "flow.run", "inline"
+"""Where a flow is written inside a flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +112,10 @@ def load_flow(text: str | bytes, env: Environment) -> LoadedFlow:
 
     Raises `InvalidFlow` with all problems, in the order of the document.
     """
-    document = read_document(text)
+    return _load(read_document(text), env)
+
+
+def _load(document: Document, env: Environment) -> LoadedFlow:
     model, problems = check_structure(document)
     if model is None:
         raise _invalid([*problems, *_others(document, env)])
@@ -103,7 +165,20 @@ def _check(
     problems += inputs
     problems += check_triggers(model, document, inputs_sound=not inputs)
     scripts, faults = check_scripts(model, document, env)
-    return [*problems, *faults], scripts
+    return [*problems, *faults, *_inline_flows(model, document, env)], scripts
+
+
+def _inline_flows(model: FlowDocument, document: Document, env: Environment) -> Iterator[Problem]:
+    """The problems of flows inside this one. How deep they can be is bounded by the reader."""
+    for name, node in model.nodes.items():
+        if node.type == INLINE_TYPE and isinstance(node.params.get(INLINE_FIELD), dict):
+            path: Path = ("nodes", name, "params", INLINE_FIELD)
+            try:
+                _load(document.inside(path), env)
+            except InvalidFlow as error:
+                where = path_text(path)
+                for problem in error.problems:
+                    yield replace(problem, field=f"{where}.{problem.field}" if problem.field else where)
 
 
 def _check_nodes(
@@ -131,7 +206,7 @@ def _check_node(
 
 def _check_rules(name: str, node: NodeDocument, document: Document) -> Iterator[Problem]:
     """Rules between fields of one node."""
-    if node.foreach is not None and node.foreach.as_ in ROOT_NAMES:
+    if node.foreach is not None and node.foreach.as_ in RESERVED_NAMES:
         path: Path = ("nodes", name, "foreach", "as")
         yield Problem(
             path_text(path),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -44,6 +44,8 @@ _WORDS: dict[str, Json] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What ends a line for libyaml, whose line numbers are used."""
 _PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
@@ -54,11 +56,22 @@ class Document:
     value: Json
     values: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
-    blocks: dict[Path, bool] = field(default_factory=dict)
-    """Paths of texts written as block scalars, whose first line is the one after the place."""
+    styles: dict[Path, str] = field(default_factory=dict)
+    """How each text was written: `|`, `>`, `'`, `"`, or the empty text for a plain one."""
+    lines: tuple[str, ...] = ()
+    prefix: Path = ()
+    """Where this document lies in the one that was read (`inside`); paths count from here."""
+
+    def inside(self, path: Path) -> Document:
+        """The document at `path`. The places are shared."""
+        value = self.value
+        for part in path:
+            value = value[part]
+        return replace(self, value=value, prefix=(*self.prefix, *path))
 
     def place(self, path: Path, *, key: bool = False) -> Place:
         """The place of the value (or of its key) at `path`, or of the nearest one around it."""
+        path = (*self.prefix, *path)
         places = self.keys if key else self.values
         while path:
             found = places.get(path) or self.values.get(path)
@@ -66,6 +79,33 @@ class Document:
                 return found
             path = path[:-1]
         return self.values.get((), (1, 1))
+
+    def place_in(self, path: Path, text: str, offset: int) -> Place:
+        """The place of a character of the text at `path`.
+
+        Exact in literal blocks (`|`) and in texts on one line without escapes; else it is where the text begins.
+        """
+        line, column = self.place(path)
+        style = self.styles.get((*self.prefix, *path))
+        if style == "|":
+            row = text.count("\n", 0, offset)
+            return line + 1 + row, self._indent(line, text) + offset - text.rfind("\n", 0, offset)
+        if style == ">":
+            return line + 1, 1
+        begin = column if style else column - 1
+        if style is not None and "\n" not in text and self._line(line).startswith(text, begin):
+            return line, begin + offset + 1
+        return line, column
+
+    def _line(self, number: int) -> str:
+        return self.lines[number - 1] if number <= len(self.lines) else ""
+
+    def _indent(self, header: int, text: str) -> int:
+        """How far a block is indented, seen at its first line that is not empty."""
+        for number, row in enumerate(text.split("\n"), header + 1):
+            if row and self._line(number).endswith(row):
+                return len(self._line(number)) - len(row)
+        return 0
 
 
 class _Refused(Exception):
@@ -145,7 +185,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
-        self._document = Document(None)
+        self._document = Document(None, lines=tuple(_BREAK.split(text)))
         self._count = 0
 
     def document(self) -> Document:
@@ -231,8 +271,7 @@ class _Reader:
 
     def _scalar(self, event: Any, path: Path) -> Json:
         text: str = event.value
-        if event.style in ("|", ">"):
-            self._document.blocks[path] = True
+        self._document.styles[path] = event.style or ""
         if event.style or not event.implicit[0]:
             _check_text(text, event.start_mark, path)
             return text

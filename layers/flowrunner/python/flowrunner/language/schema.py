@@ -12,6 +12,9 @@ from flowrunner.core.flow import Json
 
 ID = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 KEY = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+PORT = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\[\d{1,6}\]|\.[A-Za-z_][A-Za-z0-9_-]{0,63}){0,16}$"
+HEADER = r"^[A-Za-z0-9-]{1,64}$"
+ONE_LINE = r"^[^\r\n]*$"
 
 
 def _positive(value: Any) -> int:
@@ -38,7 +41,7 @@ Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^(\*\.)?[A-Z
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
 class Metadata(Model):
@@ -74,15 +77,26 @@ class RetryRun(Model):
 
 
 def _tolerance(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"\d{1,3}(\.\d+)?%", value):
+    count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    share = isinstance(value, str) and re.fullmatch(r"\d{1,3}(\.\d{1,3})?%", value)
+    if not count and not share:
         raise ValueError('write a number of items, or a share like "5%"')
-    if isinstance(value, str) and float(value[:-1]) > 100:
+    if share and float(value[:-1]) > 100:
         raise ValueError("a share is at most 100%")
     return value
 
 
+def _items(value: Any) -> Any:
+    whole = isinstance(value, str) and value.strip().startswith("${") and value.strip().endswith("}")
+    if not whole and not isinstance(value, list):
+        raise ValueError("must be a list, or an expression that gives one")
+    return value
+
+
 class ForeachDocument(Model):
-    items: Json = Field(description="An expression that gives a list, or a list.")
+    items: Annotated[Json, BeforeValidator(_items)] = Field(
+        description="An expression that gives a list, or a list."
+    )
     as_: str = Field(
         "item", alias="as", pattern=KEY, description="The name of the item in expressions and hooks."
     )
@@ -134,7 +148,7 @@ class NodeDocument(NodeDefaults):
     type: str = Field(min_length=1, max_length=128, description="A node type; see `flowrunner nodes`.")
     params: dict[str, Json] = Field(default_factory=dict)
     next: Next | None = Field(None, description="What follows: a node, a list, or an object by action.")
-    needs: list[NodeName] | NeedsDocument | NodeName | None = Field(
+    needs: Annotated[list[NodeName], Field(min_length=1)] | NeedsDocument | NodeName | None = Field(
         None, description="A join: the nodes it waits for."
     )
     inputs: dict[str, Json] = Field(default_factory=dict, description="Named ports.")
@@ -150,7 +164,9 @@ class NodeDocument(NodeDefaults):
 
 class ConnectionDocument(Model):
     from_node: NodeName
-    from_port: str = Field("", max_length=256)
+    from_port: str | None = Field(
+        None, pattern=PORT, description="A field of the output; left out: all of it."
+    )
     to_node: NodeName
     to_port: str = Field(pattern=KEY)
 
@@ -171,7 +187,7 @@ class ConcurrencyDocument(Model):
 class VerifyDocument(Model):
     scheme: Literal["standard-webhooks", "github", "stripe", "slack", "shared-secret"]
     secret: SecretName = Field(description="The name of the secret with the signing key.")
-    header: str | None = Field(None, pattern=r"^[A-Za-z0-9-]{1,64}$", description="For shared-secret.")
+    header: str | None = Field(None, pattern=HEADER, description="For shared-secret.")
 
 
 class WebhookTrigger(Model):
@@ -199,6 +215,15 @@ EVENTS = (
     "run.completed",
     "run.failed",
     "run.cancelled",
+    "step.scheduled",
+    "step.started",
+    "step.retrying",
+    "step.waiting",
+    "step.succeeded",
+    "step.failed",
+    "step.skipped",
+    "step.log",
+    "step.event",
     "node.started",
     "node.completed",
     "node.failed",
@@ -206,6 +231,15 @@ EVENTS = (
     "node.retrying",
     "node.waiting",
 )
+EVENT_ALIASES = {
+    "node.started": "step.started",
+    "node.completed": "step.succeeded",
+    "node.failed": "step.failed",
+    "node.skipped": "step.skipped",
+    "node.retrying": "step.retrying",
+    "node.waiting": "step.waiting",
+}
+"""Authors think in nodes; what is sent are the events of the steps that they become."""
 
 
 class WebhookDocument(Model):
@@ -213,7 +247,9 @@ class WebhookDocument(Model):
     events: list[Literal[EVENTS]] = Field(min_length=1)  # type: ignore[valid-type]  # a tuple of literals is meant
     nodes: list[NodeName] = Field(default_factory=list)
     secret: SecretName | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[Annotated[str, Field(pattern=HEADER)], Annotated[str, Field(pattern=ONE_LINE)]] = Field(
+        default_factory=dict, description="Sent along; never secrets, which are not masked here."
+    )
 
 
 class FlowDocument(Model):

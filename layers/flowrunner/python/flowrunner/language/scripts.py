@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,9 +10,9 @@ from typing import Any
 
 from flowrunner.core.flow import Json
 from flowrunner.core.problems import Problem
-from flowrunner.language.catalog import Environment, ScriptKind
-from flowrunner.language.compile import hook_place
-from flowrunner.language.reader import Document, Path, path_text
+from flowrunner.errors import StepError
+from flowrunner.language.catalog import Environment, Fault, ScriptKind
+from flowrunner.language.reader import Document, Path, Place, path_text
 from flowrunner.language.schema import FlowDocument
 from flowrunner.language.suggest import MAX_PROBLEMS, nearest
 
@@ -23,8 +24,13 @@ class Found:
     kind: ScriptKind
     source: str
     path: Path
-    place: tuple[int, int]
+    text: str
+    offset: int
     node: str | None
+
+    def place(self, document: Document, within: int = 0) -> Place:
+        """The place of a character of the script."""
+        return document.place_in(self.path, self.text, self.offset + within)
 
 
 def check_scripts(
@@ -37,23 +43,26 @@ def check_scripts(
         try:
             template = env.compile_template(value)
         except env.template_error as error:
-            problems.append(_template_problem(path, error, document))
+            problems.append(_template_problem(path, value, error, document))
             continue
         for expression in template.expressions:
             where = (*path, *expression.path)
-            found.append(Found("expression", expression.source, where, document.place(where), node))
+            text = _at(value, expression.path)
+            found.append(Found("expression", expression.source, where, text, expression.offset, node))
     for name, declared in model.nodes.items():
         for hook, source in (declared.hooks.model_dump(exclude_none=True) if declared.hooks else {}).items():
             path = ("nodes", name, "hooks", hook)
-            found.append(Found("hook", source, path, hook_place(name, hook, document), name))
-    faults = env.check_scripts([(one.kind, one.source) for one in found])
+            found.append(Found("hook", source, path, source, 0, name))
+    try:
+        faults = env.check_scripts([(one.kind, one.source) for one in found])
+    except StepError as error:  # a limit of the sandbox: the scripts together are too much for it
+        message = f"the scripts of this flow cannot be checked: {error.message}"
+        return found, [*problems, Problem("", message, *document.place(()))]
     for one, fault in zip(found, faults, strict=True):
         if fault is not None:
-            problems.append(_fault_problem(one, fault))
-    problems += islice(
-        (problem for one in found for problem in _unknown_nodes(one, document, env)), MAX_PROBLEMS + 1
-    )
-    return found, problems
+            problems.append(_fault_problem(one, fault, document))
+    unknown = (problem for one in found for problem in _unknown_nodes(one, document, env))
+    return found, [*problems, *islice(unknown, MAX_PROBLEMS + 1)]
 
 
 def has_expression(value: Json) -> bool:
@@ -85,26 +94,51 @@ def _templated(model: FlowDocument) -> Iterator[tuple[Path, Json, str | None]]:
             yield (*base, "cache", "key"), node.cache.key, name
 
 
-def _template_problem(path: Path, error: Any, document: Document) -> Problem:
+def _at(value: Json, path: Path) -> str:
+    for part in path:
+        value = value[part]
+    return str(value)
+
+
+def _template_problem(path: Path, value: Json, error: Any, document: Document) -> Problem:
     where = (*path, *error.path)
-    return Problem(path_text(where), str(error.message), *document.place(where))
+    place = document.place_in(where, _at(value, error.path), error.offset)
+    return Problem(path_text(where), str(error.message), *place)
 
 
-def _fault_problem(one: Found, fault: Any) -> Problem:
-    line, column = one.place
+def _fault_problem(one: Found, fault: Fault, document: Document) -> Problem:
+    place = one.place(document, _offset(one.source, fault.line, fault.column))
     if one.kind == "hook":
-        place = (line + fault.line - 1, fault.column if fault.line > 1 or column == 1 else column)
         return Problem(path_text(one.path), f"JavaScript: {fault.message}", *place)
-    shown = one.source.strip()
+    shown = one.source.strip()[:120]
     return Problem(
-        path_text(one.path), f"the expression `{shown[:120]}` is not JavaScript: {fault.message}", *one.place
+        path_text(one.path), f"the expression `{shown}` is not JavaScript: {fault.message}", *place
     )
 
 
+def _offset(source: str, line: int, column: int) -> int:
+    """A place in a script as an offset. What is missing at the end is missed behind it: the last place is shown."""
+    rows = source.split("\n")
+    if line > len(rows):
+        return max(len(source.rstrip()) - 1, 0)
+    return sum(len(row) + 1 for row in rows[: line - 1]) + min(column - 1, len(rows[line - 1]))
+
+
+_OWN_NODES = re.compile(
+    r"\b(?:const|let|var|function)\s+nodes\b|\bnodes\s*(?:=>|=(?!=)|,)|[({,]\s*nodes\s*[,)}]"
+)
+"""Where a script has a `nodes` of its own: a variable, or a parameter of a function."""
+
+
 def _unknown_nodes(one: Found, document: Document, env: Environment) -> Iterator[Problem]:
+    if _OWN_NODES.search(one.source):
+        return
     known = document.value["nodes"]
     for reference in env.references(one.source):
         if reference.root == "nodes" and reference.key is not None and reference.key not in known:
-            message = f"no node is called {reference.key!r}"
+            key = re.escape(reference.key)
+            mention = re.search(rf"nodes\s*(?:\?\.|\.)?\s*(?:\[\s*['\"])?\s*({key})", one.source)
+            place = one.place(document, mention.start(1) if mention else 0)
             near = nearest(reference.key, known)
-            yield Problem(path_text(one.path), message, *one.place, suggestion=near)
+            message = f"no node is called {reference.key[:80]!r}"
+            yield Problem(path_text(one.path), message, *place, suggestion=near)

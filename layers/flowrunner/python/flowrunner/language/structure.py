@@ -7,11 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from flowrunner.core.flow import Json
 from flowrunner.core.problems import Problem
 from flowrunner.language.reader import Document, Path, path_text
 from flowrunner.language.schema import (
+    HEADER,
+    ID,
+    PORT,
+    CacheDocument,
     ConcurrencyDocument,
+    ConnectionDocument,
     EgressDocument,
     FlowDocument,
     ForeachDocument,
@@ -22,12 +26,17 @@ from flowrunner.language.schema import (
     NodeDefaults,
     NodeDocument,
     RetryDocument,
+    RetryRun,
     RetryRunDocument,
     ScheduleTrigger,
+    UiDocument,
+    VerifyDocument,
     WebhookDocument,
     WebhookTrigger,
 )
 from flowrunner.language.suggest import nearest
+
+CONNECTION_FORM = "must be like `fetch.body -> parse.text` (node.port -> node.port)"
 
 _CHOICES = {
     "next": "must be a node id, a list of node ids, or an object of action and node ids",
@@ -35,19 +44,42 @@ _CHOICES = {
     "on_error": "must be stop, continue, or {retry_run: {max_attempts, delay}}",
     "start": "must be a node id or a list of node ids",
     "inputs": "must be a JSON Schema object",
-    "connections": "must be texts like `fetch.body -> parse.text`, or objects with from_node, from_port, to_node, to_port",
+    "connections": "must be a list of texts like `fetch.body -> parse.text`",
 }
 """Fields that take several forms; Pydantic reports each form's failure, a reader wants one sentence."""
 
 _PATTERNS = {
+    ID: "is no node id: a letter or `_`, then up to 63 letters, digits, `_` or `-`",
+    PORT: "is no port: a field like body, or a path like body.items[0]",
+    HEADER: "must be a header name",
     "name": "must be 1 to 128 characters of letters, digits, space, `_`, `.` and `-`",
     "path": "must be like `orders/new`: letters, digits, `_`, `-`, parts divided by `/`",
     "url": "must begin with http:// or https://",
     "secret": "must be the name of a secret: letters, digits and `_`",
-    "header": "must be a header name",
     "as": "must be a name that JavaScript takes: letters, digits and `_`",
+    "to_port": "is no port: letters, digits and `_`",
+    "allow": "is no host: write example.com or *.example.com",
 }
-_ID = "is no node id: a letter or `_`, then up to 63 letters, digits, `_` or `-`"
+"""What a text must look like, by its pattern or by its field."""
+
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "list_type": "a list",
+}
+"""What Pydantic wanted to have, in words."""
+
+_TOO_SHORT = {
+    "flow's nodes": "a flow needs at least one node",
+    "nodes": "must name at least one node",
+    "needs": "must name at least one node",
+}
 
 
 def check_structure(document: Document) -> tuple[FlowDocument | None, list[Problem]]:
@@ -64,35 +96,46 @@ def check_structure(document: Document) -> tuple[FlowDocument | None, list[Probl
 
 
 def _problems(error: ValidationError, document: Document) -> list[Problem]:
-    found: dict[Path, Problem] = {}
+    found: dict[Path, tuple[bool, Problem]] = {}
     for item in error.errors(include_url=False):
         path, forms = _document_path(item["loc"], document.value)
-        if forms and item["type"] in ("missing", "extra_forbidden"):
-            # One of several forms does not fit; which one was meant is for the author to say.
-            path = _choice(path)
-        if item["type"] == "extra_forbidden" and not forms:
+        choice = _choice(path) if forms else None
+        kind = item["type"]
+        formless = choice is None or not _has_forms(path, choice)
+        fits = formless or kind not in {*_KINDS, "literal_error"}
+        if kind == "extra_forbidden":
             problem = _unknown_key(path, document)
-        elif item["type"] == "missing" and not forms:
-            place = document.place(path[:-1])
-            problem = Problem(path_text(path), "is required", *place)
+        elif kind == "missing":
+            problem = Problem(path_text(path), "is required", *document.place(path[:-1]))
+        elif fits:
+            problem = _wrong(path, item, document)
         else:
-            problem = _wrong(path, forms, item, document)
-        known = found.get(path)
-        if known is None or (forms and path and path[-1] in _CHOICES):
-            found[path] = problem
-    # A problem deep inside one form of a field says more than "none of the forms fits" at the field.
+            problem = Problem(path_text(path), _form(path), *document.place(path))
+        # Of several forms of a field one may fit but for a detail: that is the one that was meant.
+        if path not in found or (fits and not found[path][0]):
+            found[path] = (fits, problem)
+    # And what is said of a detail inside says more than "none of the forms fits" at the field.
     inner = {path[:end] for path in found for end in range(1, len(path))}
-    return [
-        problem for path, problem in found.items() if not (path and path[-1] in _CHOICES and path in inner)
-    ]
+    return [problem for path, (fits, problem) in found.items() if fits or path not in inner]
 
 
-def _choice(path: Path) -> Path:
-    """The field of several forms that a path leads into."""
-    for end in range(len(path), 0, -1):
-        if path[end - 1] in _CHOICES:
-            return path[:end]
-    return path
+def _choice(path: Path) -> str | None:
+    """The field of several forms that a path leads to or into."""
+    return next((part for part in reversed(path) if isinstance(part, str) and part in _CHOICES), None)
+
+
+def _has_forms(path: Path, choice: str) -> bool:
+    """Whether it is this very place that takes several forms, and not a field of one of them."""
+    return path[-1] == choice or choice in {"next", "start"} or isinstance(path[-1], int)
+
+
+def _form(path: Path) -> str:
+    """What may stand at a place where there are several forms."""
+    if isinstance(path[-1], str) and path[-1] in _CHOICES:
+        return _CHOICES[path[-1]]
+    if _choice(path) == "connections":
+        return CONNECTION_FORM
+    return "must be a node id" if isinstance(path[-1], int) else "must be a node id or a list of node ids"
 
 
 def _document_path(location: tuple[int | str, ...], value: Any) -> tuple[Path, bool]:
@@ -126,40 +169,59 @@ def _unknown_key(path: Path, document: Document) -> Problem:
     key = str(path[-1])
     known = _fields_at(path[:-1])
     near = nearest(key, known)
-    message = f"there is no field {key!r} here"
-    if not near and known:
+    message = f"there is no field {key[:80]!r} here"
+    if len(path) == 1 and key in Metadata.model_fields:
+        message, near = f"{message}; it belongs under `metadata`", None
+    elif not near and len(path) == 3 and path[0] == "nodes":
+        message += "; what a node type takes goes under `params`"
+    elif not near and known:
         message += f"; known are {', '.join(sorted(known))}"
     return Problem(path_text(path), message, *document.place(path, key=True), suggestion=near)
 
 
-def _wrong(path: Path, forms: bool, item: Any, document: Document) -> Problem:
-    name = str(path[-1]) if path else ""
-    context = item.get("ctx") or {}
-    place = document.place(path)
-    if item["loc"] and item["loc"][-1] == "[key]":
-        place = document.place(path, key=True)
-        return Problem(path_text(path), f"{name!r} {_ID}", *place)
-    if forms and name in _CHOICES:
-        return Problem(path_text(path), _CHOICES[name], *place)
-    if item["type"] == "string_pattern_mismatch":
-        is_id = context.get("pattern", "").startswith("^[A-Za-z_][A-Za-z0-9_-]")
-        words = _ID if is_id else _PATTERNS.get(name, f"does not have the form {context.get('pattern')}")
-        return Problem(path_text(path), f"{item['input']!r} {words}"[:400], *place)
+def _wrong(path: Path, item: Any, document: Document) -> Problem:
+    place = document.place(path, key=item["loc"][-1:] == ("[key]",))
+    near = None
     if item["type"] == "literal_error":
-        near = nearest(str(item["input"]), re.findall(r"'([^']*)'", context["expected"]))
-        message = f"must be {context['expected']}, not {item['input']!r}"[:400]
-        return Problem(path_text(path), message, *place, suggestion=near)
-    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return Problem(path_text(path), "must have a `type`: webhook or schedule", *place)
-    if item["type"] == "too_short" and path == ("nodes",):
-        return Problem("nodes", "a flow needs at least one node", *place)
-    message = item["msg"].removeprefix("Value error, ")
-    message = (
-        message.replace("Input should be", "must be")
-        .replace("a valid dictionary", "an object")
-        .replace("valid list", "list")
-    )
-    return Problem(path_text(path), message[:1].lower() + message[1:], *place)
+        near = nearest(str(item["input"]), re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+    return Problem(path_text(path), _words(path, item), *place, suggestion=near)
+
+
+def _words(path: Path, item: Any) -> str:
+    """An error of Pydantic in words for an author."""
+    kind, value, context = item["type"], item["input"], item.get("ctx") or {}
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    shown = f"{value!r:.160}"
+    if value is None and kind in _KINDS:
+        return "is empty; give it a value or leave it out"
+    match kind:
+        case "string_type":
+            return "must be a text" + (
+                "; put it into quotes" if isinstance(value, bool | int | float) else ""
+            )
+        case "string_pattern_mismatch":
+            pattern = context["pattern"]
+            words = _PATTERNS.get(pattern) or _PATTERNS.get(name)
+            return f"{shown} {words}" if words else "must be one line of text"
+        case "literal_error":
+            return f"must be {context['expected']}, not {shown}"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return "must have a `type`: webhook or schedule"
+        case "too_short":
+            return _TOO_SHORT.get(name if len(path) > 1 else f"flow's {name}", "must have at least 1 item")
+        case "too_long":
+            return f"must have at most {context['max_length']} items"
+        case "string_too_long":
+            return f"must be at most {context['max_length']} characters long"
+        case "string_too_short":
+            return "must not be empty"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:g}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:g}"
+    if kind in _KINDS:
+        return f"must be {_KINDS[kind]}"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
@@ -176,6 +238,13 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
     ("nodes", "*", "foreach"): (ForeachDocument,),
     ("nodes", "*", "hooks"): (HooksDocument,),
     ("nodes", "*", "needs"): (NeedsDocument,),
+    ("nodes", "*", "cache"): (CacheDocument,),
+    ("nodes", "*", "egress"): (EgressDocument,),
+    ("nodes", "*", "ui"): (UiDocument,),
+    ("defaults", "egress"): (EgressDocument,),
+    ("on_error",): (RetryRun,),
+    ("connections", "*"): (ConnectionDocument,),
+    ("triggers", "*", "verify"): (VerifyDocument,),
     ("triggers", "*"): (WebhookTrigger, ScheduleTrigger),
     ("webhooks", "*"): (WebhookDocument,),
 }

@@ -16,10 +16,11 @@ MAX_COMPARISONS = 100
 MAX_WORD = 64
 
 
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that is most like `word`, or None when none is like it."""
+def nearest(word: str, names: Iterable[str], limit: int = MAX_COMPARISONS) -> str | None:
+    """The name that is most like `word`, whatever its case; None when none of at most `limit` names is like it."""
     word = word[:MAX_WORD]
     slack = max(2, len(word) // 2)
-    similar = islice((name for name in names if abs(len(name) - len(word)) <= slack), MAX_COMPARISONS)
-    near = difflib.get_close_matches(word, list(similar), n=1, cutoff=0.6)
-    return near[0] if near else None
+    similar = islice((name for name in names if abs(len(name) - len(word)) <= slack), limit)
+    known = {name.lower(): name for name in similar}
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return known[near[0]] if near else None

@@ -18,7 +18,7 @@ ANY_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 _WORDS = {
     "Bad minute": "its minute is wrong (0 to 59)",
     "Bad hour": "its hour is wrong (0 to 23)",
-    "Bad day-of-month": "its day of the month is wrong, or never comes in the months given, so that it never fires",
+    "Bad day-of-month": "its day of the month is wrong, or never comes in the months given",
     "Bad month": "its month is wrong (1 to 12 or JAN to DEC)",
     "Bad day-of-week": "its day of the week is wrong (0 to 7 or SUN to SAT)",
 }
@@ -116,7 +116,7 @@ def _bad_zone(name: str, path: Path, document: Document) -> Problem:
     from zoneinfo import available_timezones
 
     message = f"{name[:64]!r} is no time zone; write one like Europe/Berlin"
-    near = nearest(name, sorted(available_timezones()))
+    near = nearest(name, sorted(available_timezones()), limit=1_000)
     return Problem(path_text(path), message, *document.place(path), suggestion=near)
 
 
