@@ -19,7 +19,7 @@ from typing import Any
 import coverage
 import pytest
 
-FAILED_STAGES = "FLOWRUNNER_FAILED_STAGES"
+FAILED_STAGES = "CHECK_FAILED_STAGES"
 """Environment variable in which `scripts/test` names the stages that failed, separated by commas."""
 
 
