@@ -97,6 +97,8 @@ class Rounds:
         mentioned = {reference for one in self._analyses for reference in one.references}
         words = frozenset().union(*(one.words for one in self._analyses))
         mentioned |= {Reference(name) for name in self._extra if name in words and name not in KEYED}
+        if self._script.name == "prep":
+            mentioned.add(Reference("context"))  # it is a result, mentioned or not
         for reference in mentioned - {Reference(name) for name in self._arguments}:
             if reference.root in KEYED and reference.key is None:
                 continue
