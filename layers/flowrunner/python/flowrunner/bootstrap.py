@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
 from flowrunner.adapters.local.secrets import LocalSecrets
@@ -83,15 +84,20 @@ class LazyHttp:
     def __init__(self, openings: Sequence[str]) -> None:
         self._openings = list(openings)
         self._client: HttpClient | None = None
+        self._lock = Lock()
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `ports.http.HttpClient`."""
-        if self._client is None:
-            from flowrunner.adapters.egress import Guard
-            from flowrunner.adapters.http import GuardedClient
+        return self._made().send(request)
 
-            self._client = GuardedClient(Guard(self._openings))
-        return self._client.send(request)
+    def _made(self) -> HttpClient:
+        with self._lock:
+            if self._client is None:
+                from flowrunner.adapters.egress import Guard
+                from flowrunner.adapters.http import GuardedClient
+
+                self._client = GuardedClient(Guard(self._openings))
+            return self._client
 
     def close(self) -> None:
         """Close the client if there is one."""

@@ -6,6 +6,8 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from flowrunner.errors import Conflict, NotFound
 from flowrunner.ports.runs import FlowRow
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)
+TURN_SECONDS = 0.25
+"""How long to wait for the run's end before looking whether somebody has to be asked something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,10 @@ def run_flow(options: RunOptions) -> ExitCode:
         view = make_view(engine, ACCOUNT, run, row.name, quiet=options.json)
         leave = engine.watchers.watch(run, view.change)
         try:
-            with view:
+            with view, _cancelled_by_signal(engine, run) as stopped:
                 engine.start(StartRequest(ACCOUNT, row.id, row.revision, value, run=run, started_by="cli"))
+                if stopped.is_set():
+                    _cancel(engine, run)
                 result = _wait(engine, run, view, timeout)
         finally:
             leave()
@@ -84,31 +90,42 @@ def _flow(engine: Engine, options: RunOptions) -> FlowRow:
     return found
 
 
-def _wait(engine: Engine, run: RunId, view: RunView, timeout: float | None) -> RunResult | None:
-    """Wait for the end; Ctrl-C or SIGTERM cancels the run, and a second one leaves at once."""
+@contextmanager
+def _cancelled_by_signal(engine: Engine, run: RunId) -> Iterator[threading.Event]:
+    """While inside, Ctrl-C or SIGTERM sets the event and cancels the run if it has started; a second one leaves."""
     stopped = threading.Event()
 
     def stop(*_: Any) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
-        try:
-            engine.control.cancel(ACCOUNT, run, "cancelled from the terminal")
-        except (Conflict, NotFound):
-            return
+        _cancel(engine, run)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        deadline = None if timeout is None else engine.parts.clock.monotonic() + timeout
-        while True:
-            left = 0.25 if deadline is None else min(0.25, max(deadline - engine.parts.clock.monotonic(), 0))
-            result = engine.wait(ACCOUNT, run, left)
-            if result is not None or (deadline is not None and engine.parts.clock.monotonic() >= deadline):
-                return result
-            view.ask(lambda step, payload: engine.control.signal(ACCOUNT, run, step, payload))
+        yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _cancel(engine: Engine, run: RunId) -> None:
+    try:
+        engine.control.cancel(ACCOUNT, run, "cancelled from the terminal")
+    except (Conflict, NotFound):
+        return  # it has ended, or has not started yet
+
+
+def _wait(engine: Engine, run: RunId, view: RunView, timeout: float | None) -> RunResult | None:
+    """Wait for the end, asking the person at the terminal what waits for a decision."""
+    clock = engine.parts.clock
+    deadline = None if timeout is None else clock.monotonic() + timeout
+    while True:
+        left = TURN_SECONDS if deadline is None else min(TURN_SECONDS, max(deadline - clock.monotonic(), 0))
+        result = engine.wait(ACCOUNT, run, left)
+        if result is not None or (deadline is not None and clock.monotonic() >= deadline):
+            return result
+        view.ask(lambda step, payload: engine.control.signal(ACCOUNT, run, step, payload))
 
 
 def _print(engine: Engine, result: RunResult, options: RunOptions, view: RunView) -> None:

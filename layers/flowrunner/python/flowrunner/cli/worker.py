@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from flowrunner.bootstrap import worker_settings
+from flowrunner.bootstrap import make_backend, worker_settings
 from flowrunner.cli.engines import engine_for, settings_for
 from flowrunner.cli.exits import ExitCode, UsageError
 from flowrunner.core.ids import Millis
@@ -62,6 +62,8 @@ def keep_clean(engine: Engine, retention: Millis | None) -> threading.Event:
 
 def _supervise(loaded: Loaded) -> ExitCode:
     """Keep several worker processes running; each is this command again, for one process."""
+    # Opened once here, so that a store that cannot be served is refused before any process is made.
+    make_backend(loaded.settings).close()
     count = loaded.settings.worker.processes
     command = [sys.executable, "-m", "flowrunner", "worker", "--processes", "1", *_flags(loaded)]
     stop = threading.Event()
