@@ -5,10 +5,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import pytest
 from flowrunner.adapters.egress import Guard, host_matches, is_public, system_resolver
 from flowrunner.errors import ConfigurationError, EgressDenied, StepError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 PUBLIC = "93.184.216.34"
 
@@ -387,9 +390,7 @@ def test_other_protocols_name_their_own_port() -> None:
     """The list of ports is HTTP's; openings and allow-lists hold for every protocol."""
     assert resolver().check_host("smtp.example.com", 587).addresses == (PUBLIC,)
     assert opened("10.0.0.0/8").check_host("smtp.example.com", 587).addresses == (PUBLIC,)
-    assert opened("db.internal", db_internal="10.0.0.5").check_host("DB.internal", 5432).addresses == (
-        "10.0.0.5",
-    )
+    assert opened("db.internal", db_internal="10.0.0.5").check_host("DB.internal", 5432).addresses == ("10.0.0.5",)
     with pytest.raises(EgressDenied, match="full host name"):
         resolver().check_host("mailhost", 25)
     with pytest.raises(EgressDenied, match=r"egress\.allow"):
@@ -420,3 +421,45 @@ def test_addresses_lose_their_scope_and_repetitions() -> None:
     """What is connected to is each address once."""
     guard = resolver({"name.example": ["2606:2800::1%eth0", PUBLIC, PUBLIC]})
     assert guard.check("https://name.example/").addresses == ("2606:2800::1", PUBLIC)
+
+
+URLS = st.builds(
+    lambda scheme, user, host, port, rest: f"{scheme}{user}{host}{port}{rest}",
+    st.sampled_from(["http://", "https://", "HTTP:////", "http:", "http:\\\\", "//", "ftp://", "http://["]),
+    st.sampled_from(["", "", "", "user@", "example.com:80@", "%40", "a\\@", "#@", "?@"]),
+    st.one_of(
+        st.sampled_from(
+            [*DENIED_ADDRESSES, *PUBLIC_ADDRESSES, "localhost", "a.example", "127.1", "0x7f.1", "017700000001"]
+        ),
+        st.ip_addresses().map(str),
+        st.ip_addresses(v=6).map(lambda address: f"[{address}]"),
+        st.integers(0, 2**32 - 1).map(str),
+        st.text("0123456789abcdefxX.-_:[]%@/\\?#①。 \t\n\0é", max_size=20),
+        st.text(max_size=10),
+    ),
+    st.sampled_from(["", "", ":80", ":443", ":22", ":0", ":", ":+80", ":\uff18\uff10", ":99999", "]", "]:80"]),
+    st.text(max_size=8),
+)
+"""Text that is nearly a URL."""
+
+
+@given(url=URLS, answer=st.lists(st.ip_addresses(), min_size=1, max_size=3))
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_that_looks_like_a_url_gets_past_the_guard(
+    url: str, answer: list[ipaddress.IPv4Address | ipaddress.IPv6Address]
+) -> None:
+    """Whatever the text and the resolver's answer: it is refused, or every address to connect to is public, the port
+    is one of four, and the standard library reads the same host out of the URL that is asked for.
+    """
+    guard = Guard(resolver=lambda *_: [str(address) for address in answer])
+    try:
+        target = guard.check(url)
+    except EgressDenied:
+        return
+    assert all(is_public(ipaddress.ip_address(address)) for address in target.addresses)
+    assert target.port in {80, 443, 8080, 8443}
+    again = urlsplit(target.url)
+    assert (again.scheme, again.hostname) == (target.scheme, target.host)
+    assert again.port in (target.port, None)
+    assert target.url.isascii()
+    assert guard.check(target.url) == target
