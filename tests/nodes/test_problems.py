@@ -102,9 +102,7 @@ def _found(node_type: str, params: dict[str, Json]) -> dict[str, str]:
         ("script", {"source": 5}, {"source": "should be a text, not a number"}),
     ],
 )
-def test_problems_are_named_at_their_place(
-    node_type: str, params: dict[str, Json], found: dict[str, str]
-) -> None:
+def test_problems_are_named_at_their_place(node_type: str, params: dict[str, Json], found: dict[str, str]) -> None:
     """Each problem stands at its own place in the params, in words that name kinds of JSON."""
     actual = _found(node_type, params)
     assert actual.keys() == found.keys()
@@ -162,9 +160,7 @@ def test_an_expression_may_be_anything(node_type: str, params: dict[str, Json]) 
         ("transform", {"mapping": {"a": "$.a[${i}]", "b": "${i}"}}, {"mapping.a"}),
     ],
 )
-def test_what_no_expression_can_put_right_is_named(
-    node_type: str, params: dict[str, Json], places: set[str]
-) -> None:
+def test_what_no_expression_can_put_right_is_named(node_type: str, params: dict[str, Json], places: set[str]) -> None:
     """An expression somewhere hides no mistake elsewhere."""
     assert set(_found(node_type, params)) == places
 
@@ -198,7 +194,7 @@ def _picky(params: dict[str, Json], expressions: bool) -> list[tuple[tuple[str |
     try:
         _PickyParams.model_validate(params)
     except ValueError as error:
-        return problems(error, _PickyParams, params, has_expression if expressions else None)  # type: ignore[arg-type]
+        return problems(error, _PickyParams, params, has_expression if expressions else None)  # type: ignore[arg-type]  # pydantic raises its ValidationError, a ValueError
     return []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
 
@@ -62,6 +63,20 @@ class Broken(Greet):
 
     def initialize(self) -> None:
         raise RuntimeError("no licence")
+
+
+class Careless(Greet):
+    """Takes its params for granted."""
+
+    name = "careless"
+
+    @classmethod
+    def complete(cls, params: dict[str, Any]) -> dict[str, Any]:
+        return {**params, "who": params["who"].strip()}
+
+    @classmethod
+    def actions_for(cls, params: Mapping[str, Any]) -> tuple[str, ...] | None:
+        return (params["who"].lower(),)
 
 
 class Unfinished(NodeType[Any]):
@@ -204,6 +219,15 @@ def test_a_plugin_that_cannot_be_used_breaks_nothing_else(entry: EntryPoint, rea
     assert place == ()
     assert reason in message
     assert registry.actions_for(entry.name, {}) is None
+
+
+def test_a_careless_plugin_does_not_break_the_loader() -> None:
+    """A plugin's own check that stumbles over a document is a problem of that node, not a crash."""
+    registry = Registry(plugins=[_plugin("careless", "Careless")])
+    ((place, message),) = registry.check_params("careless", {"who": 5}, has_expression)
+    assert (place, message.partition(":")[0]) == ((), "the node type could not check them")
+    assert registry.actions_for("careless", {"who": 5}) is None
+    assert registry.actions_for("careless", {"who": "BO"}) == ("bo",)
 
 
 def test_a_plugin_does_not_replace_a_built_in_type() -> None:

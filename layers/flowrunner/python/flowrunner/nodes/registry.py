@@ -168,7 +168,7 @@ class Registry:
         """The actions of a node with these unevaluated params; None when any may come, or nobody can tell."""
         try:
             return self.get(name).actions_for(params)
-        except NotFound:
+        except Exception:  # noqa: BLE001 - a plugin that stumbles over hostile params only loses a warning
             return None
 
     def deferred(self, name: str) -> frozenset[str]:
@@ -199,9 +199,12 @@ class Registry:
             node_type = self.get(name)
         except NotFound as error:
             return [((), error.message)]
-        completed = node_type.complete(dict(params))
+        try:
+            completed = node_type.complete(dict(params))
+            found = [*node_type.problems(completed)]
+        except Exception as error:  # noqa: BLE001 - a plugin's own check may stumble over hostile params
+            return [((), f"the node type could not check them: {type(error).__name__}: {error}")]
         deferred = self.deferred(name)
-        found = [*node_type.problems(completed)]
         try:
             node_type.params.model_validate(completed)
         except ValidationError as error:
