@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flowrunner.ports.backend import Backend
+
 from tests.bench.workloads import Figure, measure
 
 TARGETS = {
@@ -33,7 +34,9 @@ def main() -> None:
     options = parser.parse_args()
     repeats = 20 if options.quick else 60
     wanted = options.stores.split(",")
-    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} (synchronous = full), {platform.machine()}")
+    print(
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} (synchronous = full), {platform.machine()}"
+    )
     print("\n## trivial steps: `transform` passing one field on by a native path\n")
     table({name: measure(backend, "transform", TARGETS[name], repeats=repeats) for name, backend in stores(wanted)})
     if not options.no_script:
@@ -54,6 +57,7 @@ def stores(wanted: list[str]) -> Iterator[tuple[str, Backend]]:
             yield "SQLite", SqliteBackend(path / "bench.db", "full")
     if "postgres" in wanted:
         from flowrunner.adapters.postgres.backend import PostgresBackend
+
         from tests.postgres import Cluster, find_binaries
 
         if find_binaries() is None:

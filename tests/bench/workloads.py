@@ -61,7 +61,11 @@ def linear(kind: str) -> str:
 
 
 def fan_out(kind: str) -> str:
-    work = "type: script, hooks: {exec: 'return item + 1'}" if kind == "script" else 'type: transform, params: {value: "${item}"}'
+    work = (
+        "type: script, hooks: {exec: 'return item + 1'}"
+        if kind == "script"
+        else 'type: transform, params: {value: "${item}"}'
+    )
     return f"""metadata: {{name: fan-out-{kind}}}
 nodes:
   each: {{{work}, foreach: {{items: "${{input}}", max_concurrency: 100}}, next: join}}
@@ -71,7 +75,11 @@ nodes:
 
 def loop(kind: str, steps: int) -> str:
     """A node that leads to itself until the limit on steps ends the run."""
-    work = "type: script, hooks: {exec: 'return {value: 1}'}" if kind == "script" else 'type: transform, params: {value: "${input.value}"}'
+    work = (
+        "type: script, hooks: {exec: 'return {value: 1}'}"
+        if kind == "script"
+        else 'type: transform, params: {value: "${input.value}"}'
+    )
     return f"metadata: {{name: loop-{kind}}}\nstart: a\nlimits: {{max_steps: {steps}}}\nnodes: {{a: {{{work}, next: a}}}}\n"
 
 
@@ -122,11 +130,7 @@ class Loaded:
 def loaded(backend: Backend) -> Iterator[Loaded]:
     """An engine on the backend with a worker in a thread."""
     backend.migrate()
-    engine = Engine(
-        Parts(
-            backend, Registry(), Sandbox(), LocalSecrets({}), LazyHttp([]), SystemClock(), SystemDraws()
-        )
-    )
+    engine = Engine(Parts(backend, Registry(), Sandbox(), LocalSecrets({}), LazyHttp([]), SystemClock(), SystemDraws()))
     worker = engine.worker(on_error=lambda error: print(f"worker: {error}"))
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()

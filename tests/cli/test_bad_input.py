@@ -32,7 +32,11 @@ DOCUMENTS: dict[str, tuple[str | bytes, int, str]] = {
         3,
         "needs cycle: a -> b -> a",
     ),
-    "an unreachable node": (HEAD + "start: a\nnodes:\n  a: {type: log}\n  b: {type: log}\n", 3, "nothing leads to this node"),
+    "an unreachable node": (
+        HEAD + "start: a\nnodes:\n  a: {type: log}\n  b: {type: log}\n",
+        3,
+        "nothing leads to this node",
+    ),
     "a broken expression": (
         HEAD + 'nodes:\n  a: {type: log, params: {message: "${input.}"}}\n',
         3,

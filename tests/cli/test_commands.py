@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_bad_input import flowrunner
-from tests.servers import Received, RecordingServer, Reply
+from tests.servers import RecordingServer, Reply
 
 FLOW = """
 metadata: {name: greet}
@@ -218,10 +218,10 @@ def test_nodes_and_schema_describe_the_language(folder: Path) -> None:
     assert "nodes" in schema["properties"]
 
 
-@pytest.mark.parametrize(("format", "words"), [("mermaid", "flowchart TD"), ("dot", "digraph flow")])
-def test_graph_draws_every_edge(format: str, words: str, folder: Path) -> None:
+@pytest.mark.parametrize(("drawing", "words"), [("mermaid", "flowchart TD"), ("dot", "digraph flow")])
+def test_graph_draws_every_edge(drawing: str, words: str, folder: Path) -> None:
     """Both formats name both nodes and the edge between them."""
-    done = flowrunner("graph", "greet.yaml", "--format", format, folder=folder)
+    done = flowrunner("graph", "greet.yaml", "--format", drawing, folder=folder)
     assert words in done.stdout
     assert "hello" in done.stdout
     assert "->" in done.stdout
@@ -230,8 +230,7 @@ def test_graph_draws_every_edge(format: str, words: str, folder: Path) -> None:
 def test_worker_serves_a_store_until_it_is_stopped(folder: Path) -> None:
     """Another process starts a run; the worker finishes it and ends on SIGTERM with 0."""
     store = f"sqlite:///{folder}/shared.db"
-    got: list[Received] = []
-    with RecordingServer(lambda request: got.append(request) or Reply(body=b"{}")) as server:
+    with RecordingServer(lambda _: Reply(body=b"{}")) as server:
         (folder / "h.yaml").write_text(
             "metadata: {name: h}\nnodes:\n  ask: {type: approval, params: {message: go?}, next: {approved: a}}\n"
             f"  a: {{type: http.request, params: {{url: '{server.url}'}}}}\n"
@@ -249,12 +248,12 @@ def test_worker_serves_a_store_until_it_is_stopped(folder: Path) -> None:
         assert "serves" in process.stderr.readline()
         flowrunner("answer", run, "ask", "approve", "--store", store, folder=folder)
         limit = time.monotonic() + 20
-        while not got and time.monotonic() < limit:
+        while not server.requests and time.monotonic() < limit:
             signal.sigtimedwait([], 0.05)
         process.terminate()
         process.communicate(timeout=40)
         assert process.returncode == 0
-        assert len(got) == 1
+        assert len(server.requests) == 1
 
 
 def test_dev_loads_the_examples_and_works_on_the_store(folder: Path) -> None:

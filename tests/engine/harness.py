@@ -37,9 +37,7 @@ class Bench:
 
     def start(self, document: str, value: Json = None, run: str | None = None) -> RunId:
         row = self.engine.save_flow(ACCOUNT, document)
-        return self.engine.start(
-            StartRequest(ACCOUNT, row.id, row.revision, value, run=RunId(run) if run else None)
-        )
+        return self.engine.start(StartRequest(ACCOUNT, row.id, row.revision, value, run=RunId(run) if run else None))
 
     def run(self, document: str, value: Json = None) -> RunResult:
         """Start a run and work until nothing is due any more, turning the clock."""
@@ -88,7 +86,7 @@ def bench(
     *,
     secrets: Mapping[str, str] | None = None,
     allow: Sequence[str] = (),
-    limits: ValueLimits = ValueLimits(),
+    limits: ValueLimits | None = None,
     **options: Any,
 ) -> Iterator[Bench]:
     """An engine on `backend` (memory unless told)."""
@@ -102,7 +100,7 @@ def bench(
             http=LazyHttp(allow),
             clock=clock,
             draws=SystemDraws(),
-            limits=limits,
+            limits=limits or ValueLimits(),
             **options,
         )
     )

@@ -16,7 +16,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
 from flowrunner.adapters.local.clock import SystemDraws
 from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.bootstrap import LazyHttp, make_backend
@@ -30,6 +29,7 @@ from flowrunner.ports.backend import Backend
 from flowrunner.ports.runs import RowStatus
 from flowrunner.settings import Settings, StoreSettings
 from flowrunner.testing import TurnedClock
+
 from tests.engine.harness import shared_sandbox
 from tests.servers import Received, RecordingServer, Reply
 
@@ -37,6 +37,8 @@ ACCOUNT = AccountId("local")
 KILLS = 50
 RUNS = 12
 LIMIT_SECONDS = 240.0
+EFFECTS = 12
+"""Requests of one run; the one of the at_most_once node may not have happened."""
 
 FLOW = """
 metadata: {name: killed}
@@ -67,9 +69,7 @@ def worker(store: str) -> subprocess.Popen[bytes]:
 
 def engine_on(backend: Backend) -> Engine:
     clock = TurnedClock(int(time.clock_gettime(time.CLOCK_REALTIME) * 1000))
-    return Engine(
-        Parts(backend, Registry(), shared_sandbox(), LocalSecrets({}), LazyHttp([]), clock, SystemDraws())
-    )
+    return Engine(Parts(backend, Registry(), shared_sandbox(), LocalSecrets({}), LazyHttp([]), clock, SystemDraws()))
 
 
 def until_ended(engine: Engine, runs: list[RunId], seconds: float) -> list[str]:
@@ -88,10 +88,8 @@ def test_fifty_kills_lose_nothing_and_repeat_nothing_committed(
     store: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Kill -9 at random moments, 50 times, while runs with effects are under way."""
-    if store == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    else:
-        url = f"sqlite:///{tmp_path}/killed.db"
+    postgres = store == "postgres"
+    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path}/killed.db"
     backend = make_backend(Settings(store=StoreSettings(url=url)))
     engine = engine_on(backend)
     effects: Counter[str] = Counter()
@@ -120,8 +118,7 @@ def test_fifty_kills_lose_nothing_and_repeat_nothing_committed(
     assert statuses == ["completed"] * len(runs), errors
     for run in runs:
         check(engine, run)
-    repeated = sum(count - 1 for count in effects.values())
-    print(f"{store}: {KILLS} kills, {len(runs)} runs, {sum(effects.values())} effects, {repeated} repeated")
+    assert len(effects) >= len(runs) * EFFECTS - len(runs), "an effect is missing"
     backend.close()
 
 
@@ -132,9 +129,9 @@ def check(engine: Engine, run: RunId) -> None:
     assert len({(one.step, one.attempt) for one in committed}) == len(committed), "an outcome was committed twice"
     assert all(one.status.final for one in attempts), "a step was left open"
     ended = [one for one in committed if one.status is RowStatus.SUCCEEDED]
-    nodes = Counter(one.node for one in ended if parent_of_item(one.step) is None)
+    nodes = Counter(str(one.node) for one in ended if parent_of_item(one.step) is None)
     assert nodes["join"] == 1, "the join fired once"
-    assert {node: count for node, count in nodes.items() if count != 1} == {}, "each node succeeded once"
+    assert all(count == 1 for count in nodes.values()), "each node succeeded once"
     items = {one.step for one in ended if parent_of_item(one.step) is not None}
     assert len(items) == 8, "every item ended"
     join = next(one for one in committed if one.node == "join")

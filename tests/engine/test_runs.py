@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-
+from flowrunner.core.ids import RunId
 from flowrunner.core.state import parent_of_item
 from flowrunner.engine.starter import StartRequest
 from flowrunner.engine.values import ValueLimits
 from flowrunner.errors import Conflict, InvalidInput, NotFound
 from flowrunner.ports.runs import RowStatus
+
 from tests.engine.harness import ACCOUNT, bench
 from tests.servers import RecordingServer, Reply, flaky
 
@@ -304,7 +305,7 @@ b: {type: log}""")
     with bench() as b:
         run = b.start(document)
         b.work()
-        child = next(one.wait.child for one in b.steps(run) if one.wait)
+        child = RunId(next(one.wait.child for one in b.steps(run) if one.wait and one.wait.child))
         b.engine.control.cancel(ACCOUNT, run)
         assert b.result(run).status == "cancelled"
         assert b.engine.run(ACCOUNT, child).status == "cancelled"

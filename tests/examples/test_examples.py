@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from flowrunner.core.flow import Json
+
 from tests.engine.harness import ACCOUNT, bench
 from tests.servers import Received, RecordingServer, Reply, flaky
 

@@ -22,11 +22,22 @@ FILE = "flowrunner.yaml"
 NOT_SETTINGS = ("FLOWRUNNER_SHARED", "FLOWRUNNER_SECRET_")
 """Variables of that prefix with another purpose: where the tests find their data, and secrets by name."""
 
+
+def parse_size(value: Any) -> int:
+    """A size in bytes. Raises `ValueError` with words for whoever wrote it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)?", str(value))
+    if match is None:
+        raise ValueError("a size is a number of bytes, or like 64KiB or 32MiB")
+    return int(match[1]) * {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}[match[2] or "B"]
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+"""Written like `64MiB` or `100KiB`, or in bytes."""
+
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Written like `30s` or `5m`, or as seconds; kept in milliseconds."""
-
-Size = Annotated[int, BeforeValidator(lambda value: _size(value))]
-"""Written like `64MiB` or `100KiB`, or in bytes."""
 
 
 class Section(BaseModel):
@@ -105,7 +116,9 @@ class Loaded(BaseModel):
     sources: dict[str, str]
 
 
-def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Loaded:
+def load_settings(
+    environ: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None
+) -> Loaded:
     """Read all sources.
 
     Arguments: `environ`, the environment; `flags`, values by dotted key, None for one that was not given; `file`, the
@@ -216,12 +229,3 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Iterator[str
         key = ".".join(str(part) for part in problem["loc"][:2])
         allowed = f" (allowed: {meanings[key]})" if meanings.get(key) else ""
         yield f"{sources.get(key, 'default')}: {key}: {problem['msg']}{allowed}"
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)?", str(value))
-    if match is None:
-        raise ValueError("a size is a number of bytes, or like 64KiB or 32MiB")
-    return int(match[1]) * {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}[match[2] or "B"]

@@ -47,7 +47,7 @@ def engine_for(loaded: Loaded) -> Iterator[Engine]:
 def working_engine(loaded: Loaded) -> Iterator[tuple[Engine, Worker]]:
     """An engine with a worker in a thread of this process."""
     with engine_for(loaded) as engine:
-        worker = engine.worker(worker_settings(loaded.settings), on_error=_report)
+        worker = engine.worker(worker_settings(loaded.settings), on_error=report)
         thread = threading.Thread(target=worker.run, args=(loaded.settings.worker.grace,), name="worker", daemon=True)
         thread.start()
         engine.attach(worker)
@@ -59,5 +59,6 @@ def working_engine(loaded: Loaded) -> Iterator[tuple[Engine, Worker]]:
             thread.join(loaded.settings.worker.grace / 1000 + 1)
 
 
-def _report(error: BaseException) -> None:
+def report(error: BaseException) -> None:
+    """Say what went wrong in a worker, which goes on."""
     print(f"worker: {error}", file=sys.stderr)

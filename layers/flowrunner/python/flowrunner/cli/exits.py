@@ -1,4 +1,4 @@
-"""Exit codes, and errors as messages: 0 ok, 1 a run that failed, 2 usage, 3 an invalid flow, 4 not found, 5 the store."""
+"""Errors as messages, and exit codes: 0 ok, 1 a failed run, 2 usage, 3 an invalid flow, 4 not found, 5 the store."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def print_error(error: FlowrunnerError) -> None:
 
 def escape(text: str) -> str:
     """Text from a flow for a terminal: control characters, which could move the cursor or fake a line, made visible."""
-    return "".join(char if char >= " " or char in "\n\t" else f"\\x{ord(char):02x}" for char in text.replace("\x7f", "\\x7f"))
+    shown = (char if char >= " " or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+    return "".join(shown).replace("\x7f", "\\x7f")
 
 
 def read_flow_file(path: Path) -> bytes:

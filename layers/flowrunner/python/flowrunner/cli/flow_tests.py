@@ -24,6 +24,7 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.problems import Problem
 from flowrunner.core.state import parent_of_item
 from flowrunner.engine.engine import Engine, Parts, RunResult
+from flowrunner.engine.records import Attempt
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, FlowrunnerError, InvalidInput
 from flowrunner.language.errors import InvalidFlow
@@ -101,7 +102,10 @@ def test_files(files: Sequence[Path], *, as_json: bool, only: str | None) -> Exi
         sandbox.close()
     failed = sum(1 for outcome in outcomes if outcome.failures)
     if as_json:
-        rows = [{"file": one.suite, "case": one.case, "passed": not one.failures, "failures": one.failures} for one in outcomes]
+        rows = [
+            {"file": one.suite, "case": one.case, "passed": not one.failures, "failures": one.failures}
+            for one in outcomes
+        ]
         print(json.dumps({"passed": len(outcomes) - failed, "failed": failed, "cases": rows}, ensure_ascii=False))
     else:
         print(f"{len(outcomes) - failed} passed, {failed} failed")
@@ -113,9 +117,10 @@ def _read_suite(file: Path) -> Suite:
     try:
         return Suite.model_validate(document.value)
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            problems.append(Problem(path_text(item["loc"]), item["msg"].lower(), *document.place(item["loc"])))
+        problems = [
+            Problem(path_text(item["loc"]), item["msg"].lower(), *document.place(item["loc"]))
+            for item in error.errors()
+        ]
         raise InvalidFlow(problems) from None
 
 
@@ -170,7 +175,20 @@ def _drive(engine: Engine, run: RunId, clock: TurnedClock, answers: dict[str, Js
 
 
 def _compare(engine: Engine, run: RunId, expect: Expectation) -> list[str]:
-    result: RunResult = engine.run(ACCOUNT, run)
+    result = engine.run(ACCOUNT, run)
+    attempts = [attempt for attempt in engine.steps(ACCOUNT, run) if parent_of_item(attempt.step) is None]
+    ended = sorted((one for one in attempts if one.rev and one.status.final), key=lambda one: one.rev)
+    last = list({one.step: one for one in ended}.values())
+    failures = _compare_run(result, expect)
+    path = [one.node for one in last if one.status is not RowStatus.SKIPPED]
+    if expect.path is not None and path != expect.path:
+        failures.append(f"path: expected {' → '.join(expect.path)}, got {' → '.join(path)}")
+    for node, wanted in expect.steps.items():
+        failures += _compare_step(engine, run, node, wanted, [one for one in last if one.node == node])
+    return failures
+
+
+def _compare_run(result: RunResult, expect: Expectation) -> list[str]:
     code = result.error.get("code") if result.error else None
     failures: list[str] = []
     if result.status != expect.status:
@@ -182,32 +200,29 @@ def _compare(engine: Engine, run: RunId, expect: Expectation) -> list[str]:
         failures += _missing(expect.contains, result.output, "output")
     if expect.error is not None and code != expect.error:
         failures.append(f"error: expected {expect.error}, got {code}")
-    attempts = [attempt for attempt in engine.steps(ACCOUNT, run) if parent_of_item(attempt.step) is None]
-    ended = sorted((one for one in attempts if one.rev and one.status.final), key=lambda one: one.rev)
-    last = {one.step: one for one in ended}
-    if expect.path is not None:
-        path = [one.node for one in last.values() if one.status is not RowStatus.SKIPPED]
-        if path != expect.path:
-            failures.append(f"path: expected {' → '.join(expect.path)}, got {' → '.join(path)}")
-    for node, wanted in expect.steps.items():
-        steps = [one for one in last.values() if one.node == node]
-        if wanted.runs is not None and len(steps) != wanted.runs:
-            failures.append(f"steps.{node}.runs: expected {wanted.runs}, got {len(steps)}")
-        if not steps:
-            if wanted.runs != 0:
-                failures.append(f"steps.{node}: the node did not run")
-            continue
-        got = {
-            "status": steps[-1].status.value,
-            "action": steps[-1].action,
-            "attempts": steps[-1].attempt,
-            "output": engine.value(ACCOUNT, run, steps[-1].output),
-            "error": (steps[-1].error or {}).get("code"),
-        }
-        for name in wanted.model_fields_set - {"runs"}:
-            if got[name] != getattr(wanted, name):
-                failures.append(f"steps.{node}.{name}: expected {_short(getattr(wanted, name))}, got {_short(got[name])}")
     return failures
+
+
+def _compare_step(
+    engine: Engine, run: RunId, node: str, wanted: StepExpectation, steps: Sequence[Attempt]
+) -> list[str]:
+    """What differs in the last activation of a node, and in how often it ran."""
+    if wanted.runs is not None and len(steps) != wanted.runs:
+        return [f"steps.{node}.runs: expected {wanted.runs}, got {len(steps)}"]
+    if not steps:
+        return [] if wanted.runs == 0 else [f"steps.{node}: the node did not run"]
+    got = {
+        "status": steps[-1].status.value,
+        "action": steps[-1].action,
+        "attempts": steps[-1].attempt,
+        "output": engine.value(ACCOUNT, run, steps[-1].output),
+        "error": (steps[-1].error or {}).get("code"),
+    }
+    return [
+        f"steps.{node}.{name}: expected {_short(getattr(wanted, name))}, got {_short(got[name])}"
+        for name in sorted(wanted.model_fields_set - {"runs"})
+        if got[name] != getattr(wanted, name)
+    ]
 
 
 def _missing(wanted: Mapping[str, Any], value: Json, where: str) -> list[str]:

@@ -15,14 +15,14 @@ Edge = tuple[NodeId, NodeId, str, str]
 """From, to, label, kind (`next`, `error` or `needs`)."""
 
 
-def show_graph(file: Path, format: str) -> None:
+def show_graph(file: Path, wanted: str) -> None:
     """Print the drawing. Raises `InvalidFlow`, or `UsageError` for an unknown format."""
     drawings = {"mermaid": mermaid, "dot": dot}
-    if format not in drawings:
-        raise UsageError(f"--format {format}: choose mermaid or dot")
+    if wanted not in drawings:
+        raise UsageError(f"--format {wanted}: choose mermaid or dot")
     with engine_for(settings_for(store="memory:")) as engine:
         flow = engine.load(read_flow_file(file)).flow
-    sys.stdout.write(drawings[format](flow))
+    sys.stdout.write(drawings[wanted](flow))
 
 
 def mermaid(flow: Flow) -> str:

@@ -86,4 +86,5 @@ def init_folder(folder: Path, *, force: bool) -> None:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from None
     for file in files:
         print(f"wrote {file}")
-    print(f"\nnow try:\n  cd {folder}\n  flowrunner run flows/hello.yaml -i '{{\"names\": [\"Ada\"]}}'\n  flowrunner test tests/*.yaml")
+    print(f"\nnow try:\n  cd {folder}")
+    print('  flowrunner run flows/hello.yaml -i \'{"names": ["Ada"]}\'\n  flowrunner test tests/*.yaml')

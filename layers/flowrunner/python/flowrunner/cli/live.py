@@ -59,7 +59,8 @@ class LiveView(SilentView):
                 continue
             self._asked.add(step)
             self._live.stop()
-            reply = self._console.input(f"[yellow]?[/] {line.label}: approve [y/n], or anything else to leave it waiting: ")
+            question = f"[yellow]?[/] {line.label}: approve? y, n, or anything else to leave it waiting: "
+            reply = self._console.input(question)
             self._live.start()
             if reply.strip().lower() in ("y", "yes", "n", "no"):
                 answer(step, {"approved": reply.strip().lower().startswith("y"), "by": "terminal"})

@@ -38,7 +38,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Run flows written in YAML: durable, visible step by step, cheap to keep."""
 
@@ -79,9 +81,9 @@ def validate(
     raise typer.Exit(validate_files(flows, as_json=json, secrets_file=secrets_file, strict=strict))
 
 
-@app.command()
+@app.command("test")
 @reported
-def test(
+def run_tests(
     cases: Annotated[list[Path], typer.Argument(help="Files of flow tests (see docs/testing-flows.md).")],
     json: Json = False,
     only: Annotated[str | None, typer.Option("--only", help="Run only cases whose name contains this.")] = None,
@@ -131,12 +133,12 @@ def schema(
 @reported
 def graph(
     flow: FlowFile,
-    format: Annotated[str, typer.Option(help="mermaid or dot.")] = "mermaid",
+    drawing: Annotated[str, typer.Option("--format", help="mermaid or dot.")] = "mermaid",
 ) -> None:
     """Draw a flow as text, for Mermaid or Graphviz."""
     from flowrunner.cli.graph import show_graph
 
-    show_graph(flow, format)
+    show_graph(flow, drawing)
 
 
 @app.command()

@@ -62,7 +62,8 @@ def _parameters(schema: Json) -> list[str]:
     width = max((len(name) for name in properties), default=0)
     lines = []
     for name, field in properties.items():
-        need = "required" if name in required else f"default {json.dumps(field['default'])}" if "default" in field else ""
+        default = f"default {json.dumps(field['default'])}" if "default" in field else ""
+        need = "required" if name in required else default
         text = " ".join(part for part in (field.get("description", ""), f"({need})" if need else "") if part)
         lines.append(f"  {name:<{width}}  {text}".rstrip())
     return lines or ["  none"]

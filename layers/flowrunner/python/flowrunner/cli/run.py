@@ -137,5 +137,3 @@ def _print(engine: Engine, result: RunResult, options: RunOptions, view: RunView
     view.finish(result)
     if result.status == "completed":
         print(json.dumps(result.output, ensure_ascii=False, indent=2))
-
-

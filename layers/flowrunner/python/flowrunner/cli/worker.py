@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrunner.bootstrap import make_backend, worker_settings
-from flowrunner.cli.engines import engine_for, settings_for
+from flowrunner.cli.engines import engine_for, report, settings_for
 from flowrunner.cli.exits import ExitCode, UsageError
 from flowrunner.core.ids import Millis
 from flowrunner.engine.engine import Engine
@@ -23,7 +23,11 @@ RESTART_SECONDS = 1.0
 
 
 def run_workers(
-    store: str | None, processes: int | None, allow: list[str] | None, secrets_file: Path | None, config_file: Path | None
+    store: str | None,
+    processes: int | None,
+    allow: list[str] | None,
+    secrets_file: Path | None,
+    config_file: Path | None,
 ) -> ExitCode:
     """Serve until SIGTERM or Ctrl-C."""
     loaded = settings_for(config_file, store=store, allow=allow, secrets_file=secrets_file, processes=processes)
@@ -37,7 +41,7 @@ def run_workers(
 def _serve(loaded: Loaded) -> ExitCode:
     settings = loaded.settings
     with engine_for(loaded) as engine:
-        worker = engine.worker(worker_settings(settings), on_error=lambda error: print(f"worker: {error}", file=sys.stderr))
+        worker = engine.worker(worker_settings(settings), on_error=report)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: worker.stop())
         leave = keep_clean(engine, settings.store.retention)

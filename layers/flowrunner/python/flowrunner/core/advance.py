@@ -50,9 +50,7 @@ def follow(turn: Turn, node: Node, step: StepId, action: str) -> None:
         activate(turn, target, step, action)
 
 
-def end_node(
-    turn: Turn, step: StepId, entry: Entry, status: StepStatus, action: str
-) -> None:
+def end_node(turn: Turn, step: StepId, entry: Entry, status: StepStatus, action: str) -> None:
     """The activation `step` ended without a failure, or with one that is handled along `action`."""
     node = turn.graph.node(entry.node)
     turn.node_ended(NodeState(step, status, action, entry.attempt, entry.n), node.id)
@@ -60,9 +58,7 @@ def end_node(
     arrive(turn, node.id, status, handled=True)
 
 
-def fail_node(
-    turn: Turn, step: StepId, entry: Entry, error: ErrorFacts
-) -> ErrorFacts | None:
+def fail_node(turn: Turn, step: StepId, entry: Entry, error: ErrorFacts) -> ErrorFacts | None:
     """The activation failed for good. Answers the error when nothing handles it and the flow has to."""
     node = turn.graph.node(entry.node)
     action = handling_action(turn.flow, node)
@@ -90,9 +86,7 @@ def handling_action(flow: Flow, node: Node) -> str | None:
 
 def tolerated_by_join(graph: Graph, node: NodeId) -> bool:
     """Whether a join that copes with failures (`any`, `settled`) needs the node."""
-    return any(
-        _mode(graph, join) is not JoinMode.ALL for join in graph.needed_by.get(node, ())
-    )
+    return any(_mode(graph, join) is not JoinMode.ALL for join in graph.needed_by.get(node, ()))
 
 
 def arrive(turn: Turn, node: NodeId, status: StepStatus, *, handled: bool) -> None:
@@ -101,14 +95,10 @@ def arrive(turn: Turn, node: NodeId, status: StepStatus, *, handled: bool) -> No
         arrive_at(turn, join, node, status, handled=handled)
 
 
-def arrive_at(
-    turn: Turn, join: NodeId, node: NodeId, status: StepStatus, *, handled: bool
-) -> None:
+def arrive_at(turn: Turn, join: NodeId, node: NodeId, status: StepStatus, *, handled: bool) -> None:
     """Note an arrival. Arrivals are a set: a second one of the same node in a round takes the place of the first."""
     state = turn.joins.get(join, JoinState())
-    turn.joins[join] = JoinState(
-        {**state.arrived, node: (status, handled)}, state.fired
-    )
+    turn.joins[join] = JoinState({**state.arrived, node: (status, handled)}, state.fired)
 
 
 def look_at_joins(turn: Turn) -> tuple[NodeId, ErrorFacts] | None:
@@ -121,9 +111,7 @@ def look_at_joins(turn: Turn) -> tuple[NodeId, ErrorFacts] | None:
     moved = True
     while moved:
         moved = False
-        reachable = turn.graph.reachable(
-            {entry.node for entry in turn.frontier.values()}
-        )
+        reachable = turn.graph.reachable({entry.node for entry in turn.frontier.values()})
         for join in turn.graph.joins:
             moved, error = _look_at(turn, join, reachable)
             if error is not None:
@@ -133,21 +121,15 @@ def look_at_joins(turn: Turn) -> tuple[NodeId, ErrorFacts] | None:
     return None
 
 
-def _look_at(
-    turn: Turn, join_id: NodeId, reachable: int
-) -> tuple[bool, ErrorFacts | None]:
+def _look_at(turn: Turn, join_id: NodeId, reachable: int) -> tuple[bool, ErrorFacts | None]:
     join = turn.graph.node(join_id).join
     assert join is not None, "graph.joins lists joins only"
     state = turn.joins.get(join_id)
     if state is None:
-        if join_id in turn.nodes or any(
-            entry.node == join_id for entry in turn.frontier.values()
-        ):
+        if join_id in turn.nodes or any(entry.node == join_id for entry in turn.frontier.values()):
             return False, None
         state = JoinState()
-    succeeded = any(
-        status is StepStatus.SUCCEEDED for status, _ in state.arrived.values()
-    )
+    succeeded = any(status is StepStatus.SUCCEEDED for status, _ in state.arrived.values())
     if join.mode is JoinMode.ANY and succeeded and not state.fired:
         turn.joins[join_id] = JoinState(state.arrived, fired=True)
         activate(turn, join_id, None, None)
@@ -160,33 +142,19 @@ def _look_at(
     return True, _decide_join(turn, join_id, join.mode, state)
 
 
-def _decide_join(
-    turn: Turn, join_id: NodeId, mode: JoinMode, state: JoinState
-) -> ErrorFacts | None:
+def _decide_join(turn: Turn, join_id: NodeId, mode: JoinMode, state: JoinState) -> ErrorFacts | None:
     statuses = [status for status, _ in state.arrived.values()]
-    unhandled = [
-        node for node, (status, handled) in state.arrived.items() if not handled
-    ]
-    if mode is JoinMode.SETTLED or (
-        mode is JoinMode.ALL and StepStatus.SUCCEEDED in statuses and not unhandled
-    ):
+    unhandled = [node for node, (status, handled) in state.arrived.items() if not handled]
+    if mode is JoinMode.SETTLED or (mode is JoinMode.ALL and StepStatus.SUCCEEDED in statuses and not unhandled):
         activate(turn, join_id, None, None)
         return None
     entry = Entry(node=join_id, due=turn.now, n=turn.activation(join_id))
     step = turn.new_step()
     turn.steps += 1
     if mode is JoinMode.ANY and StepStatus.FAILED in statuses:
-        failed = ", ".join(
-            node
-            for node, (status, _) in state.arrived.items()
-            if status is StepStatus.FAILED
-        )
-        error = ErrorFacts(
-            JOIN_FAILED, f"none of the needed nodes succeeded; failed: {failed}"
-        )
-        turn.record(
-            RecordStep(step, 1, join_id, entry.n, None, StepStatus.FAILED, error)
-        )
+        failed = ", ".join(node for node, (status, _) in state.arrived.items() if status is StepStatus.FAILED)
+        error = ErrorFacts(JOIN_FAILED, f"none of the needed nodes succeeded; failed: {failed}")
+        turn.record(RecordStep(step, 1, join_id, entry.n, None, StepStatus.FAILED, error))
         return fail_node(turn, step, entry, error)
     turn.record(RecordStep(step, 1, join_id, entry.n, None, StepStatus.SKIPPED))
     end_node(turn, step, entry, StepStatus.SKIPPED, SKIPPED)

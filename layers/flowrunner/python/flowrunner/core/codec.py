@@ -58,23 +58,15 @@ def encode(state: State) -> dict[str, Json]:
 def decode(document: Mapping[str, Any]) -> State:
     """The state of an encoded head. Raises `ValueError` for a format that this version does not know."""
     if document.get("v") != VERSION:
-        raise ValueError(
-            f"the head has format {document.get('v')!r}; this program knows format {VERSION}"
-        )
+        raise ValueError(f"the head has format {document.get('v')!r}; this program knows format {VERSION}")
     get = document.get
     return State(
         status=RunStatus(document["st"]),
         rev=get("rev", 0),
         started_at=get("t0", 0),
-        frontier={
-            StepId(step): _read_entry(entry) for step, entry in get("fr", {}).items()
-        },
-        parked={
-            StepId(step): _read_entry(entry) for step, entry in get("pk", {}).items()
-        },
-        nodes={
-            NodeId(node): _read_node(ended) for node, ended in get("nd", {}).items()
-        },
+        frontier={StepId(step): _read_entry(entry) for step, entry in get("fr", {}).items()},
+        parked={StepId(step): _read_entry(entry) for step, entry in get("pk", {}).items()},
+        nodes={NodeId(node): _read_node(ended) for node, ended in get("nd", {}).items()},
         joins={NodeId(node): _read_join(join) for node, join in get("jn", {}).items()},
         maps={StepId(step): _read_map(items) for step, items in get("mp", {}).items()},
         vars=get("vr", {}),
@@ -146,18 +138,12 @@ def _read_node(values: Sequence[Any]) -> NodeState:
 
 
 def _join(join: JoinState) -> list[Json]:
-    arrived = {
-        node: _STEP_CODES[status] + ("" if handled else "!")
-        for node, (status, handled) in join.arrived.items()
-    }
+    arrived = {node: _STEP_CODES[status] + ("" if handled else "!") for node, (status, handled) in join.arrived.items()}
     return [arrived, int(join.fired)]
 
 
 def _read_join(values: Sequence[Any]) -> JoinState:
-    arrived = {
-        NodeId(node): (_STEP_STATUSES[how[0]], not how.endswith("!"))
-        for node, how in values[0].items()
-    }
+    arrived = {NodeId(node): (_STEP_STATUSES[how[0]], not how.endswith("!")) for node, how in values[0].items()}
     return JoinState(arrived, bool(values[1]))
 
 
@@ -175,9 +161,7 @@ def _map(items: MapState) -> list[Json]:
 
 def _read_map(values: Sequence[Any]) -> MapState:
     count, cursor, done, bad, again = _pad(values, _MAP)
-    return MapState(
-        count, cursor, int(done, 16), _read_indexes(bad), _read_indexes(again)
-    )
+    return MapState(count, cursor, int(done, 16), _read_indexes(bad), _read_indexes(again))
 
 
 def _indexes(attempts: Mapping[int, int]) -> dict[str, Json]:

@@ -41,9 +41,7 @@ RUN_TIMEOUT = "RUN_TIMEOUT"
 OUTPUT_FAILED = "OUTPUT_FAILED"
 
 
-def decide(
-    graph: Graph, state: State, event: Event, now: Millis, draw: float = 0.5
-) -> Decision:
+def decide(graph: Graph, state: State, event: Event, now: Millis, draw: float = 0.5) -> Decision:
     """The state after `event` and the commands that follow.
 
     Arguments: `now`, the moment of the decision; `draw`, a random number from [0, 1) for jitter.
@@ -137,11 +135,7 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
         case ev.StepSucceeded(step, _, action, keys, removed, secrets):
             _require_executable(entry)
             turn.note_secrets(secrets)
-            turn.vars = (
-                {key: at for key, at in turn.vars.items() if key not in removed}
-                if removed
-                else turn.vars
-            )
+            turn.vars = {key: at for key, at in turn.vars.items() if key not in removed} if removed else turn.vars
             if keys:
                 turn.vars = {**turn.vars, **dict.fromkeys(keys, step)}
             _succeed(turn, step, entry, action)
@@ -152,9 +146,7 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
         case ev.StepSkipped(step):
             _require_executable(entry)
             begun = parent_of_item(step) is not None or step in turn.maps
-            _require(
-                not begun, "a foreach that has begun, or an item of one, is not skipped"
-            )
+            _require(not begun, "a foreach that has begun, or an item of one, is not skipped")
             del turn.frontier[step]
             end_node(turn, step, entry, StepStatus.SKIPPED, SKIPPED)
         case ev.StepExpanded(step, _, count):
@@ -200,11 +192,7 @@ def _fail_step(turn: Turn, step: StepId, entry: Entry, error: ErrorFacts) -> Non
         turn.put(step, replace(entry, attempt=entry.attempt + 1, due=due))
         return
     del turn.frontier[step]
-    again = {
-        step: replace(
-            entry, attempt=entry.attempt + 1, spent=entry.attempt, due=turn.now
-        )
-    }
+    again = {step: replace(entry, attempt=entry.attempt + 1, spent=entry.attempt, due=turn.now)}
     parent = parent_of_item(step)
     if parent is not None:
         failure = end_item(turn, parent, step, entry.attempt, error)
@@ -221,9 +209,7 @@ def _fail_step(turn: Turn, step: StepId, entry: Entry, error: ErrorFacts) -> Non
 
 def _timed_out(turn: Turn) -> ErrorFacts:
     seconds = (turn.flow.timeout or 0) / 1000
-    return ErrorFacts(
-        RUN_TIMEOUT, f"the run did not end within its timeout of {seconds:g} s"
-    )
+    return ErrorFacts(RUN_TIMEOUT, f"the run did not end within its timeout of {seconds:g} s")
 
 
 def _require(condition: bool, otherwise: str) -> None:

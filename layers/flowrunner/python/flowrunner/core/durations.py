@@ -17,7 +17,8 @@ _TEXT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?")
 def parse_duration(value: Any) -> Millis:
     """The duration in milliseconds. Raises `ValueError` with words for the author of the value."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("a duration is written like 500ms, 20s, 5m, 2h or 1d, or as seconds")
+        # Not a TypeError: pydantic turns a ValueError into a message for the author of the flow.
+        raise ValueError("a duration is written like 500ms, 20s, 5m, 2h or 1d, or as seconds")  # noqa: TRY004  # see above
     if isinstance(value, str):
         match = _TEXT.fullmatch(value.strip())
         if match is None:

@@ -45,13 +45,8 @@ def fail(
     `again` holds the entries with which a redrive repeats what failed.
     """
     policy = turn.flow.retry_run
-    if (
-        turn.flow.on_error is OnError.RETRY_RUN
-        and turn.retries + 1 < policy.max_attempts
-    ):
-        restart(
-            turn, retry_delay(policy, turn.retries + 1, turn.draw, error.retry_after)
-        )
+    if turn.flow.on_error is OnError.RETRY_RUN and turn.retries + 1 < policy.max_attempts:
+        restart(turn, retry_delay(policy, turn.retries + 1, turn.draw, error.retry_after))
         return
     turn.error = error.record(node)
     end(turn, RunStatus.FAILED)

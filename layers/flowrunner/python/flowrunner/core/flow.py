@@ -63,11 +63,7 @@ class Foreach:
 
     def tolerated(self, count: int) -> int:
         """How many of `count` items may fail."""
-        return (
-            int(count * self.tolerate / 100)
-            if self.tolerate_percent
-            else int(self.tolerate)
-        )
+        return int(count * self.tolerate / 100) if self.tolerate_percent else int(self.tolerate)
 
 
 @dataclass(frozen=True, slots=True)

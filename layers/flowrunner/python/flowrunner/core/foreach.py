@@ -65,9 +65,7 @@ def end_item(
         if len(state.bad) > tolerated:
             return _failure(turn, parent, index, tolerated, error)
     if state.finished:
-        turn.put(
-            parent, replace(turn.frontier[parent], phase=Phase.READY, due=turn.now)
-        )
+        turn.put(parent, replace(turn.frontier[parent], phase=Phase.READY, due=turn.now))
     else:
         _start_next(turn, parent)
     return None
@@ -79,9 +77,7 @@ def drop_items(turn: Turn, parent: StepId) -> dict[StepId, Entry]:
     Runs that they wait for are cancelled.
     """
     prefix = f"{parent}["
-    items = {
-        step: entry for step, entry in turn.frontier.items() if step.startswith(prefix)
-    }
+    items = {step: entry for step, entry in turn.frontier.items() if step.startswith(prefix)}
     for step, entry in items.items():
         del turn.frontier[step]
         if entry.child:
@@ -128,24 +124,16 @@ def _start_next(turn: Turn, parent: StepId) -> bool:
     return True
 
 
-def _failure(
-    turn: Turn, parent: StepId, index: int, tolerated: int, error: ErrorFacts
-) -> ErrorFacts:
+def _failure(turn: Turn, parent: StepId, index: int, tolerated: int, error: ErrorFacts) -> ErrorFacts:
     entry, state = turn.frontier[parent], turn.maps[parent]
-    how = (
-        f"{len(state.bad)} of {state.count} items failed and {tolerated} are tolerated; "
-        if tolerated
-        else ""
-    )
+    how = f"{len(state.bad)} of {state.count} items failed and {tolerated} are tolerated; " if tolerated else ""
     details = {
         **(error.details or {}),
         "index": index,
         "failed": len(state.bad),
         "count": state.count,
     }
-    summary = ErrorFacts(
-        error.code, f"{how}item {index}: {error.message}", details=details
-    )
+    summary = ErrorFacts(error.code, f"{how}item {index}: {error.message}", details=details)
     turn.record(
         RecordStep(
             parent,

@@ -52,9 +52,7 @@ class Graph:
 
     def members(self, mask: int) -> tuple[NodeId, ...]:
         """The nodes of a bit set, in the document's order."""
-        return tuple(
-            node for node, position in self.index.items() if mask >> position & 1
-        )
+        return tuple(node for node, position in self.index.items() if mask >> position & 1)
 
 
 def build_graph(flow: Flow) -> Graph:
@@ -67,9 +65,7 @@ def build_graph(flow: Flow) -> Graph:
     edges = [_successors(node, needed_by, index) for node in flow.nodes.values()]
     reach = _closure(edges)
     needs = {
-        node.id: sum(1 << index[needed] for needed in node.join.needs)
-        for node in flow.nodes.values()
-        if node.join
+        node.id: sum(1 << index[needed] for needed in node.join.needs) for node in flow.nodes.values() if node.join
     }
     join_mask = sum(1 << index[join] for join in needs)
     # What a join reaches holds all that a join behind it reaches and that join, hence the sizes give the order.
@@ -81,9 +77,7 @@ def build_graph(flow: Flow) -> Graph:
     return Graph(flow, index, reach, tuple(joins), needs, by_node)
 
 
-def _successors(
-    node: Node, needed_by: Mapping[NodeId, list[NodeId]], index: Mapping[NodeId, int]
-) -> list[int]:
+def _successors(node: Node, needed_by: Mapping[NodeId, list[NodeId]], index: Mapping[NodeId, int]) -> list[int]:
     targets = [target for group in node.next.values() for target in group]
     return [index[target] for target in [*targets, *needed_by.get(node.id, ())]]
 

@@ -22,7 +22,8 @@ def progress_of(
     maps: Mapping[StepId, MapState],
 ) -> int:
     """The progress after a decision, at least `before`; 100 for a completed run and, since progress never goes back,
-    for one that goes on by a redrive after that."""
+    for one that goes on by a redrive after that.
+    """
     if status is RunStatus.COMPLETED:
         return 100
     if before >= 99 or not frontier:

@@ -23,17 +23,11 @@ from flowrunner.core.turn import Rejected, Turn
 def redrive(turn: Turn, event: RedriveRequested) -> None:
     """Apply the request. Raises `Rejected`, with words for the person who asked, when there is nothing to go on from."""
     if not turn.status.over:
-        raise Rejected(
-            f"the run is {turn.status}; only a run that has ended can be redriven"
-        )
+        raise Rejected(f"the run is {turn.status}; only a run that has ended can be redriven")
     if SETTLE in turn.frontier:
-        raise Rejected(
-            "the run's end is still being told to those who wait for it; try again in a moment"
-        )
+        raise Rejected("the run's end is still being told to those who wait for it; try again in a moment")
     if event.node is None and not turn.parked:
-        raise Rejected(
-            "no step of the run failed or was cut off; name the node to go on from"
-        )
+        raise Rejected("no step of the run failed or was cut off; name the node to go on from")
     if event.node is not None and event.node not in turn.flow.nodes:
         raise Rejected(f"the flow has no node {event.node!r}")
     parked = turn.parked
@@ -51,21 +45,15 @@ def redrive(turn: Turn, event: RedriveRequested) -> None:
         activate(turn, event.node, event.parent, event.via)
 
 
-def _forget_behind(
-    turn: Turn, node: NodeId, parked: Mapping[StepId, Entry]
-) -> Mapping[StepId, Entry]:
+def _forget_behind(turn: Turn, node: NodeId, parked: Mapping[StepId, Entry]) -> Mapping[StepId, Entry]:
     """Drop what is known of `node` and of everything behind it, since it will run again.
 
     A join behind the node has used up its arrivals; those that come from elsewhere will not come a second time, so
     they are put back from what is known of the nodes they came from.
     """
     behind = set(turn.graph.members(turn.graph.reachable([node])))
-    turn.nodes = {
-        name: state for name, state in turn.nodes.items() if name not in behind
-    }
-    turn.joins = {
-        join: state for join, state in turn.joins.items() if join not in behind
-    }
+    turn.nodes = {name: state for name, state in turn.nodes.items() if name not in behind}
+    turn.joins = {join: state for join, state in turn.joins.items() if join not in behind}
     for join in turn.graph.joins:
         definition = turn.graph.node(join).join
         if join == node or join not in behind or definition is None:

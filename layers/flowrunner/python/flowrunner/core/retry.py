@@ -12,11 +12,7 @@ NEVER_RETRIED = frozenset({"AMBIGUOUS", "CRASH_LOOP"})
 
 def will_retry(node: Node, error: ErrorFacts, tries: int) -> bool:
     """Whether `node` is tried again after `tries` attempts, the last of which failed with `error`."""
-    if (
-        node.at_most_once
-        or error.code in NEVER_RETRIED
-        or tries >= node.retry.max_attempts
-    ):
+    if node.at_most_once or error.code in NEVER_RETRIED or tries >= node.retry.max_attempts:
         return False
     if node.retry.on:
         return any(matches(pattern, error.code) for pattern in node.retry.on)
@@ -40,16 +36,11 @@ def matches(pattern: str, code: str) -> bool:
     return (
         kind == wanted_kind
         and len(wanted) == len(number)
-        and all(
-            want in ("x", have)
-            for want, have in zip(wanted.lower(), number, strict=True)
-        )
+        and all(want in ("x", have) for want, have in zip(wanted.lower(), number, strict=True))
     )
 
 
-def retry_delay(
-    policy: RetryPolicy, tries: int, draw: float, retry_after: Millis = 0
-) -> Millis:
+def retry_delay(policy: RetryPolicy, tries: int, draw: float, retry_after: Millis = 0) -> Millis:
     """How long to wait after `tries` failed attempts.
 
     `delay * backoff^(tries-1)`, at most `max_delay`; with full jitter a `draw` from [0, 1) scales it (AWS

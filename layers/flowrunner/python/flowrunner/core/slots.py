@@ -39,9 +39,7 @@ class Admission:
     cancel: RunId | None = None
 
 
-def admit(
-    slots: Slots, run: RunId, max_runs: int, on_limit: Literal["queue", "reject", "cancel_oldest"]
-) -> Admission:
+def admit(slots: Slots, run: RunId, max_runs: int, on_limit: Literal["queue", "reject", "cancel_oldest"]) -> Admission:
     """Ask for a place for `run`."""
     if run in slots.holders:
         return Admission(slots, Verdict.GRANTED)

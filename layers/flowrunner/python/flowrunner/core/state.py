@@ -96,7 +96,8 @@ class MapState:
 @dataclass(frozen=True, slots=True)
 class State:
     """The head of a run. `rev` counts the decisions taken; `steps` the activations (items of a
-    foreach not counted); `attempt` starts of the run."""
+    foreach not counted); `attempt` starts of the run.
+    """
 
     status: RunStatus = RunStatus.RUNNING
     rev: int = 0

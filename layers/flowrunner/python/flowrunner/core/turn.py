@@ -77,11 +77,7 @@ class Turn:
         ended = self.nodes.get(node)
         highest = ended.n if ended else 0
         for step, entry in self.frontier.items():
-            if (
-                entry.node == node
-                and entry.n > highest
-                and parent_of_item(step) is None
-            ):
+            if entry.node == node and entry.n > highest and parent_of_item(step) is None:
                 highest = entry.n
         return highest + 1
 
@@ -107,15 +103,12 @@ class Turn:
         return sum(
             1
             for step, entry in self.frontier.items()
-            if entry.phase in (Phase.READY, Phase.MAPPING)
-            and parent_of_item(step) is None
+            if entry.phase in (Phase.READY, Phase.MAPPING) and parent_of_item(step) is None
         )
 
     def release_held(self) -> None:
         """Let held steps go, oldest first, while there are free places."""
-        held = [
-            step for step, entry in self.frontier.items() if entry.phase is Phase.HELD
-        ]
+        held = [step for step, entry in self.frontier.items() if entry.phase is Phase.HELD]
         if not held:
             return
         free = self.flow.limits.max_parallel - self.busy()
@@ -157,9 +150,7 @@ class Turn:
         self.frontier = {}
         # Whatever was to be sent belongs to steps that are not scheduled any more, but for the run's own deadline.
         self.commands = [
-            command
-            for command in self.commands
-            if not isinstance(command, ScheduleStep) or command.step == DEADLINE
+            command for command in self.commands if not isinstance(command, ScheduleStep) or command.step == DEADLINE
         ]
 
     def freeze(self) -> Decision:

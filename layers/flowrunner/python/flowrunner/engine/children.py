@@ -125,4 +125,3 @@ def child_run_id(run: str, step: str, attempt: int) -> RunId:
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return RunId(str(uuid.UUID(bytes=bytes(digest))))
-

@@ -155,5 +155,6 @@ class Committer:
         result.cancel += [(row.account, run) for run in fold.cancel]
         if self._watchers.watched(row.id):
             attempts = [read_attempt(step) for step in commit.steps]
-            change = Change(row.id, fold.state, attempts, list(fold.scheduled.values()), ended=commit.ended_at is not None)
+            scheduled, ended = list(fold.scheduled.values()), commit.ended_at is not None
+            change = Change(row.id, fold.state, attempts, scheduled, ended=ended)
             self._watchers.tell(change)

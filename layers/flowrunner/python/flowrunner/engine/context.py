@@ -92,11 +92,18 @@ class StepContext:
         scope = self._execution.scope
         template = compile_template(expression)
         if template.native:
-            return [template.render(_bound(scope.load, {alias: item, "index": index})) for index, item in enumerate(items)]
+            return [
+                template.render(_bound(scope.load, {alias: item, "index": index})) for index, item in enumerate(items)
+            ]
         sources = tuple(one.source for one in template.expressions)
         script = Script(kind="each", sources=sources, items=tuple(items), alias=alias)
         done = self._services.sandbox.evaluate(
-            scope.account, script, scope.load, now_ms=self._job.started_at, seed=self._execution.seed, extra=scope.extra()
+            scope.account,
+            script,
+            scope.load,
+            now_ms=self._job.started_at,
+            seed=self._execution.seed,
+            extra=scope.extra(),
         )
         return [template.assemble(results) for results in done.value]
 

@@ -102,4 +102,3 @@ def _step(entry: Entry, attempt: int, now: Millis) -> Action:
     if entry.due > now + CLOCK_SLACK:
         return Later(entry.due)
     return Execute(entry, {"timer": True} if entry.phase is Phase.WAITING else None)
-

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
-from flowrunner.core.problems import Problem
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.children import EngineChildren
 from flowrunner.engine.control import Control
@@ -54,7 +53,7 @@ class Parts:
     http: HttpClient
     clock: Clock
     draws: Draws
-    limits: ValueLimits = ValueLimits()
+    limits: ValueLimits = field(default_factory=ValueLimits)
     compile: LoadFlow = load_valid_flow
     """How a stored document becomes a flow; flow tests put mocks in here."""
     public_url: str | None = None
@@ -205,19 +204,20 @@ class Engine:
 
     # -- workers ------------------------------------------------------------------------------------------------
 
-    def worker(self, settings: WorkerSettings = WorkerSettings(), on_error: Any = None) -> Worker:
-        """A worker of this engine. The first one also stores the runs that are started in this process."""
+    def worker(
+        self, settings: WorkerSettings | None = None, on_error: Callable[[BaseException], None] | None = None
+    ) -> Worker:
+        """A worker of this engine, which its caller runs. `on_error` hears of trouble with the store."""
         name = f"worker-{self.parts.draws.new_id()}"
-        made = Worker(
+        return Worker(
             self.services,
             self.programs,
             self.watchers,
             name,
-            settings,
+            settings or WorkerSettings(),
             cancel=self.control.cancel_quietly,
             on_error=on_error or (lambda error: None),
         )
-        return made
 
     def attach(self, worker: Worker | None) -> None:
         """Let `worker`, which must be running, store the runs that this engine starts."""

@@ -328,9 +328,8 @@ class Execution:
     def _redactor(self) -> Redactor:
         """Masks every secret that the run has read so far."""
         values = list(self.scope.read_secrets.values())
-        for name in self.job.state.secrets:
-            if name not in self.scope.read_secrets:
-                values.append(self.services.secrets.read(self.scope.account, name))
+        unread = [name for name in self.job.state.secrets if name not in self.scope.read_secrets]
+        values += [self.services.secrets.read(self.scope.account, name) for name in unread]
         return Redactor(values)
 
     def _cache_get(self) -> Result | None:

@@ -28,7 +28,8 @@ from flowrunner.ports.runs import Commit, RowStatus, StepRow
 
 HEAD_TOO_LARGE = ErrorFacts(
     "LIMIT_HEAD",
-    f"the run's state has grown beyond {MAX_HEAD_BYTES // 1024} KiB; use fewer vars keys, or foreach for a wide fan-out",
+    f"the run's state has grown beyond {MAX_HEAD_BYTES // 1024} KiB; "
+    "use fewer keys of vars, or foreach for a wide fan-out",
 )
 
 Output = Callable[[RunView, State, list[Attempt]], Json]

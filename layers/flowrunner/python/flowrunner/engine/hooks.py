@@ -19,8 +19,8 @@ from flowrunner.core.flow import Hook, Json
 from flowrunner.core.ids import Millis
 from flowrunner.engine.scope import Scope
 from flowrunner.errors import StepError
-from flowrunner.sandbox.evaluator import Evaluation, Sandbox, Script
 from flowrunner.sandbox.errors import ScriptError
+from flowrunner.sandbox.evaluator import Evaluation, Sandbox, Script
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from flowrunner.engine.records import RunFacts, read_attempt
 from flowrunner.engine.services import Services
 from flowrunner.engine.slots import RunSlots
 from flowrunner.engine.views import Views
-from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, StepError
+from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError
 from flowrunner.ports.queue import Delivery, Message, Receipt
 from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
 
@@ -175,9 +175,7 @@ class Intake:
             messages.append(self._poke(receipt, view.facts, now))
         concurrency = view.program.flow.concurrency
         if view.state.slot is not None and concurrency is not None:
-            slots, granted = self._slots.release(
-                receipt.account, view.state.slot, receipt.run, concurrency.max_runs
-            )
+            slots, granted = self._slots.release(receipt.account, view.state.slot, receipt.run, concurrency.max_runs)
             # When this is not the first try, an earlier one may have granted places and died before saying so.
             told = slots.holders if delivery.receives > 1 else granted
             messages += [
@@ -192,4 +190,3 @@ class Intake:
         assert facts.parent is not None, "only a child run pokes its parent"
         run, step, _ = facts.parent
         return Message(Receipt(receipt.account, type(receipt.run)(run), StepId(step), POKE), now, 0)
-

@@ -60,12 +60,15 @@ def attempt_events(run: str, attempt: Attempt, *, retried: bool = False) -> Iter
         data = {key: value for key, value in entry.items() if key != "at"}
         yield event("step.log", int(entry.get("at") or 0), data, f"log{index}")
     for index, entry in enumerate(attempt.events):
-        yield event("step.event", int(entry.get("at") or 0), {"name": entry["name"], "data": entry.get("data")}, f"event{index}")
+        data = {"name": entry["name"], "data": entry.get("data")}
+        yield event("step.event", int(entry.get("at") or 0), data, f"event{index}")
     if attempt.wait is not None:
-        yield event("step.waiting", attempt.started_at, {"until": attempt.wait.until or None, "data": attempt.wait.data})
+        data = {"until": attempt.wait.until or None, "data": attempt.wait.data}
+        yield event("step.waiting", attempt.started_at, data)
     if attempt.status.final:
         kind = "step.retrying" if retried else ENDS[attempt.status]
-        yield event(kind, attempt.ended_at, {"action": attempt.action, "error": attempt.error, "cached": attempt.cached})
+        data = {"action": attempt.action, "error": attempt.error, "cached": attempt.cached}
+        yield event(kind, attempt.ended_at, data)
 
 
 def run_event(run: str, kind: str, at: Millis, attempt: int, data: Json = None) -> RunEvent:

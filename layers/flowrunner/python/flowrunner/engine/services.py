@@ -41,7 +41,7 @@ class Children(Protocol):
     def of(self, parent: ParentStep) -> ChildRuns: ...
 
     def output(self, account: AccountId, run: str) -> Json:
-        """The output of a child run that completed. Raises `StepError` with code `CHILD_FAILED` for one that did not."""
+        """The output of a child run that completed. Raises `StepError` (`CHILD_FAILED`) for one that did not."""
         ...
 
 

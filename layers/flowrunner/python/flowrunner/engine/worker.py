@@ -65,7 +65,7 @@ class Worker:
         programs: Programs,
         watchers: Watchers,
         name: str,
-        settings: WorkerSettings = WorkerSettings(),
+        settings: WorkerSettings,
         cancel: Callable[[AccountId, RunId], None] = lambda account, run: None,
         on_error: Callable[[BaseException], None] = lambda error: None,
     ) -> None:

@@ -19,9 +19,7 @@ class LocalSecrets:
 
     def __init__(self, environ: Mapping[str, str], file: Path | None = None) -> None:
         self._values = dict(read_dotenv(file)) if file is not None else {}
-        self._values |= {
-            name.removeprefix(PREFIX): value for name, value in environ.items() if name.startswith(PREFIX)
-        }
+        self._values |= {name.removeprefix(PREFIX): value for name, value in environ.items() if name.startswith(PREFIX)}
 
     def read(self, account: AccountId, name: str) -> str:
         try:

@@ -1,1 +1,1 @@
-"""Everything in memory: for `flowrunner run` on a file, for tests, and as the plainest reading of the ports."""
+"""Everything in memory: for `flowrunner run` on a file, for tests, and as the plainest reading of ports."""

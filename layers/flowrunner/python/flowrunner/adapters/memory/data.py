@@ -15,6 +15,9 @@ from flowrunner.ports.wakeups import Listener, Topic
 
 RunKey = tuple[AccountId, RunId]
 
+STALE = 4
+"""Notes per message above which the stale ones are removed: that work is spread over as many pushes."""
+
 
 @dataclass(slots=True)
 class Queued:
@@ -60,10 +63,10 @@ class Data:
         self._listeners: list[Listener] = []
         self._order = 0
 
-    # -- queue --------------------------------------------------------------------------------------------------
+    # -- queue -----------------------------------------------------------------------------------------------
 
     def enqueue(self, messages: Sequence[Message], *, owner: str = "", lease_until: Millis = 0) -> None:
-        """Put messages into the queue, leased to `owner` if there is one. One that is there already stays as it is."""
+        """Put messages into the queue, leased to `owner` if given. One that is there stays as it is."""
         for message in messages:
             if message.receipt in self.queue:
                 continue
@@ -75,10 +78,21 @@ class Data:
             self.show(queued)
 
     def show(self, queued: Queued) -> None:
-        """Note when a message becomes visible. Older notes about it are stale and passed over when they come up."""
+        """Note when a message becomes visible. Older notes on it are stale: passed over when they come up."""
         self._order += 1
         heap = self.heaps.setdefault(queued.message.priority, [])
         heapq.heappush(heap, (queued.visible_at, self._order, queued.message.receipt))
+        if len(heap) > STALE * len(self.queue) + 1024:
+            self._forget_stale(heap)
+
+    def _forget_stale(self, heap: list[tuple[Millis, int, Receipt]]) -> None:
+        """Keep what is true: messages handed off and acknowledged leave notes that nobody reads."""
+        heap[:] = [note for note in heap if self._true(note)]
+        heapq.heapify(heap)
+
+    def _true(self, note: tuple[Millis, int, Receipt]) -> bool:
+        queued = self.queue.get(note[2])
+        return queued is not None and queued.visible_at == note[0]
 
     def dequeue(self, receipts: Sequence[Receipt]) -> None:
         for receipt in receipts:
@@ -87,7 +101,7 @@ class Data:
             if run is not None:
                 run.messages.discard(receipt)
 
-    # -- wakeups ------------------------------------------------------------------------------------------------
+    # -- wakeups ---------------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """See `ports.wakeups.Wakeups`."""

@@ -105,9 +105,7 @@ class MemoryCallbacks:
     def inbox(self, account: AccountId, run: RunId, step: StepId) -> CallbackRow | None:
         with self._data.lock:
             rows = [
-                row
-                for row in self._data.callbacks.values()
-                if (row.account, row.run, row.step) == (account, run, step)
+                row for row in self._data.callbacks.values() if (row.account, row.run, row.step) == (account, run, step)
             ]
             return max(rows, key=lambda row: row.attempt, default=None)
 

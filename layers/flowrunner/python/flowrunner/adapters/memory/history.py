@@ -15,9 +15,7 @@ class MemoryHistory:
     def __init__(self, data: Data) -> None:
         self._data = data
 
-    def step(
-        self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None
-    ) -> StepRow | None:
+    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
         with self._data.lock:
             found = self._data.runs.get((account, run))
             if found is None:
@@ -31,9 +29,7 @@ class MemoryHistory:
         rows = [row for row in self._rows(account, run) if (*step_order(row.step), row.attempt) > start]
         return sorted(rows, key=lambda row: (*step_order(row.step), row.attempt))[:limit]
 
-    def committed(
-        self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000
-    ) -> Sequence[StepRow]:
+    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
         rows = [row for row in self._rows(account, run) if row.rev > after_rev]
         return sorted(rows, key=lambda row: (row.rev, *step_order(row.step), row.attempt))[:limit]
 
@@ -76,9 +72,7 @@ class MemoryHistory:
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:
         with self._data.lock:
             rows = [run.row for run in self._data.runs.values()]
-        ended = sorted(
-            (row.ended_at, row.account, row.id) for row in rows if row.ended_at and row.ended_at < moment
-        )
+        ended = sorted((row.ended_at, row.account, row.id) for row in rows if row.ended_at and row.ended_at < moment)
         return [(account, run) for _, account, run in ended[:limit]]
 
     def _rows(self, account: AccountId, run: RunId) -> list[StepRow]:

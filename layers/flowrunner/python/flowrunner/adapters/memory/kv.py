@@ -1,7 +1,7 @@
 """Key-value items in memory.
 
-Values are kept as JSON text: what is stored is then nobody's to change, and what the other backends refuse is refused
-here as well, so that a flow tried out in memory runs on them.
+Values are kept as JSON text: what is stored is then nobody's to change, and what the other backends refuse
+is refused here as well, so that a flow tried out in memory runs on them.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class MemoryKeyValues:
     ) -> Sequence[Item]:
         with self._data.lock:
             items = list(self._data.values.get((account, namespace), {}).values())
-        found = [
-            item for item in items if item.key.startswith(prefix) and item.key > after and _alive(item, now)
-        ]
+        found = [item for item in items if item.key.startswith(prefix) and item.key > after and _alive(item, now)]
         return [_read(item) for item in sorted(found, key=lambda item: item.key)[:limit]]
 
     def increment(
@@ -96,7 +94,7 @@ def _read(item: Item) -> Item:
 
 
 def _check(text: str) -> None:
-    """Refuse text that not every backend can hold: PostgreSQL has no NUL, and UTF-8 no half surrogate pairs."""
+    """Refuse text that not every backend can hold: PostgreSQL has no NUL, UTF-8 no half surrogate pairs."""
     if "\0" in text:
         raise InvalidInput(f"{text!r} holds a NUL character, which cannot be stored")
     try:

@@ -39,11 +39,7 @@ class MemoryRuns:
                     self._data.runs[key] = Run(row)
                     due[key] = row.created_at
             mine = [message for message in messages if (message.receipt.account, message.receipt.run) in due]
-            now = [
-                message
-                for message in mine
-                if message.due <= due[message.receipt.account, message.receipt.run]
-            ]
+            now = [message for message in mine if message.due <= due[message.receipt.account, message.receipt.run]]
             if owner:
                 self._data.enqueue(now, owner=owner, lease_until=lease_until)
             self._data.enqueue(mine)
@@ -61,9 +57,7 @@ class MemoryRuns:
         with self._data.lock:
             return [self._claim(request) for request in requests]
 
-    def renew(
-        self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis
-    ) -> None:
+    def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
         with self._data.lock:
             for account, run_id, step, attempt in claims:
                 run = self._data.runs.get((account, run_id))
@@ -113,7 +107,7 @@ class MemoryRuns:
         for row in commit.steps:
             _write(run, row)
         if commit.head is not None:
-            run.row = replace(run.row, rev=commit.rev, head=commit.head, status=commit.status)
+            run.row = _moved(run.row, commit.rev, commit.head, commit.status)
         if commit.reopened:
             run.row = replace(run.row, ended_at=None, result=None)
         if commit.ended_at is not None:
@@ -123,6 +117,25 @@ class MemoryRuns:
         self._data.enqueue(commit.send)
         self._data.enqueue(commit.hand_off, owner=commit.owner, lease_until=commit.lease_until)
         return True
+
+
+def _moved(row: RunRow, rev: int, head: bytes, status: str) -> RunRow:
+    """What `dataclasses.replace` does, in half the time: it is done for every step."""
+    return RunRow(
+        row.account,
+        row.id,
+        row.flow,
+        row.revision,
+        row.flow_name,
+        row.priority,
+        row.created_at,
+        row.body,
+        rev,
+        status,
+        head,
+        row.result,
+        row.ended_at,
+    )
 
 
 def _write(run: Run, row: StepRow) -> None:

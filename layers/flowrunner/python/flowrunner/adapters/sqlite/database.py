@@ -47,9 +47,7 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
         except (OSError, StoreError, sqlite3.Error) as error:
-            raise ConfigurationError(
-                f"the store {path} cannot be opened: {error}", hint="see store.url"
-            ) from error
+            raise ConfigurationError(f"the store {path} cannot be opened: {error}", hint="see store.url") from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -79,9 +77,7 @@ class Database:
     def migrate(self) -> None:
         """Apply the migrations that the file does not have yet."""
         steps = sorted(
-            entry.name
-            for entry in files(__package__).joinpath("migrations").iterdir()
-            if entry.name.endswith(".sql")
+            entry.name for entry in files(__package__).joinpath("migrations").iterdir() if entry.name.endswith(".sql")
         )
         with self._lock:
             try:
@@ -89,7 +85,8 @@ class Database:
                     version = connection.execute("PRAGMA user_version").fetchone()[0]
                     if version > len(steps):
                         raise ConfigurationError(
-                            f"the store {self.path} was written by a newer flowrunner (schema {version}, known {len(steps)})",
+                            f"the store {self.path} was written by a newer flowrunner (schema {version},"
+                            f" known {len(steps)})",
                             hint="upgrade flowrunner, or use another file",
                         )
                     for number, name in enumerate(steps[version:], version + 1):
@@ -126,7 +123,7 @@ class Database:
             self._all.append(connection)
         return connection
 
-    # -- wakeups ------------------------------------------------------------------------------------------------
+    # -- wakeups ---------------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """See `ports.wakeups.Wakeups`."""
@@ -134,9 +131,7 @@ class Database:
             self._listeners.append(listener)
             if self._poller is None:
                 seen = self._data_version()  # taken here, so that nothing written from now on is missed
-                self._poller = threading.Thread(
-                    target=self._poll, args=(seen,), name="sqlite-wakeups", daemon=True
-                )
+                self._poller = threading.Thread(target=self._poll, args=(seen,), name="sqlite-wakeups", daemon=True)
                 self._poller.start()
 
         def leave() -> None:
@@ -153,8 +148,8 @@ class Database:
     def _data_version(self) -> int:
         """A number that other connections' commits change, and the writer's own do not.
 
-        Asked of the writer, and no other connection of this process writes: so it tells of other processes. Asking
-        reads a few bytes of shared memory.
+        Asked of the writer, and no other connection of this process writes: so it tells of other
+        processes. Asking reads a few bytes of shared memory.
         """
         with self._lock, _translated():
             return int(self._writer.execute("PRAGMA data_version").fetchone()[0])

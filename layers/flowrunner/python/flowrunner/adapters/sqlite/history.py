@@ -10,7 +10,7 @@ from flowrunner.adapters.sqlite.rows import RUN_COLUMNS, STEP_COLUMNS, run_row, 
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.ports.runs import RunFilter, RunRow, StepRow, step_order
 
-_OF_RUN = f"SELECT {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ?"
+_OF_RUN = f"SELECT {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ?"  # noqa: S608  # joins our own texts; values are parameters
 _ORDER = " ORDER BY at_rev, at_index, item, attempt"
 _BEFORE = "(SELECT b.created_at, b.id FROM runs b WHERE b.account = r.account AND b.id = ?)"
 _BELONGINGS = ("runs:id", "heads:id", "steps:run", "queue:run", "blobs:run", "callbacks:run")
@@ -22,9 +22,7 @@ class SqliteHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def step(
-        self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None
-    ) -> StepRow | None:
+    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
         try:
             key = step_key(account, run, step, attempt or 0)
         except ValueError:
@@ -44,9 +42,7 @@ class SqliteHistory:
         where = " AND (at_rev, at_index, item, attempt) > (?, ?, ?, ?)"
         return self._steps(f"{_OF_RUN}{where}{_ORDER} LIMIT ?", account, run, *start, limit)
 
-    def committed(
-        self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000
-    ) -> Sequence[StepRow]:
+    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
         order = " ORDER BY rev, at_rev, at_index, item, attempt LIMIT ?"
         return self._steps(f"{_OF_RUN} AND rev > ?{order}", account, run, after_rev, limit)
 
@@ -74,7 +70,7 @@ class SqliteHistory:
             where.append(f"h.status IN ({', '.join('?' * len(wanted.statuses))})")
             values += wanted.statuses
         rows = self._database.read(
-            f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE {' AND '.join(where)}"
+            f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE {' AND '.join(where)}"  # noqa: S608  # joins our own texts; values are parameters
             " ORDER BY r.created_at DESC, r.id DESC LIMIT ?",
             (*values, wanted.limit),
         )
@@ -85,9 +81,8 @@ class SqliteHistory:
             gone = 0
             for belonging in reversed(_BELONGINGS):
                 table, _, column = belonging.partition(":")
-                gone = connection.execute(
-                    f"DELETE FROM {table} WHERE account = ? AND {column} = ?", (account, run)
-                ).rowcount
+                sql = f"DELETE FROM {table} WHERE account = ? AND {column} = ?"  # noqa: S608  # our own names
+                gone = connection.execute(sql, (account, run)).rowcount
             return gone > 0
 
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:

@@ -44,7 +44,8 @@ class SqliteQueue:
         with self._database.write() as connection:
             for priority in PRIORITIES:
                 rows = connection.execute(
-                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND visible_at <= ?"
+                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND"
+                    " visible_at <= ?"
                     " ORDER BY visible_at LIMIT ?",
                     (priority, now, limit - len(found)),
                 ).fetchall()
@@ -59,14 +60,16 @@ class SqliteQueue:
     def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         with self._database.write() as connection:
             connection.executemany(
-                "UPDATE queue SET visible_at = ? WHERE account = ? AND run = ? AND step = ? AND attempt = ? AND owner = ?",
+                "UPDATE queue SET visible_at = ? WHERE account = ? AND run = ? AND step = ? AND attempt"
+                " = ? AND owner = ?",
                 [(lease_until, *receipt, owner) for receipt in receipts],
             )
 
     def release(self, receipts: Sequence[Receipt], due: Millis) -> None:
         with self._database.write() as connection:
             connection.executemany(
-                "UPDATE queue SET visible_at = ?, owner = '' WHERE account = ? AND run = ? AND step = ? AND attempt = ?",
+                "UPDATE queue SET visible_at = ?, owner = '' WHERE account = ? AND run = ? AND step = ?"
+                " AND attempt = ?",
                 [(due, *receipt) for receipt in receipts],
             )
         self._database.tell("queue")
@@ -79,7 +82,6 @@ class SqliteQueue:
 
     def next_visible(self) -> Millis | None:
         rows = [
-            self._database.read("SELECT min(visible_at) FROM queue WHERE priority = ?", (one,))
-            for one in PRIORITIES
+            self._database.read("SELECT min(visible_at) FROM queue WHERE priority = ?", (one,)) for one in PRIORITIES
         ]
         return min((row[0][0] for row in rows if row[0][0] is not None), default=None)

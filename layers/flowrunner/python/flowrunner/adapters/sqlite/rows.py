@@ -8,7 +8,8 @@ from flowrunner.core.ids import AccountId, RunId, StepId
 from flowrunner.ports.runs import RowStatus, RunRow, StepRow, step_order
 
 RUN_COLUMNS = (
-    "r.account, r.id, r.flow, r.revision, r.flow_name, r.priority, r.created_at, r.body, h.rev, h.status, h.head,"
+    "r.account, r.id, r.flow, r.revision, r.flow_name, r.priority, r.created_at, r.body, h.rev,"
+    " h.status, h.head,"
     " r.result, r.ended_at"
 )
 STEP_COLUMNS = "step, attempt, node, status, rev, body"
@@ -25,8 +26,6 @@ def step_row(values: Any) -> StepRow:
     return StepRow(step, attempt, node, RowStatus(status), rev, body)
 
 
-def step_key(
-    account: AccountId, run: RunId, step: StepId, attempt: int
-) -> tuple[str, str, int, int, int, int]:
+def step_key(account: AccountId, run: RunId, step: StepId, attempt: int) -> tuple[str, str, int, int, int, int]:
     """The primary key of an attempt."""
     return (account, run, *step_order(step), attempt)

@@ -17,12 +17,15 @@ _WRITE_STEP = """
 INSERT INTO steps (account, run, at_rev, at_index, item, attempt, step, node, status, rev, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
-    rev = CASE WHEN steps.status IN ('running', 'waiting') OR steps.rev = 0 THEN excluded.rev ELSE steps.rev END,
+    rev = CASE
+        WHEN steps.status IN ('running', 'waiting') OR steps.rev = 0 THEN excluded.rev
+        ELSE steps.rev
+    END,
     body = CASE WHEN steps.status IN ('running', 'waiting') THEN excluded.body ELSE steps.body END,
     status = CASE WHEN steps.status IN ('running', 'waiting') THEN excluded.status ELSE steps.status END
 """
 _MOVE_HEAD = "UPDATE heads SET rev = ?, status = ?, head = ? WHERE account = ? AND id = ? AND rev = ?"
-_LOAD = f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE r.account = ? AND r.id = ?"
+_LOAD = f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE r.account = ? AND r.id = ?"  # noqa: S608  # joins our own texts; values are parameters
 _ACK = "DELETE FROM queue WHERE account = ? AND run = ? AND step = ? AND attempt = ?"
 
 
@@ -63,12 +66,11 @@ class SqliteRuns:
         with self._database.write() as connection:
             return [_claim(connection, request) for request in requests]
 
-    def renew(
-        self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis
-    ) -> None:
+    def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
         with self._database.write() as connection:
             connection.executemany(
-                "UPDATE steps SET lease_until = ? WHERE account = ? AND run = ? AND at_rev = ? AND at_index = ?"
+                "UPDATE steps SET lease_until = ? WHERE account = ? AND run = ? AND at_rev = ? AND"
+                " at_index = ?"
                 " AND item = ? AND attempt = ? AND owner = ?",
                 [
                     (lease_until, *step_key(account, run, step, attempt), owner)
@@ -90,7 +92,8 @@ class SqliteRuns:
 
 def _insert_run(connection: sqlite3.Connection, row: RunRow) -> bool:
     inserted = connection.execute(
-        "INSERT OR IGNORE INTO runs (account, id, flow, revision, flow_name, priority, created_at, body, result, ended_at)"
+        "INSERT OR IGNORE INTO runs (account, id, flow, revision, flow_name, priority, created_at, body,"
+        " result, ended_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.account,
@@ -107,9 +110,7 @@ def _insert_run(connection: sqlite3.Connection, row: RunRow) -> bool:
     )
     if inserted.rowcount == 0:
         return False
-    connection.execute(
-        "INSERT INTO heads VALUES (?, ?, ?, ?, ?)", (row.account, row.id, row.rev, row.status, row.head)
-    )
+    connection.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?)", (row.account, row.id, row.rev, row.status, row.head))
     return True
 
 
@@ -117,9 +118,7 @@ def _move(connection: sqlite3.Connection, commit: Commit) -> bool:
     """The conditional write: True if the commit is to be applied."""
     key = (commit.account, commit.run)
     if commit.head is None:
-        return (
-            connection.execute("SELECT 1 FROM heads WHERE account = ? AND id = ?", key).fetchone() is not None
-        )
+        return connection.execute("SELECT 1 FROM heads WHERE account = ? AND id = ?", key).fetchone() is not None
     values = (commit.rev, commit.status, commit.head, *key, commit.expected_rev)
     return connection.execute(_MOVE_HEAD, values).rowcount == 1
 
@@ -152,12 +151,8 @@ def _write_rows(connection: sqlite3.Connection, commits: Sequence[Commit]) -> No
                 "UPDATE runs SET result = ?, ended_at = ? WHERE account = ? AND id = ?",
                 (commit.result, commit.ended_at, commit.account, commit.run),
             )
-            connection.execute(
-                "DELETE FROM queue WHERE account = ? AND run = ?", (commit.account, commit.run)
-            )
-    connection.executemany(
-        _ACK, [receipt for commit in commits if commit.ended_at is None for receipt in commit.ack]
-    )
+            connection.execute("DELETE FROM queue WHERE account = ? AND run = ?", (commit.account, commit.run))
+    connection.executemany(_ACK, [receipt for commit in commits if commit.ended_at is None for receipt in commit.ack])
     for commit in commits:
         if commit.send:
             enqueue(connection, commit.send)
@@ -168,7 +163,8 @@ def _write_rows(connection: sqlite3.Connection, commits: Sequence[Commit]) -> No
 def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> ClaimAnswer:
     key = step_key(request.account, request.run, request.step, request.attempt)
     found = connection.execute(
-        f"SELECT owner, lease_until, claims, {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ? AND at_rev = ?"
+        f"SELECT owner, lease_until, claims, {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ? AND"  # noqa: S608  # joins our own texts; values are parameters
+        " at_rev = ?"
         " AND at_index = ? AND item = ? AND attempt = ?",
         key,
     ).fetchone()
@@ -190,9 +186,11 @@ def _claim(connection: sqlite3.Connection, request: ClaimRequest) -> ClaimAnswer
     if owner is not None and request.at_most_once:
         return ClaimAnswer(ClaimStatus.LAPSED, claims)
     connection.execute(
-        "INSERT INTO steps (account, run, at_rev, at_index, item, attempt, step, node, status, rev, body, owner,"
+        "INSERT INTO steps (account, run, at_rev, at_index, item, attempt, step, node, status, rev,"
+        " body, owner,"
         " lease_until, claims) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET"
-        " owner = excluded.owner, lease_until = excluded.lease_until, claims = claims + 1, body = excluded.body",
+        " owner = excluded.owner, lease_until = excluded.lease_until, claims = claims + 1, body ="
+        " excluded.body",
         (
             *key,
             request.step,

@@ -36,13 +36,10 @@ class SqliteFlows:
             newest = FlowRow(*found) if found else None
             if newest is not None and newest.hash == row.hash:
                 return newest
-            saved = (
-                replace(row, id=newest.id, revision=newest.revision + 1)
-                if newest
-                else replace(row, revision=1)
-            )
+            saved = replace(row, id=newest.id, revision=newest.revision + 1) if newest else replace(row, revision=1)
             connection.execute(
-                "INSERT INTO flows (account, id, name, revision, document, hash, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO flows (account, id, name, revision, document, hash, created_at) VALUES (?,"
+                " ?, ?, ?, ?, ?, ?)",
                 (
                     saved.account,
                     saved.id,
@@ -62,12 +59,12 @@ class SqliteFlows:
         return self._one(f"{_FLOW} WHERE {where} AND revision = ?", account, flow, revision)
 
     def find(self, account: AccountId, name: str) -> FlowRow | None:
-        return self._one(
-            f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1", account, name
-        )
+        return self._one(f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1", account, name)
 
     def list(self, account: AccountId, *, after: str = "", limit: int = 100) -> Sequence[FlowRow]:
-        newest = "revision = (SELECT max(revision) FROM flows n WHERE n.account = flows.account AND n.name = flows.name)"
+        newest = (
+            "revision = (SELECT max(revision) FROM flows n WHERE n.account = flows.account AND n.name = flows.name)"
+        )
         rows = self._database.read(
             f"{_FLOW} WHERE account = ? AND name > ? AND {newest} ORDER BY name LIMIT ?",
             (account, after, limit),
@@ -87,9 +84,7 @@ class SqliteBlobs:
 
     def put(self, account: AccountId, run: RunId, key: str, content: bytes) -> None:
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?)", (account, run, key, content)
-            )
+            connection.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?)", (account, run, key, content))
 
     def get(self, account: AccountId, run: RunId, key: str) -> bytes | None:
         rows = self._database.read(
@@ -140,9 +135,7 @@ class SqliteCallbacks:
         if not rows:
             return None
         token, owner, run, step, attempt, created_at, payload, delivered = rows[0]
-        return CallbackRow(
-            token, owner, run, step, attempt, created_at, orjson.loads(payload), bool(delivered)
-        )
+        return CallbackRow(token, owner, run, step, attempt, created_at, orjson.loads(payload), bool(delivered))
 
 
 class SqliteDocuments:
@@ -152,9 +145,7 @@ class SqliteDocuments:
         self._database = database
 
     def read(self, account: AccountId, key: str) -> tuple[bytes, int]:
-        rows = self._database.read(
-            "SELECT body, rev FROM documents WHERE account = ? AND key = ?", (account, key)
-        )
+        rows = self._database.read("SELECT body, rev FROM documents WHERE account = ? AND key = ?", (account, key))
         return (rows[0][0], rows[0][1]) if rows else (b"", 0)
 
     def write(self, account: AccountId, key: str, body: bytes, expected_rev: int) -> bool:
@@ -203,7 +194,8 @@ class SqliteKeyValues:
     ) -> Sequence[Item]:
         sql = (
             "SELECT key, value, expires_at FROM kv WHERE account = ? AND namespace = ? AND key > ?"
-            " AND substr(key, 1, length(?)) = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key LIMIT ?"
+            " AND substr(key, 1, length(?)) = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key"
+            " LIMIT ?"
         )
         rows = self._database.read(sql, (account, namespace, after, prefix, prefix, now, limit))
         return [Item(key, orjson.loads(value), expires_at) for key, value, expires_at in rows]
@@ -237,7 +229,7 @@ def _alive(rows: list[Any], now: Millis) -> Item | None:
 
 
 def _check(text: str) -> None:
-    """Refuse text that not every backend can hold: PostgreSQL has no NUL, and UTF-8 no half surrogate pairs."""
+    """Refuse text that not every backend can hold: PostgreSQL has no NUL, UTF-8 no half surrogate pairs."""
     if "\0" in text:
         raise InvalidInput(f"{text!r} holds a NUL character, which cannot be stored")
     try:
