@@ -49,9 +49,7 @@ class HttpAuth(Params):
 
     basic: BasicAuth | None = None
     bearer: str | None = Field(None, min_length=1, description="A token, sent as `Authorization: Bearer`.")
-    header: dict[str, str] | None = Field(
-        None, min_length=1, description="Headers with a credential, like X-Api-Key."
-    )
+    header: dict[str, str] | None = Field(None, min_length=1, description="Headers with a credential, like X-Api-Key.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -69,9 +67,7 @@ class HttpAuth(Params):
 class HttpRequestParams(Params):
     """Parameters of `http.request`."""
 
-    url: str = Field(
-        min_length=1, max_length=8192, description="http:// or https://; ASCII, the rest encoded."
-    )
+    url: str = Field(min_length=1, max_length=8192, description="http:// or https://; ASCII, the rest encoded.")
     method: str = Field("GET", pattern=r"^[A-Za-z]{1,20}$")
     headers: dict[str, Scalar] = Field(default_factory=dict, description="A header that is null is left out.")
     query: dict[str, Scalar | list[Scalar]] = Field(
@@ -85,7 +81,12 @@ class HttpRequestParams(Params):
     )
     body: Json = Field(None, description="Sent as it is: a text, or {$bytes: base64}.")
     auth: HttpAuth | None = Field(None, description="Not sent on to another origin by a redirect.")
-    timeout: Duration = Field(30_000, gt=0, description="For the whole exchange, redirects included.")
+    timeout: Duration = Field(
+        30_000,
+        gt=0,
+        description="For the whole exchange, redirects included; like 500ms or 1m, or in seconds.",
+        json_schema_extra={"default": "30s"},
+    )
     follow_redirects: bool = Field(True, description=f"At most {MAX_REDIRECTS}, never from https to http.")
     response: Literal["auto", "json", "text", "bytes"] = Field(
         "auto", description="How the body is read; auto goes by its content type."
@@ -107,9 +108,9 @@ class HttpResponseOutput(Output):
     """What came back; header names are in lower case."""
 
     status: int
-    headers: dict[str, str]
-    body: Json
-    url: str
+    headers: dict[str, str] = Field(description="Names in lower case; values of a repeated one joined by commas.")
+    body: Json = Field(description="A value, a text, {$bytes: base64}, or null when there is none.")
+    url: str = Field(description="The one that answered, after redirects.")
     elapsed_ms: int
 
 
@@ -119,8 +120,17 @@ class HttpRequestNode(NodeType[HttpRequestParams]):
     Along the edge goes the response body; `nodes.<id>.output` also has status and headers. A status that is
     not expected fails the step with `HttpStatus:<n>`, with status, headers and the first 4 KiB of the body in
     `error.details`; 408, 425, 429 and 5xx are retryable, and `Retry-After` is honoured up to a day. Methods
-    that change something carry an `Idempotency-Key`, the same on every retry. Private addresses cannot be
-    reached unless the setting `egress.allow` opens them.
+    that change something carry an `Idempotency-Key`, the same on every retry.
+
+    Redirects are followed with each hop checked anew. To another origin only headers go along that are known
+    to hold no credential (`Accept`, `Content-Type`, `User-Agent` and the like). `Host`, `Content-Length` and
+    other headers that frame the message cannot be given.
+
+    Only public addresses can be reached, on the ports 80, 443, 8080 and 8443, unless the setting
+    `egress.allow` opens others; `egress.allow` of flow and node narrows them further. Anything else fails
+    with `EGRESS_DENIED`. Without an answer the step fails with `HttpConnect` (retryable) or `NodeTimeout`
+    (retryable), with a body that is too large with `VALUE_TOO_LARGE`, and with one that is not the JSON it
+    should be with `InvalidResponse`.
     """
 
     name = "http.request"

@@ -39,9 +39,7 @@ class NotificationParams(Params):
     @classmethod
     def _known(cls, value: Any) -> Any:
         if value not in CHANNELS:
-            raise ValueError(
-                f"there is no channel {str(value)[:40]!r}; the channels are {' and '.join(CHANNELS)}"
-            )
+            raise ValueError(f"there is no channel {str(value)[:40]!r}; the channels are {' and '.join(CHANNELS)}")
         return value
 
 

@@ -30,7 +30,7 @@ class WebhookParams(Params):
     body: Json = Field(None, description="Sent as JSON; left out: the node's input.")
     headers: dict[str, str] = Field(default_factory=dict)
     secret: str | None = Field(None, description="A signing key (whsec_…) with which the request is signed.")
-    timeout: Duration = Field(15_000, gt=0, le=30_000, description="At most 30s.")
+    timeout: Duration = Field(15_000, gt=0, le=30_000, description="At most 30s.", json_schema_extra={"default": "15s"})
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -46,7 +46,7 @@ class WebhookOutput(Output):
     """What the receiver answered."""
 
     status: int
-    body: Json
+    body: Json = Field(description="A value, a text, {$bytes: base64}, or null when there is none.")
 
 
 class WebhookNode(NodeType[WebhookParams]):
