@@ -21,7 +21,7 @@ from flowrunner.core.turn import Rejected, Turn
 
 
 def redrive(turn: Turn, event: RedriveRequested) -> None:
-    """Apply the request. Raises `Rejected`, with words for the person who asked, when there is nothing to go on from."""
+    """Apply the request. Raises `Rejected`, with words for whoever asked, when there is nothing to go on from."""
     if not turn.status.over:
         raise Rejected(f"the run is {turn.status}; only a run that has ended can be redriven")
     if SETTLE in turn.frontier:
@@ -81,13 +81,12 @@ def _without_child(turn: Turn, entry: Entry) -> Entry:
 
 def _unpark(turn: Turn, parked: Mapping[StepId, Entry]) -> None:
     """Schedule again what was cut off. Plain steps are held first, so that `limits.max_parallel` is kept."""
-    for step, entry in parked.items():
+    for step, kept in parked.items():
+        entry = _without_child(turn, kept) if kept.child else kept
         ended = turn.nodes.get(entry.node)
         # A later activation that ended before keeps the record: the next one's number counts from there.
         if ended is not None and ended.step == step and ended.n == entry.n:
             del turn.nodes[entry.node]
-        if entry.child:
-            entry = _without_child(turn, entry)
         if entry.phase is Phase.WAITING or parent_of_item(step) is not None:
             turn.put(step, entry)
         elif entry.phase is Phase.MAPPING:
