@@ -96,9 +96,7 @@ class Run:
     def wait(self, label: str, until: int = 0, *, child: bool = False) -> Decision:
         return self._step("wait", label, until=until, child=child)
 
-    def signal(
-        self, label: str, action: str = "default", *, error: str = "", retryable: bool = False
-    ) -> Decision:
+    def signal(self, label: str, action: str = "default", *, error: str = "", retryable: bool = False) -> Decision:
         if error:
             return self._step("signal_error", label, code=error, retryable=retryable)
         return self._step("signal", label, action=action)
@@ -213,8 +211,7 @@ class Run:
         assert error == model.error
         frontier = {step: entry for step, entry in state.frontier.items() if step != SETTLE}
         by_place = {
-            (entry.node, entry.n, item_index(step)): step
-            for step, entry in [*frontier.items(), *state.parked.items()]
+            (entry.node, entry.n, item_index(step)): step for step, entry in [*frontier.items(), *state.parked.items()]
         }
         self._learn(by_place)
         self._compare_steps(by_place)
@@ -231,18 +228,14 @@ class Run:
         for act, item in self._model_all():
             index = item.index if item else -1
             place = (act.node, act.n, index)
-            assert place in by_place, (
-                f"{step_label(*place)} is missing; the core has {sorted(by_place.values())}"
-            )
+            assert place in by_place, f"{step_label(*place)} is missing; the core has {sorted(by_place.values())}"
             assert self.ids.setdefault((act.uid, index), by_place[place]) == by_place[place]
 
     def _learn_recorded(self, decision: Decision) -> None:
         """Joins that ended in the decision that looked at them were never scheduled; others may come from them."""
         for one in decision.commands:
             if isinstance(one, RecordStep) and one.step not in self.ids.values():
-                fresh = [
-                    act for act in self.model.acts if act.place == "over" and (act.uid, -1) not in self.ids
-                ]
+                fresh = [act for act in self.model.acts if act.place == "over" and (act.uid, -1) not in self.ids]
                 act = next((act for act in fresh if (act.node, act.n) == (one.node, one.n)), None)
                 assert act is not None, f"the core ended {one.node}.{one.n} by itself, the model did not"
                 self.ids[act.uid, -1] = one.step

@@ -91,12 +91,8 @@ class Invariants:
             for step, entry in {**after.frontier, **after.parked}.items()
             if parent_of_item(step) is None and step != SETTLE
         ]
-        attempt = after.attempt - (
-            after.retries - before.retries
-        )  # what was recorded before a restart belongs there
-        born += [
-            (one.step, one.node, one.n, attempt) for one in decision.commands if isinstance(one, RecordStep)
-        ]
+        attempt = after.attempt - (after.retries - before.retries)  # what was recorded before a restart belongs there
+        born += [(one.step, one.node, one.n, attempt) for one in decision.commands if isinstance(one, RecordStep)]
         for step, node, n, attempt in born:
             if step in self.known:
                 continue

@@ -340,9 +340,7 @@ class Model:
     def _join_order(self) -> list[NodeId]:
         """Joins that lead to others first; else as written."""
         joins = [node.id for node in self.flow.nodes.values() if node.join]
-        return sorted(
-            joins, key=lambda join: -len([other for other in joins if other in self.reachable({join})])
-        )
+        return sorted(joins, key=lambda join: -len([other for other in joins if other in self.reachable({join})]))
 
     def _look_at_joins(self) -> None:
         moved = True
@@ -373,9 +371,7 @@ class Model:
             return "run"
         if definition.mode is JoinMode.ANY:
             return "fail" if "failed" in statuses else "skip"
-        return (
-            "run" if "succeeded" in statuses and all(handled for _, handled in arrived.values()) else "skip"
-        )
+        return "run" if "succeeded" in statuses and all(handled for _, handled in arrived.values()) else "skip"
 
     def _carry_out(self, join: NodeId, verdict: str) -> None:
         if verdict == "fire":

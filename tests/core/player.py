@@ -143,9 +143,7 @@ class Player:
             case 8 | 9:
                 return replace(fact, kind="fail", code="E")
             case 10 | 11:
-                return replace(
-                    fact, kind="fail", code="R", retryable=True, retry_after=700 if luck == 11 else 0
-                )
+                return replace(fact, kind="fail", code="R", retryable=True, retry_after=700 if luck == 11 else 0)
             case 12:
                 return replace(fact, kind="wait", child=number % 2 == 0)
             case 13:

@@ -114,9 +114,7 @@ def one_try_too_many(patch: Patch) -> None:
 
 def at_most_once_is_retried(patch: Patch) -> None:
     original = will_retry
-    patch.setattr(
-        decide, "will_retry", lambda node, *rest: original(replace(node, at_most_once=False), *rest)
-    )
+    patch.setattr(decide, "will_retry", lambda node, *rest: original(replace(node, at_most_once=False), *rest))
 
 
 def retry_after_is_ignored(patch: Patch) -> None:
