@@ -102,18 +102,21 @@ def test_fifty_kills_lose_nothing_and_repeat_nothing_committed(
     runs: list[RunId] = []
     with RecordingServer(route) as server:
         row = engine.save_flow(ACCOUNT, FLOW)
-        process = worker(url)
+        processes = [worker(url) for _ in range(2 if postgres else 1)]
         for kill in range(KILLS):
             if kill % (KILLS // RUNS) == 0 and len(runs) < RUNS:
                 value = {"api": server.url}
                 runs.append(engine.start(StartRequest(ACCOUNT, row.id, row.revision, value)))
             signal.sigtimedwait([], draws.uniform(0.35, 1.1))
-            process.kill()
-            process.wait()
-            process = worker(url)
+            victim = processes.pop(0)
+            victim.kill()
+            victim.wait()
+            processes.append(worker(url))
         statuses = until_ended(engine, runs, LIMIT_SECONDS)
-        process.terminate()
-        process.wait(40)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(40)
     errors = [engine.run(ACCOUNT, run).error for run, status in zip(runs, statuses, strict=True) if status == "failed"]
     assert statuses == ["completed"] * len(runs), errors
     for run in runs:

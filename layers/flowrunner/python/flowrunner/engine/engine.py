@@ -19,6 +19,7 @@ from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.children import EngineChildren
 from flowrunner.engine.control import Control
+from flowrunner.engine.feed import Feed
 from flowrunner.engine.history import StepReader
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import LoadFlow, Programs
@@ -100,6 +101,7 @@ class Engine:
         self._starter = Starter(self.services, self.programs)
         late.children = EngineChildren(self.services, self._starter, self.save_flow)
         self.control = Control(self.services, self.programs, self.watchers)
+        self.feed = Feed(self.control, parts.backend.history)
         self._worker: Worker | None = None
 
     # -- flows --------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ least once, and drops repeats by id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flowrunner.core.flow import Json
@@ -54,7 +54,8 @@ def attempt_events(run: str, attempt: Attempt, *, retried: bool = False) -> Iter
         identity = f"{attempt.step}:{attempt.attempt}:{part or kind.partition('.')[2]}"
         return RunEvent(identity, kind, run, at, attempt.label, attempt.node, attempt.attempt, data)
 
-    if attempt.started_at and attempt.status is not RowStatus.SKIPPED:
+    yield event("step.scheduled", attempt.started_at)
+    if attempt.status is not RowStatus.SKIPPED:
         yield event("step.started", attempt.started_at)
     for index, entry in enumerate(attempt.logs):
         data = {key: value for key, value in entry.items() if key != "at"}
@@ -74,8 +75,3 @@ def attempt_events(run: str, attempt: Attempt, *, retried: bool = False) -> Iter
 def run_event(run: str, kind: str, at: Millis, attempt: int, data: Json = None) -> RunEvent:
     """An event of the run itself; `attempt` tells one life of the run from the next after a redrive."""
     return RunEvent(f"run:{attempt}:{kind}", kind, run, at, data=data)
-
-
-def ordered(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Attempts in the order in which their outcomes were taken; open ones last."""
-    return sorted(attempts, key=lambda attempt: (attempt.rev == 0, attempt.rev))
