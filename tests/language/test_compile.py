@@ -173,9 +173,7 @@ JOINS: list[tuple[str, Join]] = [
 def test_needs(fields: str, join: Join) -> None:
     """`needs` has a short and a long form."""
     assert (
-        flow(f"nodes: {{a: {{type: log, {fields}}}, b: {{type: log}}, c: {{type: log}}}}")
-        .nodes[NodeId("a")]
-        .join
+        flow(f"nodes: {{a: {{type: log, {fields}}}, b: {{type: log}}, c: {{type: log}}}}").nodes[NodeId("a")].join
         == join
     )
 
@@ -213,9 +211,7 @@ def test_connections_join_what_is_written_at_the_node() -> None:
 
 def test_a_connection_from_a_node_with_a_dash() -> None:
     """An id that is no JavaScript name is read by its text."""
-    found = flow("connections: [my-node.x -> a.p]\nnodes: {a: {type: log}, my-node: {type: log}}").nodes[
-        NodeId("a")
-    ]
+    found = flow("connections: [my-node.x -> a.p]\nnodes: {a: {type: log}, my-node: {type: log}}").nodes[NodeId("a")]
     assert found.inputs == {"p": '${nodes["my-node"].output.x}'}
 
 
@@ -230,9 +226,7 @@ HOOKS: list[tuple[str, int]] = [
 @pytest.mark.parametrize(("hook", "line"), HOOKS)
 def test_hooks_know_their_line(hook: str, line: int) -> None:
     """A hook knows the line of the document that its own first line is."""
-    found = (
-        flow(f"nodes:\n  a:\n    hooks:\n        {hook}    type: script\n").nodes[NodeId("a")].hooks["exec"]
-    )
+    found = flow(f"nodes:\n  a:\n    hooks:\n        {hook}    type: script\n").nodes[NodeId("a")].hooks["exec"]
     assert (found.source.strip(), found.line) == ("return 1;", line)
 
 

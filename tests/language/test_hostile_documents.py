@@ -16,14 +16,12 @@ from hypothesis import strategies as st
 from tests.language.environment import environment, problems
 
 HEAD = "metadata: {name: x}\n"
-SECONDS = 2  # under 0.4 s each on a quiet machine; quadratic ways took 2 to 136 s
+SECONDS = 3  # of work: under 0.4 s each, and more where coverage is measured; quadratic ways took 2 to 136 s
 
 
 def nodes(count: int, fields: str) -> str:
     """That many nodes; `@` in the fields is the number of each, `+` that of the next one."""
-    lines = (
-        f"  n{i}: {{type: log, {fields.replace('@', str(i)).replace('+', str(i + 1))}}}" for i in range(count)
-    )
+    lines = (f"  n{i}: {{type: log, {fields.replace('@', str(i)).replace('+', str(i + 1))}}}" for i in range(count))
     return HEAD + "nodes:\n" + "\n".join(lines) + f"\n  n{count}: {{type: log}}\n"
 
 
@@ -57,9 +55,9 @@ COSTLY: list[tuple[str, str]] = [
 @pytest.mark.parametrize("text", [row[1] for row in COSTLY], ids=[row[0] for row in COSTLY])
 def test_large_documents_are_looked_at_in_time(text: str) -> None:
     """However many problems there are, finding them is quick, and what is shown can be read."""
-    began = time.perf_counter()
+    began = time.thread_time()
     found = problems(text)
-    assert time.perf_counter() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     assert len(found) <= MAX_PROBLEMS + 1
 
 
@@ -128,9 +126,7 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """Every place in a document where something can be put: its container and key."""
     pairs = (
-        list(value.items() if isinstance(value, dict) else enumerate(value))
-        if isinstance(value, dict | list)
-        else []
+        list(value.items() if isinstance(value, dict) else enumerate(value)) if isinstance(value, dict | list) else []
     )
     return [place for key, item in pairs for place in [(value, key), *_places(item)]]
 

@@ -699,14 +699,10 @@ def test_metadata(metadata: str, message: str) -> None:
     assert problems(f"{metadata}\n{A}") == [message]
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"), [("[]", "a list"), ("text", "a single value"), ("5", "a single value")]
-)
+@pytest.mark.parametrize(("text", "kind"), [("[]", "a list"), ("text", "a single value"), ("5", "a single value")])
 def test_a_flow_is_an_object(text: str, kind: str) -> None:
     """A document that is no object is no flow."""
-    assert problems(text) == [
-        f"error: a flow is an object with `metadata` and `nodes`, not {kind} (line 1, column 1)"
-    ]
+    assert problems(text) == [f"error: a flow is an object with `metadata` and `nodes`, not {kind} (line 1, column 1)"]
 
 
 MANY = """\

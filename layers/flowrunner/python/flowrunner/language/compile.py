@@ -142,12 +142,8 @@ def _join(node: NodeDocument, wires: list[ConnectionDocument]) -> Join | None:
 def start_nodes(model: FlowDocument) -> tuple[NodeId, ...]:
     """The nodes that start: those named, else all without an incoming edge, else the first one written."""
     if model.start is not None:
-        return tuple(
-            NodeId(name) for name in ([model.start] if isinstance(model.start, str) else model.start)
-        )
-    targets = {
-        target for node in model.nodes.values() for group in next_of(node).values() for target in group
-    }
+        return tuple(NodeId(name) for name in ([model.start] if isinstance(model.start, str) else model.start))
+    targets = {target for node in model.nodes.values() for group in next_of(node).values() for target in group}
     joins = joins_of(model)
     free = [NodeId(name) for name in model.nodes if name not in targets and name not in joins]
     return tuple(free) if free else (NodeId(next(iter(model.nodes))),)

@@ -30,9 +30,7 @@ def _some(*found: Iterator[Problem]) -> list[Problem]:
 
 
 def _unknown(model: FlowDocument, document: Document) -> Iterator[Problem]:
-    known = document.value[
-        "nodes"
-    ]  # not the model's: a node that is left out for a mistake of its own is still there
+    known = document.value["nodes"]  # not the model's: a node that is left out for a mistake of its own is still there
     for path, target in _mentions(model):
         if target not in known:
             message = f"no node is called {target!r}"
@@ -85,9 +83,7 @@ def _needs_list(path: Path, node: NodeDocument) -> tuple[list[str], Path]:
 def _clashes(model: FlowDocument, document: Document) -> Iterator[Problem]:
     """A node with `needs` waits; one that `next` leads to runs at once. It cannot do both."""
     joins = joins_of(model)
-    wired = {
-        wire.to_node: ("connections", number) for number, wire in reversed(connections_of(model)) if wire
-    }
+    wired = {wire.to_node: ("connections", number) for number, wire in reversed(connections_of(model)) if wire}
     for name, node in model.nodes.items():
         for path, target in _next_mentions(("nodes", name, "next"), node):
             if target in joins:
@@ -118,9 +114,7 @@ def _repeats(model: FlowDocument, document: Document) -> Iterator[Problem]:
     for path, names in lists:
         for index, name in enumerate(names if isinstance(names, list) else ()):
             if name in names[:index]:
-                yield Problem(
-                    path_text((*path, index)), f"{name!r} is here twice", *document.place((*path, index))
-                )
+                yield Problem(path_text((*path, index)), f"{name!r} is here twice", *document.place((*path, index)))
     taken = {(name, port) for name, node in model.nodes.items() for port in node.inputs}
     for number, wire in connections_of(model):
         if wire is not None and (wire.to_node, wire.to_port) in taken:
@@ -164,9 +158,7 @@ def _needs_cycles(model: FlowDocument, document: Document) -> Iterator[Problem]:
                 cycle = [*way[way.index(following) :], following]
                 done.update(cycle)
                 path: Path = ("nodes", name, "needs")
-                yield Problem(
-                    path_text(path), f"needs cycle: {' -> '.join(cycle)}", *document.place(path, key=True)
-                )
+                yield Problem(path_text(path), f"needs cycle: {' -> '.join(cycle)}", *document.place(path, key=True))
             else:
                 way.append(following)
                 on_way.add(following)

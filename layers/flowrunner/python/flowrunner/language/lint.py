@@ -32,9 +32,7 @@ def lint(
     return sorted(dict.fromkeys(found), key=lambda one: (one.line or 0, one.column or 0))[:MAX_PROBLEMS]
 
 
-def _early_reads(
-    flow: Flow, document: Document, scripts: Sequence[Found], env: Environment
-) -> Iterator[Problem]:
+def _early_reads(flow: Flow, document: Document, scripts: Sequence[Found], env: Environment) -> Iterator[Problem]:
     """An expression that reads a node which cannot have run before."""
     graph = build_graph(flow)
     for one in scripts:
@@ -91,9 +89,7 @@ def _secrets(
         for number, trigger in enumerate(model.triggers)
         if isinstance(trigger, WebhookTrigger) and trigger.verify is not None
     ]
-    named += [
-        (("webhooks", number, "secret"), webhook.secret) for number, webhook in enumerate(model.webhooks)
-    ]
+    named += [(("webhooks", number, "secret"), webhook.secret) for number, webhook in enumerate(model.webhooks)]
     yield from ((path, document.place(path), name) for path, name in named if name is not None)
 
 

@@ -181,9 +181,7 @@ def _inline_flows(model: FlowDocument, document: Document, env: Environment) -> 
                     yield replace(problem, field=f"{where}.{problem.field}" if problem.field else where)
 
 
-def _check_nodes(
-    model: FlowDocument, document: Document, env: Environment, cut: Collection[Path]
-) -> Iterator[Problem]:
+def _check_nodes(model: FlowDocument, document: Document, env: Environment, cut: Collection[Path]) -> Iterator[Problem]:
     for name, node in model.nodes.items():
         if ("nodes", name, "type") not in cut and ("nodes", name, "params") not in cut:
             yield from _check_node(name, node.type, node.params, document, env)

@@ -209,13 +209,9 @@ class _Reader:
         if self._count > MAX_NODES:
             raise _Refused(f"the document has more than {MAX_NODES:,} values", mark)
         if isinstance(event, yaml.AliasEvent):
-            raise _Refused(
-                "aliases (*name) are not allowed; use `defaults` or a sub-flow to share things", mark, path
-            )
+            raise _Refused("aliases (*name) are not allowed; use `defaults` or a sub-flow to share things", mark, path)
         if event.anchor is not None:
-            raise _Refused(
-                "anchors (&name) are not allowed; use `defaults` or a sub-flow to share things", mark, path
-            )
+            raise _Refused("anchors (&name) are not allowed; use `defaults` or a sub-flow to share things", mark, path)
         if event.tag is not None:
             raise _Refused(f"tags ({event.tag[:80]}) are not allowed", mark, path)
         self._document.values[path] = (mark.line + 1, mark.column + 1)
@@ -259,9 +255,7 @@ class _Reader:
             raise _Refused("anchors and tags are not allowed on keys", mark, path)
         key: str = event.value
         if key == "<<" and event.implicit[0]:
-            raise _Refused(
-                "merge keys (<<) are not allowed; use `defaults` or a sub-flow to share things", mark, path
-            )
+            raise _Refused("merge keys (<<) are not allowed; use `defaults` or a sub-flow to share things", mark, path)
         if len(key) > MAX_KEY:
             raise _Refused(f"a key has more than {MAX_KEY} characters", mark, path)
         if key in RESERVED_KEYS:

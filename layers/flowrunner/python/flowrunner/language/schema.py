@@ -45,9 +45,7 @@ class Model(BaseModel):
 
 
 class Metadata(Model):
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account."
-    )
+    name: str = Field(pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account.")
     description: str | None = Field(None, max_length=4096)
     version: str | None = Field(None, max_length=64, description="The author's own label.")
     labels: dict[str, str] = Field(default_factory=dict, description="For searching.")
@@ -59,9 +57,7 @@ class RetryDocument(Model):
     backoff: float = Field(2.0, ge=1, le=100, description="Each further wait is this many times longer.")
     max_delay: Duration = Field(300_000, description="No wait is longer.")
     jitter: Literal["none", "full"] = Field("full", description="full: a random share of the wait.")
-    on: list[str] = Field(
-        default_factory=list, description="Error codes to retry; default: every retryable error."
-    )
+    on: list[str] = Field(default_factory=list, description="Error codes to retry; default: every retryable error.")
 
 
 class RetryRunDocument(Model):
@@ -94,12 +90,8 @@ def _items(value: Any) -> Any:
 
 
 class ForeachDocument(Model):
-    items: Annotated[Json, BeforeValidator(_items)] = Field(
-        description="An expression that gives a list, or a list."
-    )
-    as_: str = Field(
-        "item", alias="as", pattern=KEY, description="The name of the item in expressions and hooks."
-    )
+    items: Annotated[Json, BeforeValidator(_items)] = Field(description="An expression that gives a list, or a list.")
+    as_: str = Field("item", alias="as", pattern=KEY, description="The name of the item in expressions and hooks.")
     max_concurrency: int = Field(10, ge=1, le=400, description="Items at once; 1 is one after the other.")
     tolerate_failures: Annotated[int | str, BeforeValidator(_tolerance)] = Field(
         0, description="How many items may fail: a number, or a share like 5%."
@@ -164,17 +156,13 @@ class NodeDocument(NodeDefaults):
 
 class ConnectionDocument(Model):
     from_node: NodeName
-    from_port: str | None = Field(
-        None, pattern=PORT, description="A field of the output; left out: all of it."
-    )
+    from_port: str | None = Field(None, pattern=PORT, description="A field of the output; left out: all of it.")
     to_node: NodeName
     to_port: str = Field(pattern=KEY)
 
 
 class LimitsDocument(Model):
-    max_parallel: int = Field(
-        10, ge=1, le=400, description="Steps at once; items of a foreach have their own limit."
-    )
+    max_parallel: int = Field(10, ge=1, le=400, description="Steps at once; items of a foreach have their own limit.")
     max_steps: int = Field(10_000, ge=1, le=1_000_000, description="Ends a runaway loop.")
 
 
@@ -200,9 +188,7 @@ class WebhookTrigger(Model):
 
 class ScheduleTrigger(Model):
     type: Literal["schedule"]
-    cron: str | None = Field(
-        None, max_length=256, description="Five fields: minute, hour, day, month, weekday."
-    )
+    cron: str | None = Field(None, max_length=256, description="Five fields: minute, hour, day, month, weekday.")
     at: str | None = Field(None, max_length=64, description="One moment (RFC 3339).")
     timezone: str = "UTC"
     input: Json = None
@@ -256,9 +242,7 @@ class FlowDocument(Model):
     """A flow of flowrunner."""
 
     metadata: Metadata
-    inputs: dict[str, Json] | bool | None = Field(
-        None, description="JSON Schema (2020-12) of the run's input."
-    )
+    inputs: dict[str, Json] | bool | None = Field(None, description="JSON Schema (2020-12) of the run's input.")
     outputs: dict[str, Json] | None = Field(None, description="The run's result; usually expressions.")
     defaults: NodeDefaults = Field(default_factory=NodeDefaults)
     on_error: Literal["stop", "continue"] | RetryRun = "stop"
@@ -275,13 +259,21 @@ class FlowDocument(Model):
         default_factory=list, max_length=100, description="Who is told of what happens."
     )
     start: NodeName | list[NodeName] | None = Field(None, description="The first node or nodes.")
-    connections: list[str | ConnectionDocument] = Field(
-        default_factory=list, description="`fetch.body -> parse.text`"
-    )
+    connections: list[str | ConnectionDocument] = Field(default_factory=list, description="`fetch.body -> parse.text`")
     nodes: dict[NodeName, NodeDocument] = Field(min_length=1)
 
 
 def flow_json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a flow document."""
-    schema = FlowDocument.model_json_schema(by_alias=True)
+    schema = _closed(FlowDocument.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Flowrunner flow", **schema}
+
+
+def _closed(schema: Any) -> Any:
+    """A schema in which keys must have their pattern: Pydantic writes the pattern, but lets other keys pass."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    return {**closed, "additionalProperties": False} if "patternProperties" in closed else closed

@@ -33,9 +33,7 @@ class Found:
         return document.place_in(self.path, self.text, self.offset + within)
 
 
-def check_scripts(
-    model: FlowDocument, document: Document, env: Environment
-) -> tuple[list[Found], list[Problem]]:
+def check_scripts(model: FlowDocument, document: Document, env: Environment) -> tuple[list[Found], list[Problem]]:
     """All scripts of a document, and what is wrong with them."""
     found: list[Found] = []
     problems: list[Problem] = []
@@ -111,9 +109,7 @@ def _fault_problem(one: Found, fault: Fault, document: Document) -> Problem:
     if one.kind == "hook":
         return Problem(path_text(one.path), f"JavaScript: {fault.message}", *place)
     shown = one.source.strip()[:120]
-    return Problem(
-        path_text(one.path), f"the expression `{shown}` is not JavaScript: {fault.message}", *place
-    )
+    return Problem(path_text(one.path), f"the expression `{shown}` is not JavaScript: {fault.message}", *place)
 
 
 def _offset(source: str, line: int, column: int) -> int:
@@ -124,9 +120,7 @@ def _offset(source: str, line: int, column: int) -> int:
     return sum(len(row) + 1 for row in rows[: line - 1]) + min(column - 1, len(rows[line - 1]))
 
 
-_OWN_NODES = re.compile(
-    r"\b(?:const|let|var|function)\s+nodes\b|\bnodes\s*(?:=>|=(?!=)|,)|[({,]\s*nodes\s*[,)}]"
-)
+_OWN_NODES = re.compile(r"\b(?:const|let|var|function)\s+nodes\b|\bnodes\s*(?:=>|=(?!=)|,)|[({,]\s*nodes\s*[,)}]")
 """Where a script has a `nodes` of its own: a variable, or a parameter of a function."""
 
 

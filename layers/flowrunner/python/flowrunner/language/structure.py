@@ -86,9 +86,7 @@ def check_structure(document: Document) -> tuple[FlowDocument | None, list[Probl
     """The document as a model, or what is wrong with its structure."""
     if not isinstance(document.value, dict):
         kind = "a list" if isinstance(document.value, list) else "a single value"
-        return None, [
-            Problem("", f"a flow is an object with `metadata` and `nodes`, not {kind}", *document.place(()))
-        ]
+        return None, [Problem("", f"a flow is an object with `metadata` and `nodes`, not {kind}", *document.place(()))]
     try:
         return FlowDocument.model_validate(document.value), []
     except ValidationError as error:
@@ -148,13 +146,7 @@ def _document_path(location: tuple[int | str, ...], value: Any) -> tuple[Path, b
         if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
             value = value[part]
             path.append(part)
-        elif (
-            last
-            and isinstance(value, dict)
-            and isinstance(part, str)
-            and part.isidentifier()
-            and not _is_form(part)
-        ):
+        elif last and isinstance(value, dict) and isinstance(part, str) and part.isidentifier() and not _is_form(part):
             path.append(part)
         elif part != "[key]":
             forms = True
@@ -196,9 +188,7 @@ def _words(path: Path, item: Any) -> str:
         return "is empty; give it a value or leave it out"
     match kind:
         case "string_type":
-            return "must be a text" + (
-                "; put it into quotes" if isinstance(value, bool | int | float) else ""
-            )
+            return "must be a text" + ("; put it into quotes" if isinstance(value, bool | int | float) else "")
         case "string_pattern_mismatch":
             pattern = context["pattern"]
             words = _PATTERNS.get(pattern) or _PATTERNS.get(name)
@@ -253,8 +243,6 @@ _MODELS: dict[tuple[str, ...], tuple[type[BaseModel], ...]] = {
 def _fields_at(path: Path) -> list[str]:
     """The fields that the model at a path has."""
     for pattern, models in _MODELS.items():
-        if len(pattern) == len(path) and all(
-            want in ("*", part) for want, part in zip(pattern, path, strict=True)
-        ):
+        if len(pattern) == len(path) and all(want in ("*", part) for want, part in zip(pattern, path, strict=True)):
             return [info.alias or name for model in models for name, info in model.model_fields.items()]
     return []

@@ -25,9 +25,7 @@ _WORDS = {
 """What cronsim says, and what that means to people."""
 
 
-def check_triggers(
-    model: FlowDocument, document: Document, *, inputs_sound: bool = True
-) -> Iterator[Problem]:
+def check_triggers(model: FlowDocument, document: Document, *, inputs_sound: bool = True) -> Iterator[Problem]:
     """Every problem of `triggers`. Without sound `inputs`, what a schedule gives is not held against them."""
     seen: set[tuple[str, str]] = set()
     for number, trigger in enumerate(model.triggers):
@@ -40,9 +38,7 @@ def check_triggers(
             yield from _webhook(trigger, path, document, seen)
 
 
-def _webhook(
-    trigger: WebhookTrigger, path: Path, document: Document, seen: set[tuple[str, str]]
-) -> Iterator[Problem]:
+def _webhook(trigger: WebhookTrigger, path: Path, document: Document, seen: set[tuple[str, str]]) -> Iterator[Problem]:
     if (trigger.path, trigger.method) in seen:
         place = document.place((*path, "path"))
         yield Problem(path_text((*path, "path")), f"{trigger.method} {trigger.path} is here twice", *place)
@@ -73,15 +69,11 @@ def _schedule(trigger: ScheduleTrigger, path: Path, document: Document) -> Itera
         yield Problem(path_text(where), message, *document.place(where))
 
 
-def _scheduled_input(
-    trigger: ScheduleTrigger, schema: Json, path: Path, document: Document
-) -> Iterator[Problem]:
+def _scheduled_input(trigger: ScheduleTrigger, schema: Json, path: Path, document: Document) -> Iterator[Problem]:
     """A schedule whose input is refused would fail each time it fires, with nobody looking."""
     for inner, message in input_problems(schema, trigger.input):
         where = (*path, "input", *inner)
-        yield Problem(
-            path_text(where), f"does not fit the flow's `inputs`: {message}", *document.place(where)
-        )
+        yield Problem(path_text(where), f"does not fit the flow's `inputs`: {message}", *document.place(where))
 
 
 def cron_problem(expression: str) -> str | None:
