@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -410,11 +411,14 @@ def test_host_patterns() -> None:
     assert not host_matches("*.example.com", "a.example.com.evil.example")
 
 
-def test_the_system_resolver_resolves_and_gives_up() -> None:
+def test_the_system_resolver_resolves_and_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A literal resolves without a network, and a lookup that takes longer than its time raises `TimeoutError`."""
-    assert list(system_resolver()("127.0.0.1", 80, 5.0)) == ["127.0.0.1"]
+    resolve, answer = system_resolver(), threading.Event()
+    assert list(resolve("127.0.0.1", 80, 5.0)) == ["127.0.0.1"]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait(10))
     with pytest.raises(TimeoutError):
-        system_resolver()("name.invalid", 80, 0.0)
+        resolve("slow.example", 80, 0.01)
+    answer.set()
 
 
 def test_addresses_lose_their_scope_and_repetitions() -> None:
