@@ -12,7 +12,9 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpcore
 import pytest
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.http import GuardedClient
@@ -142,6 +144,33 @@ def test_tries_the_other_addresses_of_a_name() -> None:
     with RecordingServer() as server:
         guard = Guard(["127.0.0.0/8"], lambda *_: ["127.0.0.9", "127.0.0.1"])
         assert made(guard).send(HttpRequest("GET", f"http://a.example:{server.port}/")).status == 200
+
+
+class _Swallowing(httpcore.SyncBackend):
+    """A network that swallows what goes to .9, and keeps how long each connection was waited for."""
+
+    def __init__(self) -> None:
+        self.waited: list[float | None] = []
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any
+    ) -> httpcore.NetworkStream:
+        self.waited.append(timeout)
+        if host.endswith(".9"):
+            raise httpcore.ConnectTimeout
+        return super().connect_tcp(host, port, timeout, *args, **kwargs)
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_others() -> None:
+    """Each address gets its share of the time that is left."""
+    network = _Swallowing()
+    with RecordingServer() as server:
+        one = made(Guard(["127.0.0.0/8"], lambda *_: ["127.0.0.9", "127.0.1.9", "127.0.0.1"]))
+        one._backend._inner = network
+        assert one.send(HttpRequest("GET", f"http://a.example:{server.port}/", timeout=9)).status == 200
+    for waited, share in zip(network.waited, (3.0, 4.5, 9.0), strict=True):
+        assert waited is not None
+        assert share - 1 < waited <= share
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
