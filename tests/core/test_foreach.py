@@ -146,6 +146,14 @@ def test_what_does_not_fit_a_foreach_under_way(event: ev.Event) -> None:
         decide(run.graph, run.state, event, run.now)
 
 
+def test_a_foreach_is_not_skipped_when_its_items_have_run() -> None:
+    """R13: `when` is evaluated before the items are, so a skip can only be a mistake."""
+    run = started(each(), 1)
+    run.ok("a[0]")
+    with pytest.raises(Rejected, match="not skipped"):
+        run.skip("a")
+
+
 @pytest.mark.parametrize("count", [0, -1, MAX_ITEMS + 1])
 def test_a_number_of_items_that_is_not_possible(count: int) -> None:
     """R13: an empty list is no expansion, and too many items are refused before they fill the head."""

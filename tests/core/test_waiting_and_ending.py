@@ -181,17 +181,12 @@ def test_a_restart_cancels_children() -> None:
     assert CancelChild("child-of-1.0-1") in run.fail("b").commands
 
 
-def test_a_redrive_that_restarts_at_once_keeps_its_deadline_message() -> None:
-    """A join may fail in the very decision of a redrive; the restart must not lose the message of the new deadline."""
-    run = running("a; c -> d; j needs a, d any", on_error=OnError.RETRY_RUN, retry_run=retry(2), timeout=10_000)
+def test_a_restart_by_a_join_is_checked_at_once() -> None:
+    """R2: the limits hold for the decision that restarts, not from the next event on."""
+    run = running("a; b; j needs a, b any", on_error=OnError.RETRY_RUN, retry_run=retry(9), max_steps=4)
     run.fail("a")
-    run.ok("c")
-    run.cancel()
-    run.now += 1
-    run.redrive("d")
-    run.skip("d")
-    assert run.state.retries == 1
-    assert run.state.deadline == run.now + 10_000
+    run.fail("b")
+    assert (run.status, run.error, run.state.retries) == ("failed", "STEP_LIMIT_EXCEEDED", 1)
 
 
 # -- places and parents -----------------------------------------------------------------------------------------------

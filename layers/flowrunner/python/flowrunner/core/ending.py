@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowrunner.core.advance import activate
-from flowrunner.core.commands import EndRun, ScheduleStep
+from flowrunner.core.commands import EndRun
 from flowrunner.core.events import ErrorFacts
 from flowrunner.core.flow import OnError
 from flowrunner.core.ids import Millis, NodeId, StepId
@@ -28,7 +28,6 @@ def end(turn: Turn, status: RunStatus) -> None:
     move(turn, status)
     turn.park()
     turn.deadline = 0
-    turn.commands = [command for command in turn.commands if not isinstance(command, ScheduleStep)]
     turn.commands.append(EndRun(status))
     if turn.before.parent or turn.slot:
         turn.put(SETTLE, Entry(node=NodeId(SETTLE), due=turn.now))

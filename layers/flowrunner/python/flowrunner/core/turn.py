@@ -148,10 +148,8 @@ class Turn:
                 self.commands.append(CancelChild(entry.child))
         self.parked = {**self.parked, **self.frontier}
         self.frontier = {}
-        # Whatever was to be sent belongs to steps that are not scheduled any more, but for the run's own deadline.
-        self.commands = [
-            command for command in self.commands if not isinstance(command, ScheduleStep) or command.step == DEADLINE
-        ]
+        # Whatever was to be sent belongs to steps that are not scheduled any more.
+        self.commands = [command for command in self.commands if not isinstance(command, ScheduleStep)]
 
     def freeze(self) -> Decision:
         """The decision as a value."""
