@@ -78,8 +78,8 @@ class _Ear(threading.Thread):
         self._bell, self._rope = socket.socketpair()
 
     def stop(self) -> None:
+        self._rope.send(b"!")  # before the event: the thread closes the bell when it sees that
         self._stopped.set()
-        self._rope.send(b"!")
         if threading.current_thread() is not self:
             self.join(timeout=5)
 
