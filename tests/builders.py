@@ -80,9 +80,7 @@ def describe(subject: Flow) -> str:
         if node.join:
             lines.append(f"  {node.id} needs {', '.join(node.join.needs)} {node.join.mode.value}")
         lines += [f"  {node.id} -{action}-> {', '.join(targets)}" for action, targets in node.next.items()]
-    lines.append(
-        f"start={subject.start} on_error={subject.on_error.value} {subject.limits} timeout={subject.timeout}"
-    )
+    lines.append(f"start={subject.start} on_error={subject.on_error.value} {subject.limits} timeout={subject.timeout}")
     if subject.on_error is OnError.RETRY_RUN:
         lines.append(str(subject.retry_run))
     return "\n".join(lines)

@@ -88,7 +88,7 @@ def test_current_nodes_are_named_once() -> None:
     run.ok("b")
     assert run.state.current_nodes == ("c", "d")
     run.cancel()
-    assert run.state.current_nodes == ()
+    assert not run.state.current_nodes
     assert run.state.shown_status == "cancelled"
 
 

@@ -11,7 +11,7 @@ MAX_DURATION: Millis = 400 * 24 * 3600 * 1000
 """400 days: longer waits are mistakes more often than plans."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_TEXT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?")
+_TEXT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?", re.ASCII)
 
 
 def parse_duration(value: Any) -> Millis:
@@ -25,7 +25,7 @@ def parse_duration(value: Any) -> Millis:
             raise ValueError(f"{value[:40]!r} is not a duration; write one like 500ms, 20s, 5m, 2h or 1d")
         amount, factor = float(match[1]), _UNITS[match[2] or "s"]
     else:
-        amount, factor = float(value), 1_000
+        amount, factor = value, 1_000  # not as a float: a document may hold a number that has no float
     if not 0 <= amount <= MAX_DURATION:  # also false for NaN
         raise ValueError("a duration is 0 or more, and at most 400 days")
     millis = round(amount * factor)
