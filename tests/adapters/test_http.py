@@ -513,7 +513,7 @@ def test_a_gzip_bomb_takes_no_memory() -> None:
     [
         (b"no gzip", "gzip", "broken gzip"),
         (gzip.compress(b"hello" * 100, mtime=0)[:-9], "gzip", "cut off"),
-        (gzip.compress(gzip.compress(b"x", mtime=0)), "gzip, gzip", "in the encoding 'gzip, gzip'"),
+        (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzip, gzip", "in the encoding 'gzip, gzip'"),
         (zlib.compress(b"x"), "deflate", "in the encoding 'deflate'"),
         (b"x", "br", "in the encoding 'br'"),
     ],
