@@ -142,8 +142,11 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
 
 
 def _pattern_properties(
-    validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any
-) -> Iterator[Any]:  # as above
+    validator: Any,
+    patterns: Mapping[str, Any],
+    instance: Any,
+    schema: Any,  # noqa: ARG001  # as above
+) -> Iterator[Any]:
     if isinstance(instance, dict):
         for pattern, rules in patterns.items():
             for name, value in instance.items():

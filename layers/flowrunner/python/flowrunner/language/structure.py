@@ -75,6 +75,14 @@ _KINDS = {
 }
 """What Pydantic wanted to have, in words."""
 
+_LIMITS = {
+    "too_long": "must have at most {max_length} items",
+    "string_too_long": "must be at most {max_length} characters long",
+    "string_too_short": "must not be empty",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+
 _TOO_SHORT = {
     "flow's nodes": "a flow needs at least one node",
     "nodes": "must name at least one node",
@@ -197,20 +205,12 @@ def _words(path: Path, item: Any) -> str:
             return f"must be {context['expected']}, not {shown}"
         case "union_tag_invalid" | "union_tag_not_found":
             return "must have a `type`: webhook or schedule"
-        case "too_short":
-            return _TOO_SHORT.get(name if len(path) > 1 else f"flow's {name}", "must have at least 1 item")
-        case "too_long":
-            return f"must have at most {context['max_length']} items"
-        case "string_too_long":
-            return f"must be at most {context['max_length']} characters long"
-        case "string_too_short":
-            return "must not be empty"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']:g}"
-        case "less_than_equal":
-            return f"must be at most {context['le']:g}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}"
+    if kind == "too_short":
+        return _TOO_SHORT.get(name if len(path) > 1 else f"flow's {name}", "must have at least 1 item")
+    if kind in _LIMITS:
+        return _LIMITS[kind].format(**context)
     return str(item["msg"]).removeprefix("Value error, ")
 
 
