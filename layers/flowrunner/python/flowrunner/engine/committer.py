@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from flowrunner.core.decide import Rejected
 from flowrunner.core.events import Event
+from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, Millis, RunId
-from flowrunner.engine.fold import Fold
+from flowrunner.core.state import State
+from flowrunner.engine.fold import Fold, Output
 from flowrunner.engine.outcome import Outcome, RunView
 from flowrunner.engine.outputs import RunOutputs
-from flowrunner.engine.records import read_attempt
+from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.services import Services
 from flowrunner.engine.views import Views
 from flowrunner.engine.watch import Change, Watchers
-from flowrunner.errors import StoreError
+from flowrunner.errors import StepError, StoreError
 from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import Commit
 
@@ -34,19 +37,41 @@ class Done:
     outcome: Outcome | None = None
     event: Event | None = None
     release: Millis | None = None
+    output: ReadyOutput | None = None
+    """For a run that completes with this: its output, if that was evaluated already."""
 
     @property
     def changes(self) -> bool:
         return self.outcome is not None or self.event is not None
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyOutput:
+    """A run's output as evaluated for the state of revision `rev`: a stored value, or why there is none."""
+
+    rev: int
+    value: Json = None
+    error: StepError | None = None
+
+    def take(self, view: RunView, state: State, fresh: Sequence[Attempt]) -> Json:
+        """The output, as `Fold.commit` asks for it."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
 @dataclass(slots=True)
 class Committed:
-    """What a turn's writes lead to: messages for this worker itself, and when the next other one is due."""
+    """What a turn's writes lead to.
+
+    Messages for this worker itself, when the next other one is due, and evaluations of run outputs that take too long
+    for the worker's own thread: each gives back what it was made of, to be committed with the output.
+    """
 
     handed_off: list[Message] = field(default_factory=list)
     next_due: Millis | None = None
     cancel: list[tuple[AccountId, RunId]] = field(default_factory=list)
+    evaluate: list[Callable[[], list[Done]]] = field(default_factory=list)
 
     def due(self, moments: Iterable[Millis]) -> None:
         for moment in moments:
@@ -112,14 +137,20 @@ class Committer:
         folds: list[tuple[tuple[AccountId, RunId], Fold]] = []
         for key, items in pending.items():
             view = views[key]
-            if isinstance(view, RunView):
-                folds.append((key, self._fold(view, items)))
-            else:
+            if not isinstance(view, RunView):
                 self._backend.queue.ack([one.receipt for one in items])
+                continue
+            fold = self._fold(view, items)
+            if fold.wants_script and _ready(fold, items) is None:
+                result.evaluate.append(partial(self._evaluate, fold, items))
+            else:
+                folds.append((key, fold))
         if not folds:
             return {}
         lease_until = self._services.clock.now() + self._lease
-        commits = [fold.commit(self._outputs, self._owner, lease_until) for _, fold in folds]
+        commits = [
+            fold.commit(_ready(fold, pending[key]) or self._outputs, self._owner, lease_until) for key, fold in folds
+        ]
         applied = self._backend.runs.commit(commits)
         lost: dict[tuple[AccountId, RunId], list[Done]] = {}
         for (key, fold), commit, won in zip(folds, commits, applied, strict=True):
@@ -143,6 +174,17 @@ class Committer:
                     continue  # a late or repeated event; its message is acknowledged and that is all
         return fold
 
+    def _evaluate(self, fold: Fold, items: list[Done]) -> list[Done]:
+        """The same items with the run's output; called from a thread of the pool."""
+        try:
+            output = ReadyOutput(fold.state.rev, self._outputs(fold.view, fold.state, fold.attempts))
+        except StepError as error:
+            output = ReadyOutput(fold.state.rev, error=error)
+        except Exception as error:  # noqa: BLE001  # the pool's thread must live, and the run must end
+            why = StepError(f"{type(error).__name__}: {error}", code="OUTPUT_FAILED")
+            output = ReadyOutput(fold.state.rev, error=why)
+        return [replace(one, output=output) for one in items]
+
     def _applied(self, fold: Fold, commit: Commit, result: Committed) -> None:
         row = fold.view.row
         if commit.head is not None:
@@ -158,3 +200,9 @@ class Committer:
             scheduled, ended = list(fold.scheduled.values()), commit.ended_at is not None
             change = Change(row.id, fold.state, attempts, scheduled, ended=ended)
             self._watchers.tell(change)
+
+
+def _ready(fold: Fold, items: Sequence[Done]) -> Output | None:
+    """The output that was evaluated for exactly this fold, if there is one: events may have come in between."""
+    ready = next((one.output for one in items if one.output is not None), None)
+    return ready.take if ready is not None and ready.rev == fold.state.rev else None

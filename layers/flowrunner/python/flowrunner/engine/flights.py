@@ -15,6 +15,9 @@ from flowrunner.engine.services import Services
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.ports.queue import Receipt
 
+FAR_AWAY: Millis = 2**62
+"""Later than anything."""
+
 
 @dataclass(slots=True)
 class Task:
@@ -39,16 +42,17 @@ class Flights:
     """Begins tasks, here or in the pool, and gives up those that are past their deadline."""
 
     def __init__(
-        self, services: Services, watchers: Watchers, pool: ThreadPool, landed: Callable[[Flight], None]
+        self, services: Services, watchers: Watchers, pool: ThreadPool, landed: Callable[[Flight | list[Done]], None]
     ) -> None:
         self._services = services
         self._watchers = watchers
         self._pool = pool
         self._landed = landed
         self._flights: dict[Receipt, Flight] = {}
+        self._computing = 0
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._flights) + self._computing
 
     def has(self, receipt: Receipt) -> bool:
         return receipt in self._flights
@@ -76,6 +80,14 @@ class Flights:
 
         self._pool.submit(fly)
 
+    def compute(self, work: Callable[[], list[Done]]) -> None:
+        """Do something in the pool that is no step; what it gives is handed to `landed` as it is."""
+        self._computing += 1
+        self._pool.submit(lambda: self._landed(work()))
+
+    def computed(self) -> None:
+        self._computing -= 1
+
     def landed(self, flight: Flight) -> Done | None:
         """Take a flight out; None for one that was given up before."""
         if flight.overdue:
@@ -85,7 +97,8 @@ class Flights:
         return Done(flight.task.receipt, outcome=flight.outcome)
 
     def next_deadline(self) -> Millis:
-        return min(flight.task.job.deadline for flight in self._flights.values())
+        deadlines = [flight.task.job.deadline for flight in self._flights.values()]
+        return min(deadlines, default=FAR_AWAY)
 
     def overdue(self, now: Millis) -> list[Done]:
         """Give up what is past its deadline: its thread is written off, its outcome is a timeout."""

@@ -120,8 +120,12 @@ class Fold:
             self.apply(OutputFailed(HEAD_TOO_LARGE))
             head = orjson.dumps(encode(replace(self.state, parked={})))
         row = self.view.row
-        messages = [self._message(command) for command in self.scheduled.values() if self._owed(command)]
-        mine = [message for message in messages if owner and message.due <= self.now + HAND_OFF_WITHIN]
+        send: list[Message] = []
+        mine: list[Message] = []
+        for command in self.scheduled.values():
+            if self._owed(command):
+                message = self._message(command)
+                (mine if owner and message.due <= self.now + HAND_OFF_WITHIN else send).append(message)
         ended = self.state.status.over and self.ended is not None
         return Commit(
             account=row.account,
@@ -131,7 +135,7 @@ class Fold:
             head=head if self.moved else None,
             status=self.state.shown_status,
             steps=self.rows,
-            send=[message for message in messages if message not in mine] if mine else messages,
+            send=send,
             hand_off=mine,
             ack=self.acks,
             owner=owner,
@@ -162,6 +166,12 @@ class Fold:
         row = self.view.row
         receipt = Receipt(row.account, row.id, command.step, command.attempt)
         return Message(receipt, command.due, row.priority)
+
+    @property
+    def wants_script(self) -> bool:
+        """Whether this fold completes the run and its `outputs` need JavaScript, which may take seconds."""
+        outputs = self.view.program.outputs
+        return self.ended is RunStatus.COMPLETED and outputs is not None and not outputs.native
 
     def renewed(self, commit: Commit) -> RunView:
         """The run as it is after `commit` was applied."""

@@ -181,6 +181,9 @@ class Worker:
             landed = self._flights.landed(item)
             if landed is not None:
                 self._done.append(landed)
+        elif isinstance(item, list):
+            self._flights.computed()
+            self._done += item
 
     def _patience(self) -> float:
         """Seconds until something is due by itself."""
@@ -259,6 +262,8 @@ class Worker:
             self._push(Delivery(message.receipt, 1), message.priority)
         if result.next_due is not None:
             self._next_visible = min(self._next_visible, result.next_due)
+        for work in result.evaluate:
+            self._flights.compute(work)
 
     def _renew(self) -> None:
         """Prolong the leases of all that is held, and stop what has lost its run."""
