@@ -20,7 +20,11 @@ class Item:
 
 
 class KeyValues(Protocol):
-    """Values by account, namespace and key. An expired value is as good as absent at once."""
+    """Values by account, namespace and key. An expired value is as good as absent at once.
+
+    What not every backend can hold is refused by all with `InvalidInput`: NUL or half a surrogate pair in a key or
+    namespace, and values that are no JSON in UTF-8 (half a surrogate pair, an integer beyond 64 bits).
+    """
 
     def get(self, account: AccountId, namespace: str, key: str, now: Millis) -> Item | None: ...
 
@@ -41,7 +45,8 @@ class KeyValues(Protocol):
     ) -> float:
         """Add to a number (an absent one counts as 0) in one atomic step; returns the new value.
 
-        Raises `Conflict` when the stored value is not a number.
+        `expires_at` takes the place of the one before. Raises `Conflict` when the stored value is not a number, or
+        the sum is none that can be stored.
         """
         ...
 

@@ -121,7 +121,7 @@ class ClaimStatus(StrEnum):
     """The answer to a claim."""
 
     GRANTED = "granted"
-    HELD = "held"  # another owner's lease is alive
+    HELD = "held"  # another owner's lease is alive, or the attempt was executed and waits
     DONE = "done"  # the row is final
     LAPSED = "lapsed"  # it was claimed before, the lease is over, and it is at_most_once: not granted
     OVER = "over"  # the run is over, or there is none
@@ -157,7 +157,8 @@ class RunStore(Protocol):
     def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
         """Take attempts for execution. Granted if there is no row, or it is running and its lease is over.
 
-        A claim whose owner already holds the lease is granted again without counting (a lost answer). OVER when the
+        A claim whose owner already holds the lease is granted again without counting (a lost answer). A waiting row
+        is HELD: it was executed, and whoever claims it saw an older head. OVER when the
         run's status is terminal, so that no effect starts after a cancel was answered.
         """
         ...
@@ -173,7 +174,10 @@ class RunStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list. Newest first; `before` is the id of the last run of the page before."""
+    """Which runs to list. Newest first by `created_at`, then by id; `before` is the last run of the page before.
+
+    Behind a run that is gone there is nothing: it was among the oldest, which retention removes first.
+    """
 
     flow: FlowId | None = None
     statuses: Sequence[str] = ()
@@ -187,7 +191,7 @@ class RunHistory(Protocol):
     """Reading what happened."""
 
     def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
-        """One attempt, or the last one of the step."""
+        """One attempt, or the last one of the step. None for an id that is none: it may come from a URL."""
         ...
 
     def steps(
@@ -292,7 +296,7 @@ class Callbacks(Protocol):
         ...
 
     def inbox(self, account: AccountId, run: RunId, step: StepId) -> CallbackRow | None:
-        """What was delivered to the step, if anything was."""
+        """The row of the step's last attempt that has one, delivered or not."""
         ...
 
 
