@@ -83,9 +83,7 @@ def test_sends_a_get_by_default() -> None:
         ({"body": None}, None, None),
     ],
 )
-def test_sends_each_kind_of_body(
-    params: dict[str, Any], content: bytes | None, content_type: str | None
-) -> None:
+def test_sends_each_kind_of_body(params: dict[str, Any], content: bytes | None, content_type: str | None) -> None:
     """JSON, form, text and bytes are encoded and say what they are."""
     request = sent({"method": "POST", **params})
     assert request.content == content
@@ -344,10 +342,7 @@ def test_the_output_has_everything_and_the_payload_is_the_body() -> None:
 
 def test_head_has_no_body() -> None:
     """The answer to HEAD describes a body that is not there."""
-    assert (
-        answered(HttpResponse(200, {"content-type": "application/json"}, b""), {"method": "HEAD"})["body"]
-        is None
-    )
+    assert answered(HttpResponse(200, {"content-type": "application/json"}, b""), {"method": "HEAD"})["body"] is None
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,7 @@ def test_a_refusal_says_why_but_not_where(status: int, content: bytes, retryable
     """Slack's one-word reason is in the text; the path of the address, which is the credential, is not."""
     answer = HttpResponse(status, {"retry-after": "30"}, content, SLACK)
     with pytest.raises(StepError) as caught:
-        NODE.execute(
-            context(NODE, {"channel": "slack", "message": "hi", "url": SLACK}, http=FakeHttp([answer]))
-        )
+        NODE.execute(context(NODE, {"channel": "slack", "message": "hi", "url": SLACK}, http=FakeHttp([answer])))
     error = caught.value
     assert (error.code, error.retryable, error.retry_after) == (f"HttpStatus:{status}", retryable, 30.0)
     assert content.decode() in str(error)

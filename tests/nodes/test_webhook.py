@@ -208,10 +208,7 @@ def test_webhook_out_corpus(entry: dict[str, Any]) -> None:
         case "webhook_out-04":
             assert not refused(HttpResponse(given["status"])).retryable
         case "webhook_out-05":
-            assert (
-                refused(HttpResponse(given["status"], {"retry-after": given["retry-after"]})).retry_after
-                == 86_400
-            )
+            assert refused(HttpResponse(given["status"], {"retry-after": given["retry-after"]})).retry_after == 86_400
         case "webhook_out-07":
             assert sent({}).timeout <= 15
             client = GuardedClient(Guard(["127.0.0.1"]))

@@ -78,17 +78,13 @@ _PRIVATE = tuple(
     )
 )
 """What a host opened by its name may resolve to, beside public addresses."""
-_METADATA = frozenset(
-    map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"))
-)
+_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254")))
 """Metadata and credential services of clouds that lie in private networks."""
 
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{0,5}))?")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_PRIVATE_HINT = (
-    "if flows are meant to reach it, whoever runs this server opens it with the setting egress.allow"
-)
+_PRIVATE_HINT = "if flows are meant to reach it, whoever runs this server opens it with the setting egress.allow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +128,7 @@ class _Opening:
 
     def opens_address(self, address: Address | None, port: int) -> bool:
         return (
-            address is not None
-            and self.network is not None
-            and self.port in (None, port)
-            and address in self.network
+            address is not None and self.network is not None and self.port in (None, port) and address in self.network
         )
 
 
@@ -170,9 +163,7 @@ class Guard:
         if host.startswith(("/", "@", "\0")) or not host:
             raise EgressDenied("a Unix socket may not be reached", hint="name a host")
         if not _AUTHORITY.fullmatch(host) and not _AUTHORITY.fullmatch(f"[{host}]"):
-            raise _denied(
-                host, "it is no host name", "write a name in ASCII (xn--… for others) or an address"
-            )
+            raise _denied(host, "it is no host name", "write a name in ASCII (xn--… for others) or an address")
         host = _canonical_host(host)
         return Target("tcp", host, port, self._admit(host, port, allow, LOOKUP_SECONDS, None))
 
@@ -202,9 +193,7 @@ class Guard:
             found = self._resolver(host, port, seconds)
         except (OSError, UnicodeError) as error:
             why = "in time" if isinstance(error, TimeoutError) else "to an address"
-            raise StepError(
-                f"the name {host} does not resolve {why}", code="HttpConnect", retryable=True
-            ) from error
+            raise StepError(f"the name {host} does not resolve {why}", code="HttpConnect", retryable=True) from error
         if not found:
             raise StepError(f"the name {host} has no address", code="HttpConnect", retryable=True)
         try:
@@ -216,17 +205,13 @@ class Guard:
         if any(opening.opens_address(address, port) for opening in self._openings):
             return
         public = is_public(address)
-        if any(opening.opens_host(host, port) for opening in self._openings) and (
-            public or _is_private(address)
-        ):
+        if any(opening.opens_host(host, port) for opening in self._openings) and (public or _is_private(address)):
             return
         if not public:
             what = "it" if host == str(address) else f"its address {address}"
             raise _denied(host, f"{what} is not public", _PRIVATE_HINT)
         if "." not in host and _literal(host) is None:
-            raise _denied(
-                host, "it is not a full host name", f"write one like {host}.example.com, or: {_PRIVATE_HINT}"
-            )
+            raise _denied(host, "it is not a full host name", f"write one like {host}.example.com, or: {_PRIVATE_HINT}")
         if ports is not None and port not in ports:
             raise _denied_port(host, port, ports)
 
@@ -290,11 +275,7 @@ def _parse(url: str) -> tuple[str, str, int, str]:
         )
     authority = _AUTHORITY.fullmatch(parts.netloc)
     if authority is None:
-        what = (
-            "has no host"
-            if not parts.netloc
-            else f"has the host {parts.netloc[:100]!r}, which is no host name"
-        )
+        what = "has no host" if not parts.netloc else f"has the host {parts.netloc[:100]!r}, which is no host name"
         raise EgressDenied(f"the URL {what}", hint="write it like https://host/path")
     port = int(authority["port"] or (443 if parts.scheme == "https" else 80))
     if not 0 < port < 65_536:
@@ -364,9 +345,7 @@ def _check_allow(host: str, port: int, allow: Sequence[Sequence[str]]) -> None:
             raise EgressDenied(f"egress.allow of the flow: {error}") from None
         if not any(entry.opens_host(host, port) or entry.opens_address(literal, port) for entry in entries):
             listed = ", ".join(patterns)[:200] or "nothing"
-            raise _denied(
-                host, f"the flow's egress.allow has only {listed}", "add the host there if it is meant"
-            )
+            raise _denied(host, f"the flow's egress.allow has only {listed}", "add the host there if it is meant")
 
 
 def _denied_port(host: str, port: int, ports: frozenset[int]) -> EgressDenied:

@@ -70,9 +70,7 @@ class _Hop:
             self.headers = [(name, value) for name, value in self.headers if name.lower() not in dropped]
         if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
             self.method, self.content = "GET", None
-            self.headers = [
-                (name, value) for name, value in self.headers if not name.lower().startswith("content-")
-            ]
+            self.headers = [(name, value) for name, value in self.headers if not name.lower().startswith("content-")]
         self.url = there.url
 
 
@@ -119,9 +117,7 @@ class GuardedClient:
         self._pool.close()
 
     def _check(self, url: str, request: HttpRequest, deadline: float) -> Target:
-        return self._guard.check(
-            url, request.allow, min(LOOKUP_SECONDS, max(deadline - time.monotonic(), 0.0))
-        )
+        return self._guard.check(url, request.allow, min(LOOKUP_SECONDS, max(deadline - time.monotonic(), 0.0)))
 
     def _redirected(self, here: Target, location: str, request: HttpRequest, deadline: float) -> Target:
         try:
@@ -130,9 +126,7 @@ class GuardedClient:
         except ValueError:
             raise EgressDenied(f"{here.origin} redirects to something that is no URL") from None
         except EgressDenied as error:
-            raise EgressDenied(
-                f"{here.origin} redirects: {error.message}", hint=error.hint, **error.details
-            ) from None
+            raise EgressDenied(f"{here.origin} redirects: {error.message}", hint=error.hint, **error.details) from None
 
     def _exchange(
         self, hop: _Hop, target: Target, request: HttpRequest, deadline: float
@@ -202,9 +196,7 @@ class _PinnedBackend(httpcore.NetworkBackend):
             # An address that swallows packets must leave time for the others.
             seconds = self.left() / (len(target.addresses) - index)
             try:
-                return _TimedStream(
-                    self._inner.connect_tcp(address, port, seconds, None, socket_options), self
-                )
+                return _TimedStream(self._inner.connect_tcp(address, port, seconds, None, socket_options), self)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -271,9 +263,7 @@ def _message(hop: _Hop, target: Target, deadline: float) -> httpcore.Request:
     )
 
 
-def _read(
-    response: httpcore.Response, headers: Mapping[str, str], method: str, target: Target, limit: int
-) -> bytes:
+def _read(response: httpcore.Response, headers: Mapping[str, str], method: str, target: Target, limit: int) -> bytes:
     """The body, unpacked. Raises `ValueTooLarge`, and `StepError` with code `InvalidResponse` for a broken
     one.
     """
@@ -295,15 +285,11 @@ def _read(
         try:
             body += gzip.decompress(chunk, limit + 1 - len(body)) if gzip else chunk
         except zlib.error as error:
-            raise StepError(
-                f"{target.origin} answered with broken gzip: {error}", code="InvalidResponse"
-            ) from None
+            raise StepError(f"{target.origin} answered with broken gzip: {error}", code="InvalidResponse") from None
         if len(body) > limit:
             raise too_large
         if len(body) > max(1024 * 1024, MAX_RATIO * received):
-            raise ValueTooLarge(
-                f"{target.origin} answered with a body that unpacks to {MAX_RATIO} times its size"
-            )
+            raise ValueTooLarge(f"{target.origin} answered with a body that unpacks to {MAX_RATIO} times its size")
     if gzip and received and not gzip.eof:
         raise StepError(f"{target.origin} answered with gzip that is cut off", code="InvalidResponse")
     return bytes(body)
