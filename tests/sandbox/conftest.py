@@ -35,9 +35,7 @@ class Scene:
             raise SecretMissing(f"there is no secret {key!r}")
         return values.get(key, UNDEFINED)
 
-    def evaluate(
-        self, script: Script, extra: Mapping[str, Any] | None = None, seed: str = "seed"
-    ) -> Evaluation:
+    def evaluate(self, script: Script, extra: Mapping[str, Any] | None = None, seed: str = "seed") -> Evaluation:
         return self.sandbox.evaluate(self.account, script, self.load, now_ms=NOW, seed=seed, extra=extra)
 
     def hook(self, body: str, name: str = "exec", **extra: Any) -> Evaluation:

@@ -61,9 +61,7 @@ HEALTHY_VALUE = ["undefined", None, None, [2], "[1]", INPUT, {}]
 
 def load(root: str, key: str | None) -> Any:
     """An input and one secret."""
-    return (
-        {"input": INPUT, "secrets": "s3cret"}.get(root, UNDEFINED) if key in (None, "API_KEY") else UNDEFINED
-    )
+    return {"input": INPUT, "secrets": "s3cret"}.get(root, UNDEFINED) if key in (None, "API_KEY") else UNDEFINED
 
 
 def evaluate(sandbox: Sandbox, script: Script) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flowrunner.sandbox.errors import ScriptError
 from flowrunner.sandbox.evaluator import LogEntry
+from flowrunner.sandbox.references import Reference
 
 Scenes = Callable[..., Any]
 
@@ -205,14 +206,13 @@ def test_other_hooks_only_read_the_context(at: Any) -> None:
 
 def test_extra_bindings_are_constants_by_their_names(at: Any) -> None:
     """Whatever is given besides is bound by name and comes before what could be loaded."""
-    assert at.hook(
-        "return [customer.id, params.x, input]", customer={"id": 1}, params={"x": 2}, input="own"
-    ).value == [
+    assert at.hook("return [customer.id, params.x, input]", customer={"id": 1}, params={"x": 2}, input="own").value == [
         1,
         2,
         "own",
     ]
     assert ("input", None) not in at.loaded
+    assert at.hook("return customer + secrets.KEY", customer=1).touched == {Reference("secrets", "KEY")}
 
 
 def test_a_binding_needs_a_name_that_scripts_can_use(at: Any) -> None:

@@ -19,9 +19,7 @@ Scenes = Callable[..., Any]
 def at(scene: Scenes) -> Any:
     """A scene with a hundred nodes, each knowing the next, and secrets."""
     nodes = {f"n{number}": {"output": {"next": f"n{number + 1}", "n": number}} for number in range(100)}
-    return scene(
-        input={"first": "n1", "key": "A"}, nodes=nodes, secrets={"A": "sa", "B": "sb"}, vars={"v": 1}
-    )
+    return scene(input={"first": "n1", "key": "A"}, nodes=nodes, secrets={"A": "sa", "B": "sb"}, vars={"v": 1})
 
 
 def test_only_what_is_mentioned_is_loaded(at: Any) -> None:
@@ -47,9 +45,7 @@ TOUCHING: list[tuple[str, Any, list[tuple[str, str | None]]]] = [
 
 
 @pytest.mark.parametrize(("body", "value", "loaded"), TOUCHING, ids=[body for body, _, _ in TOUCHING])
-def test_what_is_touched_is_loaded(
-    at: Any, body: str, value: Any, loaded: list[tuple[str, str | None]]
-) -> None:
+def test_what_is_touched_is_loaded(at: Any, body: str, value: Any, loaded: list[tuple[str, str | None]]) -> None:
     """What a script reaches without naming it is loaded when it is touched."""
     assert at.hook(body).value == value
     assert [one for one in at.loaded if one != ("input", None)] == loaded
@@ -82,10 +78,7 @@ def test_effects_happen_once(at: Any) -> None:
 
 def test_a_walk_over_many_nodes_ends_in_loading_them_all(at: Any) -> None:
     """Key after key is loaded for a while, then everything: a long walk works."""
-    assert (
-        at.hook("let at = input.first; while (nodes[at]) at = nodes[at].output.next; return at").value
-        == "n100"
-    )
+    assert at.hook("let at = input.first; while (nodes[at]) at = nodes[at].output.next; return at").value == "n100"
     assert ("nodes", None) in at.loaded
 
 
@@ -107,24 +100,22 @@ def test_a_missing_secret_fails_only_when_it_is_touched(at: Any) -> None:
 
 
 def test_all_rounds_share_one_time_limit(at: Any) -> None:
-    """Touching one thing after the other does not buy a script time."""
-    sandbox = Sandbox(Limits(cpu=200, wall=400), processes=1)
-    body = "for (let i = 0; i < 60; i++) { const t = i; for (let k = 0; k < 3e5; k++); nodes['n' + i] }"
+    """Touching one thing after the other does not buy a script time: each round is short here, all are not."""
+    sandbox = Sandbox(Limits(cpu=5_000, wall=600), processes=1)
+    body = "for (let k = 0; k < 2e6; k++); for (let i = 0; i < 30; i++) nodes['n' + i]; return 'too long'"
     try:
         with pytest.raises(ScriptLimitExceeded) as caught:
             sandbox.evaluate("acme", Script(kind="hook", name="exec", body=body), at.load, now_ms=0, seed="")
     finally:
         sandbox.close()
-    assert caught.value.details["limit"] in ("wall", "cpu")
-    assert len([key for root, key in at.loaded if root == "nodes"]) < 60
+    assert caught.value.details["limit"] == "wall"
+    assert 0 < len(at.loaded) < 30
 
 
 def test_a_large_input_can_be_read(scene: Scenes) -> None:
     """Values of several megabytes reach a script within its memory and time."""
     rows = [{"id": number, "name": "some text"} for number in range(150_000)]
-    assert scene(input=rows).hook("return input.reduce((sum, row) => sum + row.id, 0)").value == sum(
-        range(150_000)
-    )
+    assert scene(input=rows).hook("return input.reduce((sum, row) => sum + row.id, 0)").value == sum(range(150_000))
 
 
 def test_more_than_the_limit_is_refused_by_name(scene: Scenes) -> None:

@@ -121,9 +121,7 @@ SYNTAX: list[tuple[Any, tuple[str | int, ...], int, str]] = [
 
 
 @pytest.mark.parametrize(("value", "path", "offset", "words"), SYNTAX, ids=[str(case[0]) for case in SYNTAX])
-def test_a_bad_template_names_the_place(
-    value: Any, path: tuple[str | int, ...], offset: int, words: str
-) -> None:
+def test_a_bad_template_names_the_place(value: Any, path: tuple[str | int, ...], offset: int, words: str) -> None:
     """Path to the string and offset in it are told, and what to do."""
     with pytest.raises(TemplateSyntaxError) as caught:
         compile_template(value)
@@ -183,9 +181,7 @@ def test_what_is_more_than_a_path_goes_to_the_engine(source: str) -> None:
 _numbers = st.one_of(
     st.integers(-(2**53), 2**53),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from(
-        [0.1, 1e21, 1e-7, 123456789012345680000.0, 5e-324, 1.7976931348623157e308, -0.0, 0.000001, 1e20]
-    ),
+    st.sampled_from([0.1, 1e21, 1e-7, 123456789012345680000.0, 5e-324, 1.7976931348623157e308, -0.0, 0.000001, 1e20]),
 )
 _keys = st.one_of(st.sampled_from(["a", "b", "length", "0", "1", "é", "x y", ""]), st.text(max_size=3))
 _values = st.recursive(
