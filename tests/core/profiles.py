@@ -1,4 +1,8 @@
-"""How long the random tests try: `ci` (where CI is set) takes its time, `dev` is for a look after every change."""
+"""How long the random tests of the core try: `core-ci` (where CI is set) takes its time, `core-dev` is for a look.
+
+They are not Hypothesis's own `ci` profile, which stands for the whole session: a new one of that name would change the
+tests of every other folder.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,16 @@ import os
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "ci",
+    "core-ci",
     max_examples=1_000,
     deadline=None,
     derandomize=False,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("dev", parent=settings.get_profile("ci"), max_examples=150)
+settings.register_profile("core-dev", parent=settings.get_profile("core-ci"), max_examples=150)
 
-PROFILE = settings.get_profile("ci" if os.environ.get("CI") else "dev")
+PROFILE = settings.get_profile("core-ci" if os.environ.get("CI") else "core-dev")
 
 
 def share(percent: int) -> settings:

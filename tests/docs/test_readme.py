@@ -25,9 +25,7 @@ def block(language: str) -> str:
 
 def call(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Start the command line in `folder`."""
-    return subprocess.run(
-        [*PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
-    )
+    return subprocess.run([*PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_the_first_flow_runs_as_shown(tmp_path: Path) -> None:
@@ -44,12 +42,8 @@ def test_the_first_flow_runs_as_shown(tmp_path: Path) -> None:
 def test_every_command_is_listed() -> None:
     """The README's table of commands and the program's own help name the same commands."""
     listed = set(re.findall(r"^\| `([a-z]+)(?: [a-z]+)*` \|", README, re.MULTILINE))
-    program = (
-        "from flowrunner.cli.main import app; import typer; print(*typer.main.get_command(app).commands)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
-    )
+    program = "from flowrunner.cli.main import app; import typer; print(*typer.main.get_command(app).commands)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert listed == set(done.stdout.split()), done.stderr
 
 

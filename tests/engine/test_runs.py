@@ -442,6 +442,26 @@ def test_run_concurrency_by_key(policy: str, second: str) -> None:
         assert b.result(follower).status == "waiting"
 
 
+def test_a_place_given_before_the_run_was_stored_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder ends between the wish for a place and the write of the run that wants it."""
+    document = flow("a: {type: wait.callback}", "concurrency: {max_runs: 1, on_limit: queue}")
+    with bench() as b:
+        first = b.start(document)
+        b.work()
+        create = b.engine.parts.backend.runs.create
+
+        def late_create(*args: object, **kwargs: object) -> object:
+            monkeypatch.undo()
+            b.engine.control.cancel(ACCOUNT, first)
+            b.work()
+            return create(*args, **kwargs)  # type: ignore[arg-type]  # as they came
+
+        monkeypatch.setattr(b.engine.parts.backend.runs, "create", late_create)
+        second = b.start(document)
+        b.work()
+        assert b.result(second).status == "waiting"
+
+
 def test_run_concurrency_can_reject() -> None:
     """The caller hears at once."""
     document = flow("a: {type: wait.callback}", "concurrency: {max_runs: 1, on_limit: reject}")

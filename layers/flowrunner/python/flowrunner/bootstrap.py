@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
+from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
 from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.engine.engine import Engine, Parts
@@ -79,10 +80,13 @@ def worker_settings(settings: Settings) -> WorkerSettings:
 
 
 class LazyHttp:
-    """The guarded client, imported and made when a flow sends its first request: most commands never do."""
+    """The guarded client, imported and made when a flow sends its first request: most commands never do.
+
+    The guard is made at once, so that a wrong `egress.allow` stops the start. Raises `ConfigurationError`.
+    """
 
     def __init__(self, openings: Sequence[str]) -> None:
-        self._openings = list(openings)
+        self._guard = Guard(openings)
         self._client: HttpClient | None = None
         self._lock = Lock()
 
@@ -93,10 +97,9 @@ class LazyHttp:
     def _made(self) -> HttpClient:
         with self._lock:
             if self._client is None:
-                from flowrunner.adapters.egress import Guard
                 from flowrunner.adapters.http import GuardedClient
 
-                self._client = GuardedClient(Guard(self._openings))
+                self._client = GuardedClient(self._guard)
             return self._client
 
     def close(self) -> None:

@@ -99,6 +99,7 @@ class StepChildren:
         except Conflict as error:
             raise StepError(str(error), code=error.code, retryable=True) from error
         self._services.backend.runs.create([prepared.view.row], prepared.messages)
+        self._starter.admit(prepared)
         return run
 
     def _flow(self, flow: str | None, revision: int | None, document: Mapping[str, Json] | None) -> FlowRow:

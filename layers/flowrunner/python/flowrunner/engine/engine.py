@@ -138,6 +138,7 @@ class Engine:
             self._worker.start(prepared)
         else:
             self.parts.backend.runs.create([row], prepared.messages)
+        self._starter.admit(prepared)
         if prepared.cancel is not None:
             self.control.cancel_quietly(request.account, prepared.cancel)
         return row.id

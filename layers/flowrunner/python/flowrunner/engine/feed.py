@@ -63,8 +63,8 @@ class Feed:
             yield from (row for row in page if row.rev <= until)
             if len(page) < PAGE:
                 return
-            # A revision takes one outcome, so the next page begins behind the last one's.
-            after = page[-1].rev
+            # A revision may have several rows (joins that it skipped), so the next page begins with the last one's.
+            after = page[-1].rev - 1
 
 
 def _of(run: RunId, attempt: Attempt, view: RunView) -> Iterator[RunEvent]:

@@ -12,10 +12,11 @@ from flowrunner.core.commands import ScheduleStep
 from flowrunner.core.decide import decide
 from flowrunner.core.events import RunStarted
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import AccountId, FlowId, RunId
+from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.core.slots import Verdict
 from flowrunner.core.state import State
 from flowrunner.core.status import RunStatus
+from flowrunner.engine.dispatch import ADMIT
 from flowrunner.engine.evaluate import evaluate
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.program import Program
@@ -113,6 +114,14 @@ class Starter:
             if isinstance(command, ScheduleStep)
         )
         return PreparedRun(RunView(row, facts, decision.state, program), messages, cancel)
+
+    def admit(self, prepared: PreparedRun) -> None:
+        """Let a queued run begin whose place was given to it before it was stored, when nobody could be told."""
+        view = prepared.view
+        slot = view.state.slot
+        if view.state.status is RunStatus.QUEUED and slot and self._slots.holds(view.row.account, slot, view.row.id):
+            receipt = Receipt(view.row.account, view.row.id, StepId(ADMIT), 1)
+            self._services.backend.queue.send([Message(receipt, self._services.clock.now(), view.row.priority)])
 
     def _place(
         self, request: StartRequest, run: RunId, program: Program, facts: RunFacts
