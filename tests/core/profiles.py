@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "core-ci",
-    max_examples=1_000,
+    max_examples=500,
     deadline=None,
     derandomize=False,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("core-dev", parent=settings.get_profile("core-ci"), max_examples=150)
+settings.register_profile("core-dev", parent=settings.get_profile("core-ci"), max_examples=100)
 
 PROFILE = settings.get_profile("core-ci" if os.environ.get("CI") else "core-dev")
 

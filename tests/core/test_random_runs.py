@@ -26,7 +26,7 @@ KINDS = {
 def test_core_and_model_agree(kind: Kind) -> None:
     """After every event of a random run the state is what the model says, and every run ends."""
 
-    @share(60)
+    @share(84)
     @given(games(kind))
     def agree(game: Game) -> None:
         Player(game).play()

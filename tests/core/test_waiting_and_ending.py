@@ -6,10 +6,13 @@ import pytest
 from flowrunner.core import events as ev
 from flowrunner.core.commands import CancelChild, EndRun, ScheduleStep
 from flowrunner.core.decide import Rejected, decide
+from flowrunner.core.ending import move
 from flowrunner.core.flow import Foreach, OnError
+from flowrunner.core.graph import build_graph
 from flowrunner.core.ids import StepId
-from flowrunner.core.state import DEADLINE, SETTLE
-from flowrunner.core.status import RunStatus
+from flowrunner.core.state import DEADLINE, SETTLE, State
+from flowrunner.core.status import TRANSITIONS, RunStatus
+from flowrunner.core.turn import Turn
 
 from tests.builders import flow, retry
 from tests.core.harness import Run
@@ -187,6 +190,28 @@ def test_a_restart_by_a_join_is_checked_at_once() -> None:
     run.fail("a")
     run.fail("b")
     assert (run.status, run.error, run.state.retries) == ("failed", "STEP_LIMIT_EXCEEDED", 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(before, after) for before in RunStatus for after in RunStatus if after not in TRANSITIONS[before]],
+    ids=str,
+)
+def test_no_transition_beside_the_table(before: RunStatus, after: RunStatus) -> None:
+    """R13: whatever a rule may want, a status that the table does not lead to is rejected."""
+    turn = Turn(build_graph(flow("a")), State(status=before), 0, 0.5)
+    with pytest.raises(Rejected, match="cannot become"):
+        move(turn, after)
+    assert turn.status is before
+
+
+def test_secrets_that_were_read_are_remembered() -> None:
+    """The head names them, each once and sorted, for masking; values are never there."""
+    run = running("a -> b; b -> c")
+    for label, names in (("a", ("Z", "A")), ("b", ("A",)), ("c", ("M",))):
+        event = ev.StepSucceeded(run.step(label), 1, secrets=names)
+        run.state = decide(run.graph, run.state, event, run.now).state
+    assert run.state.secrets == ("A", "M", "Z")
 
 
 # -- places and parents -----------------------------------------------------------------------------------------------
