@@ -66,7 +66,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def tight() -> Iterator[Sandbox]:
     """A sandbox whose limits are reached soon, for scripts that go on until they are stopped."""
-    made = Sandbox(Limits(cpu=250, wall=700), processes=2)
+    made = Sandbox(Limits(cpu=250, wall=1_200), processes=2)
     yield made
     made.close()
 

@@ -100,7 +100,7 @@ def test_a_bad_script_ends_by_its_limit(name: str, outcomes: dict[str, Future[An
 MESSAGES = {
     "loop": (
         "the script used more than 0.25 s of CPU time",
-        "the script did not end within 0.7 s and was stopped",
+        "the script did not end within 1.2 s and was stopped",
     ),
     "text": ("the script used more than 64 MiB of memory",),
     "large result": ("the script's result has about 300,032 bytes; the limit is 262,144",),

@@ -59,16 +59,17 @@ def test_only_code_is_left(source: str, code: str) -> None:
     assert all(char in (" ", source[place]) for place, char in enumerate(left))
 
 
+SIZE = 128 * 1024
 HOSTILE = ["`${", "/[", "}/[", "a/", "(", "'", "/*", "\\", "${", "$", ".", "1.", "`\\", " ", "{", "a ", "\n/"]
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_text_costs_linear_time(piece: str) -> None:
-    """A quarter of a megabyte of the worst pieces neither recurses nor goes over the text again and again.
+    """The worst pieces, many times over, lead neither to recursion nor to reading the text again and again.
 
-    A second is far above the tenths that one pass takes and far below the minutes of a quadratic one.
+    The limit is far above the tenths of a second that one pass takes, and far below what a quadratic one would.
     """
-    text = (piece * (256 * 1024 // len(piece)))[: 256 * 1024]
+    text = (piece * (SIZE // len(piece)))[:SIZE]
     started = time.process_time()
     code_only(text)
     end_of_expression(text, 0)

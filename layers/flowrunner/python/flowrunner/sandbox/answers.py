@@ -78,11 +78,7 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
 
 def _effects(text: bytes) -> tuple[tuple[LogEntry, ...], tuple[tuple[str, Any], ...]]:
     effects = _loads(text)
-    if (
-        not isinstance(effects, list)
-        or len(effects) != 2
-        or not all(_is_list_of_pairs(part) for part in effects)
-    ):
+    if not isinstance(effects, list) or len(effects) != 2 or not all(_is_list_of_pairs(part) for part in effects):
         raise Garbled
     logs, events = effects
     if not all(level in LEVELS and isinstance(message, str) for level, message in logs):
@@ -91,9 +87,7 @@ def _effects(text: bytes) -> tuple[tuple[LogEntry, ...], tuple[tuple[str, Any], 
 
 
 def _is_failure(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(value.get(key), str) for key in ("name", "message", "stack")
-    )
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("name", "message", "stack"))
 
 
 def _is_list_of_pairs(value: Any) -> bool:
@@ -122,11 +116,7 @@ def _loads(text: bytes) -> Any:
 def _loads_slowly(text: bytes) -> Any:
     try:
         value = json.loads(text.decode("utf-8", "replace"))
-        clean = (
-            json.dumps(value, ensure_ascii=False)
-            .encode("utf-16", "surrogatepass")
-            .decode("utf-16", "replace")
-        )
+        clean = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return json.loads(clean)
     except RecursionError as error:
         raise TooDeep from error

@@ -60,13 +60,9 @@ def analyse(source: str) -> Analysis:
         references=mentions(source, code),
         words=words,
         parts=tuple(
-            name
-            for name, asking in PARTS.items()
-            if words & asking or (name == "refuse" and _BIG.search(code))
+            name for name, asking in PARTS.items() if words & asking or (name == "refuse" and _BIG.search(code))
         ),
-        fault=ScriptFault(*_place(source, found.start()), "import is not supported in scripts")
-        if found
-        else None,
+        fault=ScriptFault(*_place(source, found.start()), "import is not supported in scripts") if found else None,
     )
 
 

@@ -67,9 +67,7 @@ class Sandbox:
                 asked.append(number)
         for start in range(0, len(asked), CHECKED_AT_ONCE):
             numbers = asked[start : start + CHECKED_AT_ONCE]
-            words = self._compile(
-                [code for number in numbers for code in checked_codes(*scripts[number])], account
-            )
+            words = self._compile([code for number in numbers for code in checked_codes(*scripts[number])], account)
             for place, number in enumerate(numbers):
                 said = words[2 * place] or words[2 * place + 1]
                 faults[number] = fault_of(said, scripts[number][1]) if said else None

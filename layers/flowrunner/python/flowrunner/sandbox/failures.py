@@ -43,9 +43,7 @@ def as_error(answer: Answer, script: Script, limits: Limits) -> ScriptError:
     if limit:
         error: ScriptError = limit_error(limit, limits)
     else:
-        error = (
-            _hook_error(text, failed) if script.kind == "hook" else _expression_error(text, failed, script)
-        )
+        error = _hook_error(text, failed) if script.kind == "hook" else _expression_error(text, failed, script)
     error.logs = answer.logs
     return error
 
@@ -63,9 +61,7 @@ def _not_compiled(text: str, script: Script) -> ScriptError:
     if len(script.sources) == 1:
         return not_well_formed(fault_of(text, script.sources[0]), script, script.sources[0])
     # Several were compiled one after the other, and the engine's words do not tell which one it was.
-    return ExpressionError(
-        fault_of(text, "").message, expressions=[source[:SHOWN] for source in script.sources[:20]]
-    )
+    return ExpressionError(fault_of(text, "").message, expressions=[source[:SHOWN] for source in script.sources[:20]])
 
 
 def _hook_error(text: str, failed: dict[str, Any]) -> ScriptError:

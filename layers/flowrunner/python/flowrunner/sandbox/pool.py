@@ -50,9 +50,7 @@ class WorkerPool:
         try:
             answer, seconds = worker.ask(request, most)
             value, good = judge(answer)
-            keep = (
-                good and account is not None and worker.served < SERVED_MOST and worker.seconds < SECONDS_MOST
-            )
+            keep = good and account is not None and worker.served < SERVED_MOST and worker.seconds < SECONDS_MOST
             return value, seconds
         finally:
             self._give_back(worker, keep)

@@ -21,9 +21,7 @@ class Reference:
 
 _MENTION = re.compile(rf"(?<![\w$])(?:(?<!\.)|(?<=\.\.\.))({'|'.join(sorted(ROOTS))})(?![\w$])")
 _ACCESS = re.compile(r"\s*(?:\?\.|\.(?!\.)|\[)")
-_KEY = re.compile(
-    r"\s*(?:(?:\?\.|\.)\s*([A-Za-z_$][\w$]*)|(?:\?\.)?\s*\[\s*(?:\"([^\"\\\n]*)\"|'([^'\\\n]*)')\s*\])"
-)
+_KEY = re.compile(r"\s*(?:(?:\?\.|\.)\s*([A-Za-z_$][\w$]*)|(?:\?\.)?\s*\[\s*(?:\"([^\"\\\n]*)\"|'([^'\\\n]*)')\s*\])")
 
 
 def references(source: str) -> frozenset[Reference]:

@@ -99,7 +99,8 @@ class Rounds:
         mentioned |= {Reference(name) for name in self._extra if name in words and name not in KEYED}
         if self._script.name == "prep":
             mentioned.add(Reference("context"))  # it is a result, mentioned or not
-        for reference in mentioned - {Reference(name) for name in self._arguments}:
+        mentioned -= {Reference(name) for name in self._arguments}
+        for reference in sorted(mentioned, key=lambda one: (one.root, one.key or "")):
             if reference.root in KEYED and reference.key is None:
                 continue
             try:
@@ -171,19 +172,14 @@ class Rounds:
             "lazy": {word: part for word, part in LAZY.items() if part not in self._parts},
             "bound": {name: value for name, value in self._bound.items() if value is not UNDEFINED},
             "loaded": {
-                root: {key: value for key, value in values.items() if value is not UNDEFINED}
-                for root, values in keyed
+                root: {key: value for key, value in values.items() if value is not UNDEFINED} for root, values in keyed
             },
             "whole": self._whole,
-            "absent": [
-                [root, key] for root, values in keyed for key, value in values.items() if value is UNDEFINED
-            ],
+            "absent": [[root, key] for root, values in keyed for key, value in values.items() if value is UNDEFINED],
         }
         text = _dumps(document)[:-1] + b',"items":' + items + b"}"
         if len(text) > self._limits.input:
-            names = ", ".join(
-                sorted({f"{one.root}.{one.key}" if one.key else one.root for one in self._touched})
-            )
+            names = ", ".join(sorted({f"{one.root}.{one.key}" if one.key else one.root for one in self._touched}))
             raise ValueTooLarge(
                 f"what the script reads has {len(text):,} bytes in all; the limit is {self._limits.input:,}"
                 + (f" (it reads {names[:300]})" if names else ""),
@@ -231,9 +227,7 @@ def _may_stay(answer: Answer) -> bool:
 def _identifier(name: str) -> str:
     """A name that goes into code. Raises `ScriptError` for one that is none."""
     if not _NAME.fullmatch(name):
-        raise ScriptError(
-            f"{name!r} is no name that a script can use: letters, digits, _ and $, not a digit first"
-        )
+        raise ScriptError(f"{name!r} is no name that a script can use: letters, digits, _ and $, not a digit first")
     return name
 
 

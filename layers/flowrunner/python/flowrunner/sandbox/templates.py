@@ -75,9 +75,7 @@ class Template:
 
     def render(self, load: Loader) -> Json:
         """The value of a native template. Raises `ExpressionError` and whatever `load` raises."""
-        return _build(
-            self._shape, [one.native.resolve(load) for one in self.expressions if one.native is not None]
-        )
+        return _build(self._shape, [one.native.resolve(load) for one in self.expressions if one.native is not None])
 
     def assemble(self, results: Sequence[Any]) -> Json:
         """The value with these results of its expressions."""

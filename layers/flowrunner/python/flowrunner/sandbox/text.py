@@ -38,13 +38,7 @@ def to_text(value: Any) -> str:
 def number_text(value: float) -> str:
     """A number as `String(value)` gives it (ECMA-262, Number::toString)."""
     if isinstance(value, int):
-        return (
-            str(value)
-            if abs(value) < 10**21
-            else number_text(float(value))
-            if abs(value) < 2**1024
-            else "Infinity"
-        )
+        return str(value) if abs(value) < 10**21 else number_text(float(value)) if abs(value) < 2**1024 else "Infinity"
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if abs(value) < EXACT and value == int(value):

@@ -128,9 +128,7 @@ def compiled(context: "Any", source: str) -> str:
         context.eval("throw ''; " + source)
     except Exception as error:  # noqa: BLE001 - as in serve
         text = str(error)
-        return (
-            text.replace("\0", "") if text.startswith(("SyntaxError", "RangeError", "InternalError")) else ""
-        )
+        return text.replace("\0", "") if text.startswith(("SyntaxError", "RangeError", "InternalError")) else ""
     return ""
 
 
