@@ -12,9 +12,9 @@ import pytest
 
 STORES = {"psycopg", "psycopg_pool", "sqlite3"}
 SCREEN = {"rich", "typer"}
-NETWORK = {"httpx", "ssl", "asyncio"}
+NETWORK = {"httpcore", "ssl", "asyncio"}
 FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
-MODELS = {"pydantic", "pydantic_settings"}
+MODELS = {"pydantic"}
 ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS
 
 NEVER_LOADED = {

@@ -24,6 +24,9 @@ LONGEST = 400
 NAMELESS = {"common", "helper", "helpers", "misc", "util", "utils"}
 """Names that say nothing about what is inside, so that everything ends up there."""
 
+SHIPPED = {".js", ".py", ".sql"}
+"""What the package is made of; a new kind of file is added here with its purpose in mind."""
+
 COMPOSITION = {
     "bootstrap.py",  # wires the product
     "testing.py",  # wires what authors of plugins test with
@@ -51,6 +54,12 @@ def test_modules_are_short() -> None:
 def test_modules_have_telling_names() -> None:
     """A module is named after what it is about."""
     assert relative([path for path in MODULES if path.stem in NAMELESS]) == []
+
+
+def test_the_package_holds_only_what_it_runs() -> None:
+    """The wheel and the Lambda layer are this folder, so notes, data and leftovers have no place in it."""
+    found = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert relative([path for path in found if path.suffix not in SHIPPED and path.name != "py.typed"]) == []
 
 
 def imported(path: Path) -> Iterator[str]:
