@@ -9,6 +9,7 @@ a failing game to one that a person can follow.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 from flowrunner.core.flow import Flow, FlowLimits, Foreach, Join, JoinMode, Node, OnError, RetryPolicy
 from flowrunner.core.ids import NodeId
@@ -54,15 +55,38 @@ class Game:
         printer.text(f"\n{describe(self.flow)}\n{luck} trouble={self.trouble}\n")
 
 
+# Strategies are made once: making them anew for every draw takes longer than playing the game.
+PERCENT = st.integers(0, 99)
+MODES = st.sampled_from(JoinMode)
+FLAGS = st.booleans()
+WINDOWS = st.integers(1, 3)
+SHARES, COUNTS = st.sampled_from([0, 25, 50]), st.sampled_from([0, 1, 2])
+NODE_ERRORS = st.sampled_from([OnError.FAIL, OnError.FAIL, OnError.CONTINUE])
+FLOW_ERRORS = st.sampled_from([OnError.STOP, OnError.CONTINUE, OnError.RETRY_RUN])
+TIMEOUTS = st.sampled_from([None, None, 60_000, 3_000])
+LIMITS = st.builds(FlowLimits, st.integers(1, 4), st.sampled_from([MAX_STEPS, 10]))
+POLICIES = st.builds(
+    RetryPolicy,
+    max_attempts=st.integers(1, 3),
+    delay=st.sampled_from([0, 100, 1_000]),
+    backoff=st.sampled_from([1.0, 2.0, 1.5]),
+    max_delay=st.sampled_from([300_000, 150]),
+    jitter=st.sampled_from(["none", "full"]),
+    on=st.sampled_from([(), ("E",), ("R", "AMBIGUOUS")]),
+)
+OUTCOMES = st.lists(st.integers(0, 15), min_size=1, max_size=20).map(tuple)
+MOVES = st.lists(st.integers(0, 32 * 64 - 1), max_size=60).map(tuple)
+
+
 @st.composite
 def games(draw: st.DrawFn, kind: Kind) -> Game:
     """Games of a kind."""
     return Game(
-        flow=kind.flow or draw(flows(kind)),
-        outcomes=tuple(draw(st.lists(st.integers(0, 15), min_size=1, max_size=20))),
-        moves=tuple(draw(st.lists(st.integers(0, 32 * 64 - 1), max_size=60))),
-        slot=draw(st.booleans()),
-        parent=draw(st.booleans()),
+        flow=kind.flow or draw(_flows(kind)),
+        outcomes=draw(OUTCOMES),
+        moves=draw(MOVES),
+        slot=draw(FLAGS),
+        parent=draw(FLAGS),
         trouble=kind.trouble,
     )
 
@@ -70,74 +94,63 @@ def games(draw: st.DrawFn, kind: Kind) -> Game:
 @st.composite
 def flows(draw: st.DrawFn, kind: Kind) -> Flow:
     """Flows that the loader would accept: no node is both a join and a target, every node can be reached."""
-    names = [NodeId(name) for name in NAMES[: draw(st.integers(1, kind.nodes))]]
+    names = [NodeId(name) for name in NAMES[: draw(_upto(kind.nodes))]]
     joins = {name for name in names[1:] if _chance(draw, kind.joins)}
-    targets = [name for name in names if name not in joins]
+    targets = tuple(name for name in names if name not in joins)
     nodes = {}
     for index, name in enumerate(names):
-        join = None
-        if name in joins:
-            needs = draw(st.lists(st.sampled_from(names[:index]), min_size=1, max_size=3, unique=True))
-            join = Join(tuple(needs), draw(st.sampled_from(JoinMode)))
+        join = Join(draw(_needs(tuple(names[:index]))), draw(MODES)) if name in joins else None
         node = Node(id=name, type="noop", join=join, next=draw(_edges(targets, kind.edges)))
         if _chance(draw, kind.foreach):
-            node = replace(node, foreach=draw(_foreach()))
+            node = replace(node, foreach=_foreach(draw))
         if _chance(draw, kind.policies):
-            node = draw(_policies(node))
+            once = _chance(draw, 12)
+            node = replace(node, retry=draw(POLICIES), at_most_once=once, on_error=draw(NODE_ERRORS))
         nodes[name] = node
     flow = Flow(name="game", nodes=nodes, start=_start(nodes), limits=FlowLimits(10, MAX_STEPS))
-    return draw(_run_policies(flow)) if _chance(draw, kind.policies) else flow
+    if not _chance(draw, kind.policies):
+        return flow
+    return replace(
+        flow,
+        on_error=draw(FLOW_ERRORS),
+        retry_run=draw(POLICIES),
+        timeout=draw(TIMEOUTS),
+        limits=draw(LIMITS),
+    )
 
 
 def _chance(draw: st.DrawFn, percent: int) -> bool:
-    return draw(st.integers(0, 99)) >= 100 - percent
+    return draw(PERCENT) >= 100 - percent
 
 
-def _edges(targets: list[NodeId], most: int) -> st.SearchStrategy[dict[str, tuple[NodeId, ...]]]:
+@cache
+def _flows(kind: Kind) -> st.SearchStrategy[Flow]:
+    return flows(kind)
+
+
+@cache
+def _upto(most: int) -> st.SearchStrategy[int]:
+    return st.integers(1, most)
+
+
+@cache
+def _needs(earlier: tuple[NodeId, ...]) -> st.SearchStrategy[tuple[NodeId, ...]]:
+    return st.lists(st.sampled_from(earlier), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+@cache
+def _edges(targets: tuple[NodeId, ...], most: int) -> st.SearchStrategy[dict[str, tuple[NodeId, ...]]]:
     group = st.lists(st.sampled_from(targets), min_size=1, max_size=2).map(tuple)
     return st.dictionaries(st.sampled_from(ACTIONS), group, max_size=most)
 
 
-@st.composite
 def _foreach(draw: st.DrawFn) -> Foreach:
-    percent = draw(st.booleans())
+    percent = draw(FLAGS)
     return Foreach(
         items="items",
-        max_concurrency=draw(st.integers(1, 3)),
-        tolerate=draw(st.sampled_from([0, 25, 50] if percent else [0, 1, 2])),
+        max_concurrency=draw(WINDOWS),
+        tolerate=draw(SHARES if percent else COUNTS),
         tolerate_percent=percent,
-    )
-
-
-@st.composite
-def _policies(draw: st.DrawFn, node: Node) -> Node:
-    return replace(
-        node,
-        retry=_retry(draw),
-        at_most_once=draw(st.integers(0, 7)) == 7,
-        on_error=draw(st.sampled_from([OnError.FAIL, OnError.FAIL, OnError.CONTINUE])),
-    )
-
-
-def _retry(draw: st.DrawFn) -> RetryPolicy:
-    return RetryPolicy(
-        max_attempts=draw(st.integers(1, 3)),
-        delay=draw(st.sampled_from([0, 100, 1_000])),
-        backoff=draw(st.sampled_from([1.0, 2.0, 1.5])),
-        max_delay=draw(st.sampled_from([300_000, 150])),
-        jitter=draw(st.sampled_from(["none", "full"])),
-        on=draw(st.sampled_from([(), ("E",), ("R", "AMBIGUOUS")])),
-    )
-
-
-@st.composite
-def _run_policies(draw: st.DrawFn, flow: Flow) -> Flow:
-    return replace(
-        flow,
-        on_error=draw(st.sampled_from(OnError).filter(lambda one: one is not OnError.FAIL)),
-        retry_run=_retry(draw),
-        timeout=draw(st.sampled_from([None, None, 60_000, 3_000])),
-        limits=FlowLimits(draw(st.integers(1, 4)), draw(st.sampled_from([MAX_STEPS, 10]))),
     )
 
 

@@ -51,13 +51,13 @@ def check_schema(schema: Json) -> list[tuple[Path, str]]:
 
 
 def check_input(flow: Flow, value: Json) -> list[Problem]:
-    """All problems of a run's input, each with its field (`input.order_id`), which the message names too."""
+    """All problems of a run's input, each with its field (`input.order_id`)."""
     if flow.inputs is None:
         return []
     problems = []
     for path, message in input_problems(flow.inputs, value):
         field = _field(path)
-        problems.append(Problem(field, f"{field}: {message}"))
+        problems.append(Problem(field, message))
     return problems
 
 
