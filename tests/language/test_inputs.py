@@ -110,33 +110,33 @@ OBJECT: dict[str, Any] = {
 INPUTS: list[tuple[Json, Json, list[tuple[str, str]]]] = [
     (None, {"anything": 1}, []),
     (OBJECT, {"id": "a", "at": 1}, []),
-    (OBJECT, {}, [("input.id", "input.id: is required"), ("input.at", "input.at: is required")]),
-    (OBJECT, {"id": 1, "at": 1}, [("input.id", "input.id: 1 is not of type 'string'")]),
-    (OBJECT, None, [("input", "input: None is not of type 'object'")]),
+    (OBJECT, {}, [("input.id", "is required"), ("input.at", "is required")]),
+    (OBJECT, {"id": 1, "at": 1}, [("input.id", "1 is not of type 'string'")]),
+    (OBJECT, None, [("input", "None is not of type 'object'")]),
     (
         {"additionalProperties": False, "properties": {"a": {}}, "patternProperties": {"^b": {}}},
         {"a": 1, "b1": 2, "c": 3},
-        [("input.c", "input.c: is not a field that the flow knows")],
+        [("input.c", "is not a field that the flow knows")],
     ),
     (
         {"additionalProperties": {"type": "string"}},
         {"a": 1},
-        [("input.a", "input.a: 1 is not of type 'string'")],
+        [("input.a", "1 is not of type 'string'")],
     ),
     ({"additionalProperties": False}, [1], []),
     (
         {"patternProperties": {"^n": {"type": "number"}}},
         {"n": "x", "m": "y"},
-        [("input.n", "input.n: 'x' is not of type 'number'")],
+        [("input.n", "'x' is not of type 'number'")],
     ),
     ({"patternProperties": {"^n": False}}, 1, []),
-    ({"items": {"type": "number"}}, [1, "a"], [("input[1]", "input[1]: 'a' is not of type 'number'")]),
-    ({"pattern": "^a+$"}, "aab", [("input", "input: 'aab' does not match '^a+$'")]),
+    ({"items": {"type": "number"}}, [1, "a"], [("input[1]", "'a' is not of type 'number'")]),
+    ({"pattern": "^a+$"}, "aab", [("input", "'aab' does not match '^a+$'")]),
     ({"pattern": "^a+$"}, 5, []),
-    ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], [("input", "input: has an item twice")]),
+    ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], [("input", "has an item twice")]),
     ({"uniqueItems": True}, [1, True, "1", [1], {"a": 1}, 0.5], []),
     ({"uniqueItems": False}, [1, 1], []),
-    (False, 1, [("input", "input: False schema does not allow 1")]),
+    (False, 1, [("input", "False schema does not allow 1")]),
 ]
 
 
