@@ -23,9 +23,7 @@ CATEGORIES = {
     "people": "Telling and asking people",
 }
 
-NOTE = (
-    "<!-- Written by scripts/gen_node_docs.py from the node type itself: change the class, not this page. -->"
-)
+NOTE = "<!-- Written by scripts/gen_node_docs.py from the node type itself: change the class, not this page. -->"
 
 Schema = Mapping[str, Any]
 
@@ -71,9 +69,7 @@ def _index(found: list[NodeTypeDescription]) -> str:
     for category, title in CATEGORIES.items():
         lines += ["", f"## {title}", "", "| type | what it does |", "| --- | --- |"]
         lines += [
-            f"| [`{one.name}`]({one.name}.md) | {_cell(one.title)} |"
-            for one in found
-            if one.category == category
+            f"| [`{one.name}`]({one.name}.md) | {_cell(one.title)} |" for one in found if one.category == category
         ]
     return "\n".join(lines) + "\n"
 
@@ -98,11 +94,7 @@ def _page(one: NodeTypeDescription) -> str:
 
 
 def _facts(one: NodeTypeDescription) -> Iterator[str]:
-    actions = (
-        ", ".join(f"`{action}`" for action in one.actions)
-        if one.actions
-        else "the names of its cases, `default`"
-    )
+    actions = ", ".join(f"`{action}`" for action in one.actions) if one.actions else "the names of its cases, `default`"
     yield f"- Actions: {actions}"
     passed_on = f"`{one.payload}` of its output" if one.payload else "its output"
     yield f"- Passed on along an edge: {passed_on}"

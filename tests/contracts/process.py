@@ -18,11 +18,7 @@ from tests.contracts.suites.build import LEASE, NOW, commit
 
 def open_backend(url: str) -> Backend:
     """SQLite for a path, PostgreSQL for its URL."""
-    return (
-        PostgresBackend(url, pool_size=2)
-        if url.startswith("postgresql:")
-        else SqliteBackend(Path(url), "normal")
-    )
+    return PostgresBackend(url, pool_size=2) if url.startswith("postgresql:") else SqliteBackend(Path(url), "normal")
 
 
 def work(backend: Backend, name: str) -> list[str]:

@@ -41,9 +41,7 @@ def backend(url: str) -> Iterator[Backend]:
 def begin(url: str, *names: str) -> list[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.contracts.process", url]
     return [
-        subprocess.Popen(
-            [*command, name], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([*command, name], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for name in names
     ]
 

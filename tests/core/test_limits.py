@@ -98,7 +98,7 @@ def test_a_frontier_that_is_too_wide_fails_the_run() -> None:
     run = Run(flow(f"a -> {names}"))
     run.start()
     run.model.apply = lambda *arguments: None  # type: ignore[method-assign]  # the model knows no such limit
-    run.compare = lambda: None  # type: ignore[method-assign]
+    run.compare = lambda: None  # type: ignore[method-assign]  # so there is nothing to compare with
     run.ok("a")
     assert run.error == "LIMIT_HEAD"
     assert run.state.error is not None

@@ -17,6 +17,5 @@ def javascript(expression: Json, items: Sequence[Json], alias: str = "item") -> 
     source = expression.removeprefix("${").removesuffix("}")
     machine.eval(f"var test = ({alias}, index) => JSON.stringify({{value: ({source})}})")
     return [
-        json.loads(machine.eval(f"test({json.dumps(item)}, {index})")).get("value")
-        for index, item in enumerate(items)
+        json.loads(machine.eval(f"test({json.dumps(item)}, {index})")).get("value") for index, item in enumerate(items)
     ]

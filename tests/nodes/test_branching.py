@@ -96,8 +96,6 @@ def test_switch_takes_the_first_case_that_fits(params: dict[str, Json], input: J
         ({}, None),
     ],
 )
-def test_switch_knows_its_actions_before_it_runs(
-    params: dict[str, Json], actions: tuple[str, ...] | None
-) -> None:
+def test_switch_knows_its_actions_before_it_runs(params: dict[str, Json], actions: tuple[str, ...] | None) -> None:
     """The loader can check `next` against the cases' names, unless an expression makes them."""
     assert SwitchNode.actions_for(params) == actions

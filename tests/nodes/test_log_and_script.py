@@ -91,9 +91,7 @@ def test_script_without_code_says_what_is_missing(params: dict[str, Json]) -> No
     ],
 )
 @pytest.mark.parametrize("wait", [True, False])
-def test_flow_run_starts_a_run(
-    params: dict[str, Json], input: Json, started: dict[str, Json], wait: bool
-) -> None:
+def test_flow_run_starts_a_run(params: dict[str, Json], input: Json, started: dict[str, Json], wait: bool) -> None:
     """The child gets its input, and the step waits for it or goes on with the run's id."""
     children = FakeChildren()
     done = RUN.execute(context(RUN, {**params, "wait": wait}, input=input, children=children))

@@ -97,9 +97,7 @@ def test_a_query_keeps_what_its_expression_holds_for(values: KeyValues) -> None:
         3,
         5,
     ]
-    assert [item["value"] for item in _do(values, "query", where="${item.key > 'k3'}", limit=1)["items"]] == [
-        4
-    ]
+    assert [item["value"] for item in _do(values, "query", where="${item.key > 'k3'}", limit=1)["items"]] == [4]
     assert _do(values, "query", where="${item.value > 0}", after="k4")["items"] == [{"key": "k5", "value": 5}]
 
 

@@ -113,9 +113,7 @@ def test_the_request_tells_how_to_answer() -> None:
 def test_a_header_of_the_author_replaces_the_nodes_own() -> None:
     """Headers are compared without case, so none is sent twice."""
     http = FakeHttp()
-    CALLBACK.execute(
-        context(CALLBACK, _request(headers={"content-type": "application/vnd.job+json"}), http=http)
-    )
+    CALLBACK.execute(context(CALLBACK, _request(headers={"content-type": "application/vnd.job+json"}), http=http))
     names = [name.lower() for name, _ in http.sent[0].headers]
     assert names.count("content-type") == 1
     assert dict(http.sent[0].headers)["content-type"] == "application/vnd.job+json"

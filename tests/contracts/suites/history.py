@@ -82,9 +82,7 @@ class StepHistoryRules:
         assert ids(rows) == [*reversed(SCHEDULED), "1.0"]
         resumed = history.history.committed(ACCOUNT, RUN, after_rev=rows[2].rev)
         assert list(resumed) == list(rows[3:])
-        assert list(history.history.committed(ACCOUNT, RUN, after_rev=rows[2].rev, limit=2)) == list(
-            rows[3:5]
-        )
+        assert list(history.history.committed(ACCOUNT, RUN, after_rev=rows[2].rev, limit=2)) == list(rows[3:5])
 
     def test_what_no_commit_took_is_not_committed(self, backend: Backend) -> None:
         """A claimed attempt has revision 0 and is no outcome yet."""
@@ -102,9 +100,7 @@ class StepHistoryRules:
     def test_items_of_a_foreach_are_its_last_attempts_by_index(self, backend: Backend) -> None:
         """Those of other steps whose ids begin alike are not among them."""
         start(backend)
-        rows = [
-            step_row(step) for step in ("2.0", "2.0[10]", "2.0[9]", "2.0[0]", "2.1[0]", "12.0[0]", "2.00[3]")
-        ]
+        rows = [step_row(step) for step in ("2.0", "2.0[10]", "2.0[9]", "2.0[0]", "2.1[0]", "12.0[0]", "2.00[3]")]
         backend.runs.commit([commit(steps=[*rows[:6], step_row("2.0[9]", RowStatus.FAILED, attempt=2)])])
         found = backend.history.item_steps(ACCOUNT, RUN, StepId("2.0"))
         assert [(row.step, row.attempt) for row in found] == [("2.0[0]", 1), ("2.0[9]", 2), ("2.0[10]", 1)]
@@ -168,9 +164,7 @@ class RunListRules:
         """Runs of one millisecond are told apart by their ids."""
         start(backend, *"gcaefbd")
         seen: list[str] = []
-        while page := backend.history.runs(
-            ACCOUNT, RunFilter(before=RunId(seen[-1]) if seen else None, limit=3)
-        ):
+        while page := backend.history.runs(ACCOUNT, RunFilter(before=RunId(seen[-1]) if seen else None, limit=3)):
             seen += [row.id for row in page]
         assert seen == list("gfedcba")
 

@@ -50,9 +50,10 @@ class CreateRules:
         """The second creation answers False, and neither the run nor the queue changes."""
         start(backend)
         again = run_row(head=b"other")
-        assert list(
-            backend.runs.create([again, run_row("new")], [message("9.0"), message("1.0", run="new")])
-        ) == [False, True]
+        assert list(backend.runs.create([again, run_row("new")], [message("9.0"), message("1.0", run="new")])) == [
+            False,
+            True,
+        ]
         assert load(backend).head == b"head-1"
         assert queued(backend) == ["1.0"]
 
@@ -75,9 +76,7 @@ class CreateRules:
 
     def test_first_messages_are_handed_off_when_due(self, backend: Backend) -> None:
         """With an owner, what is due is leased to it, and a timer is in the queue for anybody."""
-        backend.runs.create(
-            [run_row()], [message("1.0"), message("later", due=NOW + 5)], owner="w", lease_until=LEASE
-        )
+        backend.runs.create([run_row()], [message("1.0"), message("later", due=NOW + 5)], owner="w", lease_until=LEASE)
         assert [one.receipt.step for one in backend.queue.receive("x", NOW + 5, LEASE, 10)] == ["later"]
         lapsed = backend.queue.receive("x", LEASE, LEASE + 1, 10)
         assert {one.receipt.step: one.receives for one in lapsed} == {"1.0": 2, "later": 2}
@@ -85,9 +84,7 @@ class CreateRules:
     def test_first_messages_without_an_owner_are_for_anybody(self, backend: Backend) -> None:
         """They are visible as soon as they are due."""
         backend.runs.create([run_row()], [message("1.0")])
-        assert [(one.receipt.step, one.receives) for one in backend.queue.receive("x", NOW, LEASE, 10)] == [
-            ("1.0", 1)
-        ]
+        assert [(one.receipt.step, one.receives) for one in backend.queue.receive("x", NOW, LEASE, 10)] == [("1.0", 1)]
 
     @pytest.mark.parametrize("text", NASTY)
     def test_ids_are_any_text(self, backend: Backend, text: str) -> None:
@@ -138,8 +135,7 @@ class CommitRules:
         runs = ["c", "a", "e", "b", "d"]
         start(backend, *runs)
         commits = [
-            commit(9 if run in "ae" else 2, run=run, steps=[step_row()], send=[message(run, run=run)])
-            for run in runs
+            commit(9 if run in "ae" else 2, run=run, steps=[step_row()], send=[message(run, run=run)]) for run in runs
         ]
         assert list(backend.runs.commit(commits)) == [run not in "ae" for run in runs]
         assert {run: load(backend, run).rev for run in runs} == {"a": 1, "b": 2, "c": 2, "d": 2, "e": 1}
@@ -170,9 +166,9 @@ class CommitRules:
         row = step_row(status=status, rev=2, body=b"first")
         backend.runs.commit([commit(2, steps=[row])])
         for rev, late in enumerate([*FINAL, RowStatus.RUNNING, RowStatus.WAITING], 3):
-            assert list(
-                backend.runs.commit([commit(rev, steps=[step_row(status=late, rev=rev, body=b"late")])])
-            ) == [True]
+            assert list(backend.runs.commit([commit(rev, steps=[step_row(status=late, rev=rev, body=b"late")])])) == [
+                True
+            ]
         assert backend.history.step(ACCOUNT, RUN, row.step, 1) == row
 
     def test_a_final_row_learns_its_revision_once(self, backend: Backend) -> None:
@@ -207,9 +203,7 @@ class CommitRules:
         """Also an acknowledgement of what is gone already."""
         start(backend)
         backend.queue.send([message("1.0")])
-        backend.runs.commit(
-            [commit(ack=[receipt("1.0"), receipt("none")], send=[message("2.0"), message("2.1")])]
-        )
+        backend.runs.commit([commit(ack=[receipt("1.0"), receipt("none")], send=[message("2.0"), message("2.1")])])
         assert queued(backend) == ["2.0", "2.1"]
 
     def test_a_message_acknowledged_and_sent_again_is_there(self, backend: Backend) -> None:
@@ -227,9 +221,7 @@ class CommitRules:
     def test_handed_off_messages_are_leased_to_the_owner(self, backend: Backend) -> None:
         """Nobody else receives them until the lease ends; the owner can prolong it."""
         start(backend)
-        backend.runs.commit(
-            [commit(hand_off=[message("2.0"), message("2.1")], owner="w1", lease_until=LEASE)]
-        )
+        backend.runs.commit([commit(hand_off=[message("2.0"), message("2.1")], owner="w1", lease_until=LEASE)])
         assert backend.queue.receive("w2", LEASE - 1, LEASE, 10) == []
         backend.queue.renew([receipt("2.0")], "w1", LEASE + 100)
         lapsed = backend.queue.receive("w2", LEASE, LEASE + 50, 10)
@@ -250,9 +242,7 @@ class CommitRules:
         backend.queue.send(
             [message("deadline", due=NOW + 10**6), message("settle", due=NOW), message("o", run="other")]
         )
-        last = commit(
-            status="failed", ended_at=NOW, ack=[receipt("1.0")], send=[message("settle", due=NOW + 7)]
-        )
+        last = commit(status="failed", ended_at=NOW, ack=[receipt("1.0")], send=[message("settle", due=NOW + 7)])
         backend.runs.commit([last])
         assert queued(backend) == ["o", "settle"]
 
@@ -294,9 +284,7 @@ class ClaimRules:
         start(backend)
         answer = backend.runs.claim([claim()])[0]
         assert (answer.status, answer.claims, answer.lease_until) == (ClaimStatus.GRANTED, 1, LEASE)
-        assert backend.history.steps(ACCOUNT, RUN) == [
-            step_row(status=RowStatus.RUNNING, rev=0, body=b"started")
-        ]
+        assert backend.history.steps(ACCOUNT, RUN) == [step_row(status=RowStatus.RUNNING, rev=0, body=b"started")]
 
     def test_a_lease_that_is_alive_is_held(self, backend: Backend) -> None:
         """Another owner learns until when, up to the last moment of the lease."""
@@ -393,9 +381,7 @@ class ClaimRules:
         keys = [(ACCOUNT, RUN, receipt(step).step, 1) for step in ("1.0", "1.1", "9.9")]
         backend.runs.renew(keys, "w1", LEASE + 500)
         backend.runs.renew([], "w1", LEASE + 500)
-        answers = backend.runs.claim(
-            [claim("1.0", owner="w3", now=LEASE), claim("1.1", owner="w3", now=LEASE)]
-        )
+        answers = backend.runs.claim([claim("1.0", owner="w3", now=LEASE), claim("1.1", owner="w3", now=LEASE)])
         assert [(a.status, a.lease_until) for a in answers] == [
             (ClaimStatus.HELD, LEASE + 500),
             (ClaimStatus.GRANTED, LEASE + 30_000),

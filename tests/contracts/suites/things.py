@@ -222,8 +222,6 @@ class DocumentRules:
         if rev:
             backend.documents.write(ACCOUNT, "k", b"first", 0)
         with ThreadPoolExecutor(8) as threads:
-            won = list(
-                threads.map(lambda n: backend.documents.write(ACCOUNT, "k", str(n).encode(), rev), range(16))
-            )
+            won = list(threads.map(lambda n: backend.documents.write(ACCOUNT, "k", str(n).encode(), rev), range(16)))
         assert won.count(True) == 1
         assert backend.documents.read(ACCOUNT, "k") == (str(won.index(True)).encode(), rev + 1)

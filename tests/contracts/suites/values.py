@@ -89,9 +89,7 @@ class KeyValueRules:
         """Quotes, SQL and any script are only text."""
         backend.values.set(ACCOUNT, text, Item(text, text))
         assert backend.values.get(ACCOUNT, text, text, NOW) == Item(text, text)
-        assert [item.key for item in backend.values.list(ACCOUNT, text, NOW, prefix=text)] == (
-            [text] if text else []
-        )
+        assert [item.key for item in backend.values.list(ACCOUNT, text, NOW, prefix=text)] == ([text] if text else [])
 
     @pytest.mark.parametrize("text", UNSTORABLE, ids=ascii)
     def test_a_key_that_not_every_store_can_hold_is_refused_by_all(self, backend: Backend, text: str) -> None:
@@ -139,9 +137,7 @@ class KeyValueRules:
     def test_no_increment_is_lost_among_threads(self, backend: Backend) -> None:
         """Also while there is no number yet."""
         with ThreadPoolExecutor(8) as threads:
-            seen = list(
-                threads.map(lambda _: backend.values.increment(ACCOUNT, "n", "k", 1, NOW, None), range(64))
-            )
+            seen = list(threads.map(lambda _: backend.values.increment(ACCOUNT, "n", "k", 1, NOW, None), range(64)))
         assert sorted(seen) == list(range(1, 65))
 
     def test_purging_removes_what_has_expired(self, backend: Backend) -> None:

@@ -87,6 +87,8 @@ class HookRunner:
                 extra=extra,
             )
         except ScriptError as error:
+            # What a failing hook had logged helps to find out why it failed.
+            self.logs += [{"level": entry.level, "message": entry.message, "at": self._now} for entry in error.logs]
             raise _placed(error, name or kind, hook) from None
         self._keep(done)
         return done

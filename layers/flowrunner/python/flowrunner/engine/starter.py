@@ -84,7 +84,8 @@ class Starter:
         problems = check_input(program.flow, value)
         if problems:
             raise InvalidInput(
-                "the input does not fit the flow's `inputs`: " + "; ".join(f"{problem.field}: {problem.message}" for problem in problems),
+                "the input does not fit the flow's `inputs`: "
+                + "; ".join(f"{problem.field}: {problem.message}" for problem in problems),
                 problems=[{"field": problem.field, "message": problem.message} for problem in problems],
             )
         run = request.run or RunId(self._services.draws.new_id())

@@ -14,12 +14,8 @@ from flowrunner.nodes.fields import Duration, presence
 
 
 class DelayParams(Params):
-    for_: Duration | None = Field(
-        None, alias="for", description="A duration: 500ms, 20s, 5m, 2h, 1d, or seconds."
-    )
-    until: str | None = Field(
-        None, description="A moment (RFC 3339) with its time zone: `2030-01-31T09:00:00Z`."
-    )
+    for_: Duration | None = Field(None, alias="for", description="A duration: 500ms, 20s, 5m, 2h, 1d, or seconds.")
+    until: str | None = Field(None, description="A moment (RFC 3339) with its time zone: `2030-01-31T09:00:00Z`.")
 
     @field_validator("until")
     @classmethod
@@ -60,9 +56,7 @@ params: {for: 10ms}
         else:
             until = now + (ctx.params.for_ or 0)
         if until - now > MAX_DURATION:
-            raise ParamsInvalid(
-                f"until: {ctx.params.until} is more than 400 days away; a delay is at most that"
-            )
+            raise ParamsInvalid(f"until: {ctx.params.until} is more than 400 days away; a delay is at most that")
         return Wait(until=until, output=ctx.input)
 
 

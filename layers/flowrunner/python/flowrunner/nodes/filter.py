@@ -10,9 +10,7 @@ from flowrunner.nodes.fields import given, truthy
 
 
 class FilterParams(Params):
-    where: Expression = Field(
-        description="An expression that sees `item` and `index`; what it holds for is kept."
-    )
+    where: Expression = Field(description="An expression that sees `item` and `index`; what it holds for is kept.")
     items: Json = Field(None, description="The list, or the one value; left out: the node's input.")
 
 

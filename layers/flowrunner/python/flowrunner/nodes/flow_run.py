@@ -12,9 +12,7 @@ from flowrunner.nodes.fields import given, presence
 
 
 class FlowRunParams(Params):
-    flow: str | None = Field(
-        None, min_length=1, max_length=128, description="The name or id of a stored flow."
-    )
+    flow: str | None = Field(None, min_length=1, max_length=128, description="The name or id of a stored flow.")
     revision: int | None = Field(None, ge=1, description="A revision of it; left out: the newest.")
     inline: Annotated[dict[str, Json] | None, Deferred()] = Field(
         None, description="A flow written here instead; the expressions in it are its own."

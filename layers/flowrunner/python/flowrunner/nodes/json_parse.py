@@ -117,9 +117,7 @@ def _check(value: Json, *, surrogates: bool) -> None:
         if containers and depth == MAX_DEPTH:
             raise _invalid(f"not JSON for us: it is nested deeper than {MAX_DEPTH}")
         depth += 1
-        level = [
-            child for item in containers for child in (item.values() if isinstance(item, dict) else item)
-        ]
+        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
 
 
 def _broken(item: Json) -> bool:
@@ -142,6 +140,4 @@ def _text(value: Json) -> str:
 def _invalid(message: str, line: int | None = None, column: int | None = None) -> StepError:
     if line is None:
         return StepError(message, code="JSON_INVALID")
-    return StepError(
-        f"{message} (line {line}, column {column})", code="JSON_INVALID", line=line, column=column
-    )
+    return StepError(f"{message} (line {line}, column {column})", code="JSON_INVALID", line=line, column=column)

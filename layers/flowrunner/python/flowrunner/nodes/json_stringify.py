@@ -40,9 +40,7 @@ params: {value: {b: 1, a: [true]}, sort_keys: true}
         params = ctx.params
         value = given(params, "value", ctx.input)
         if params.indent is None:
-            return Result(
-                json.dumps(value, sort_keys=params.sort_keys, separators=(",", ":"), ensure_ascii=False)
-            )
+            return Result(json.dumps(value, sort_keys=params.sort_keys, separators=(",", ":"), ensure_ascii=False))
         return Result(_indented(value, params.indent, sort_keys=params.sort_keys))
 
 
@@ -52,8 +50,6 @@ def _indented(value: Json, indent: int, *, sort_keys: bool) -> str:
     for part in encoder.iterencode(value):
         length += len(part)
         if length > MAX_LENGTH:
-            raise ValueTooLarge(
-                f"the text has more than {MAX_LENGTH:,} characters", hint="leave `indent` out"
-            )
+            raise ValueTooLarge(f"the text has more than {MAX_LENGTH:,} characters", hint="leave `indent` out")
         parts.append(part)
     return "".join(parts)

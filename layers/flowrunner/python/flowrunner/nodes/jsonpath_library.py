@@ -101,9 +101,7 @@ class _Node(JSONPathMatch):
 class _Query(JSONPath):
     __slots__ = ()
 
-    def finditer(
-        self, data: Any, *, filter_context: Mapping[str, Any] | None = None
-    ) -> Iterable[JSONPathMatch]:
+    def finditer(self, data: Any, *, filter_context: Mapping[str, Any] | None = None) -> Iterable[JSONPathMatch]:
         assert isinstance(self.env, _Environment)
         found: Iterable[JSONPathMatch] = [_Node(data, data, self.env.count)]
         for segment in self.segments:

@@ -84,9 +84,7 @@ def problems(
 
 def text_of(found: Iterable[Problem]) -> str:
     """The problems in one line."""
-    return "; ".join(
-        f"{'.'.join(map(str, place))}: {message}" if place else message for place, message in found
-    )
+    return "; ".join(f"{'.'.join(map(str, place))}: {message}" if place else message for place, message in found)
 
 
 def unknown(name: str, names: Iterable[str]) -> str:

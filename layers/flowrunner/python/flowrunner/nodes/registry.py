@@ -87,9 +87,7 @@ class Registry:
                 self._errors[entry.name] = f"{entry.value}: the name belongs to a built-in node type"
             elif entry.name in self._plugins:
                 first = self._plugins[entry.name].value
-                self._errors[entry.name] = (
-                    f"both {first} and {entry.value} want this name; uninstall one of them"
-                )
+                self._errors[entry.name] = f"both {first} and {entry.value} want this name; uninstall one of them"
             else:
                 self._plugins[entry.name] = entry
 
@@ -159,9 +157,7 @@ class Registry:
             try:
                 found.append(self.describe(name))
             except NotFound as error:
-                found.append(
-                    NodeTypeDescription(name, plugin=True, error=self._errors.get(name, error.message))
-                )
+                found.append(NodeTypeDescription(name, plugin=True, error=self._errors.get(name, error.message)))
         return found
 
     def actions_for(self, name: str, params: Mapping[str, Json]) -> tuple[str, ...] | None:
@@ -244,14 +240,10 @@ def _load(entry: EntryPoint) -> NodeType[Any]:
     if not (isinstance(loaded, type) and issubclass(loaded, NodeType)):
         raise FlowrunnerError(f"{entry.value} is no subclass of flowrunner.nodes.base.NodeType")
     if entry.name != loaded.name:
-        raise FlowrunnerError(
-            f"{entry.value} calls itself {loaded.name!r}; the entry point's name must be the same"
-        )
+        raise FlowrunnerError(f"{entry.value} calls itself {loaded.name!r}; the entry point's name must be the same")
     model = getattr(loaded, "params", None)
     if not (isinstance(model, type) and issubclass(model, Params)):
-        raise FlowrunnerError(
-            f"{entry.value} has no `params` that is a subclass of flowrunner.nodes.base.Params"
-        )
+        raise FlowrunnerError(f"{entry.value} has no `params` that is a subclass of flowrunner.nodes.base.Params")
     made: NodeType[Any] = loaded()
     made.initialize()
     return made

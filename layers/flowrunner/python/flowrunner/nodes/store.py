@@ -50,9 +50,7 @@ class StoreParams(Params):
     scope: Literal["account", "run"] = Field("account", description="run: for this run's own values.")
     value: Json = Field(None, description="For set; left out: the node's input.")
     default: Json = Field(None, description="For get: the value when there is none.")
-    ttl: Period | None = Field(
-        None, description="For set and increment: a duration after which the value is gone."
-    )
+    ttl: Period | None = Field(None, description="For set and increment: a duration after which the value is gone.")
     by: float = Field(1, ge=-MAX_STEP, le=MAX_STEP, allow_inf_nan=False, description="For increment.")
     prefix: str = Field(
         "",
@@ -67,9 +65,7 @@ class StoreParams(Params):
         description="For list and query: only keys behind this one.",
     )
     limit: int = Field(100, ge=1, le=1000, description="For list and query: how many items at most.")
-    where: Expression = Field(
-        None, description="For query: an expression that sees `item.key` and `item.value`."
-    )
+    where: Expression = Field(None, description="For query: an expression that sees `item.key` and `item.value`.")
 
     @field_validator("key", "prefix", "after")
     @classmethod

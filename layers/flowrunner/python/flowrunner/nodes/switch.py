@@ -25,10 +25,8 @@ class SwitchParams(Params):
         None,
         description="What the cases are compared with, when they are an object; left out: the node's input.",
     )
-    cases: Annotated[dict[Action, Json], Field(min_length=1)] | Annotated[list[Case], Field(min_length=1)] = (
-        Field(
-            description="An object of action and value, compared with `value`; or a list of `{when, then}`."
-        )
+    cases: Annotated[dict[Action, Json], Field(min_length=1)] | Annotated[list[Case], Field(min_length=1)] = Field(
+        description="An object of action and value, compared with `value`; or a list of `{when, then}`."
     )
 
 

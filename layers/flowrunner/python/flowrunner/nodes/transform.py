@@ -34,9 +34,7 @@ class TransformParams(Params):
     group_by: FieldPath | None = Field(
         None, description="Makes an object of lists out of a list, by the value of this field."
     )
-    merge: list[Json] | None = Field(
-        None, description="Objects merged over the value, the later ones winning."
-    )
+    merge: list[Json] | None = Field(None, description="Objects merged over the value, the later ones winning.")
     deep: bool = Field(False, description="Whether `merge` goes into objects inside objects.")
     mapping: Json = Field(
         None,
@@ -103,9 +101,7 @@ def _transform(params: TransformParams, input: Json, ctx: Context[TransformParam
         value = sort_items(_list(value, "sort_by"), fields)
     if params.pick is not None:
         wanted = params.pick
-        value = _each_object(
-            value, "pick", lambda item: {name: item[name] for name in wanted if name in item}
-        )
+        value = _each_object(value, "pick", lambda item: {name: item[name] for name in wanted if name in item})
     if params.omit is not None:
         left_out = set(params.omit)
         value = _each_object(

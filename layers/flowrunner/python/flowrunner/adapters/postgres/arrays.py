@@ -90,7 +90,5 @@ def register(adapters: AdaptersMap) -> None:
     for column in (Texts, Bytes, Longs, Bools):
         adapters.register_dumper(
             column,
-            type(
-                f"{column.__name__}Dumper", (_ColumnDumper,), {"oid": column.oid, "element": column.element}
-            ),
+            type(f"{column.__name__}Dumper", (_ColumnDumper,), {"oid": column.oid, "element": column.element}),
         )

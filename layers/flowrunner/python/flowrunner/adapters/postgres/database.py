@@ -76,19 +76,13 @@ class Database:
             open=False,
         )
 
-    def read(
-        self, sql: str, parameters: Parameters = (), *, repeatable: bool = True
-    ) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, parameters: Parameters = (), *, repeatable: bool = True) -> list[tuple[Any, ...]]:
         """The rows that one statement gives."""
-        return self.do(
-            lambda connection: execute(connection, sql, parameters).fetchall(), repeatable=repeatable
-        )
+        return self.do(lambda connection: execute(connection, sql, parameters).fetchall(), repeatable=repeatable)
 
     def run(self, sql: str, parameters: Parameters, *, repeatable: bool) -> int:
         """Run one statement; answers how many rows it touched."""
-        return self.do(
-            lambda connection: execute(connection, sql, parameters).rowcount, repeatable=repeatable
-        )
+        return self.do(lambda connection: execute(connection, sql, parameters).rowcount, repeatable=repeatable)
 
     def transaction(self, work: Callable[[Connection], T], *, repeatable: bool) -> T:
         """Do `work` within a transaction."""
@@ -194,9 +188,7 @@ class Database:
             connection.execute(
                 "CREATE TABLE flowrunner.schema_version (version integer PRIMARY KEY, name text NOT NULL)"
             )
-        found = connection.execute(
-            "SELECT coalesce(max(version), 0) FROM flowrunner.schema_version"
-        ).fetchone()
+        found = connection.execute("SELECT coalesce(max(version), 0) FROM flowrunner.schema_version").fetchone()
         assert found is not None, "an aggregate gives a row"
         for migration in missing(_PACKAGE, found[0], self.place):
             connection.execute(migration.sql)

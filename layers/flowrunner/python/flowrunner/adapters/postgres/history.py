@@ -26,9 +26,7 @@ class PostgresHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def step(
-        self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None
-    ) -> StepRow | None:
+    def step(self, account: AccountId, run: RunId, step: StepId, attempt: int | None = None) -> StepRow | None:
         try:
             key = step_key(account, run, step, attempt or 0)
         except ValueError:
@@ -48,9 +46,7 @@ class PostgresHistory:
         where = " AND (at_rev, at_index, item, attempt) > (%s, %s, %s, %s)"
         return self._steps(f"{_OF_RUN}{where}{_ORDER} LIMIT %s", account, run, *start, limit)
 
-    def committed(
-        self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000
-    ) -> Sequence[StepRow]:
+    def committed(self, account: AccountId, run: RunId, *, after_rev: int, limit: int = 1000) -> Sequence[StepRow]:
         order = " ORDER BY rev, at_rev, at_index, item, attempt LIMIT %s"
         return self._steps(f"{_OF_RUN} AND rev > %s{order}", account, run, after_rev, limit)
 
@@ -94,8 +90,7 @@ class PostgresHistory:
 
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:
         rows = self._database.read(
-            "SELECT account, id FROM flowrunner.runs WHERE ended_at < %s"
-            " ORDER BY ended_at, account, id LIMIT %s",
+            "SELECT account, id FROM flowrunner.runs WHERE ended_at < %s ORDER BY ended_at, account, id LIMIT %s",
             (moment, limit),
         )
         return [(account, run) for account, run in rows]

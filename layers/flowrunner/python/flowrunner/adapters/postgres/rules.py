@@ -43,9 +43,7 @@ def answer_claim(request: ClaimRequest, run_status: str | None, stored: Claimed 
         return ClaimAnswer(ClaimStatus.HELD, stored.claims, max(stored.lease_until, request.now))
     if stored.lease_until > request.now:
         if stored.owner == request.owner:
-            return ClaimAnswer(
-                ClaimStatus.GRANTED, stored.claims, max(stored.lease_until, request.lease_until)
-            )
+            return ClaimAnswer(ClaimStatus.GRANTED, stored.claims, max(stored.lease_until, request.lease_until))
         return ClaimAnswer(ClaimStatus.HELD, stored.claims, stored.lease_until)
     if stored.claims and request.at_most_once:
         return ClaimAnswer(ClaimStatus.LAPSED, stored.claims)

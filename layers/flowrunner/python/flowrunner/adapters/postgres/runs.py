@@ -87,9 +87,7 @@ class PostgresRuns:
     def claim(self, requests: Sequence[ClaimRequest]) -> Sequence[ClaimAnswer]:
         return claim_all(self._database, requests) if requests else []
 
-    def renew(
-        self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis
-    ) -> None:
+    def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
         if claims:
             keys = sorted(step_key(*claim) for claim in claims)
             columns = (Texts(key[0] for key in keys), Texts(key[1] for key in keys), *_numbers(keys))
@@ -218,11 +216,7 @@ def _ack_columns(commits: Sequence[Commit]) -> dict[str, Any]:
 
 
 def _message_columns(commits: Sequence[Commit]) -> dict[str, Any]:
-    sent = [
-        (number, message, (message.due, "", 0))
-        for number, one in enumerate(commits, 1)
-        for message in one.send
-    ]
+    sent = [(number, message, (message.due, "", 0)) for number, one in enumerate(commits, 1) for message in one.send]
     sent += [
         (number, message, leased(message, one.owner, one.lease_until))
         for number, one in enumerate(commits, 1)

@@ -16,9 +16,7 @@ from flowrunner.ports.runs import CallbackRow, FlowRow
 
 _FLOW = "SELECT account, id, name, revision, document, hash, created_at FROM flowrunner.flows f"
 _NEWEST = f"{_FLOW} WHERE account = %s AND name = %s ORDER BY revision DESC LIMIT 1"
-_CALLBACK = (
-    "SELECT token_hash, account, run, step, attempt, created_at, payload, delivered FROM flowrunner.callbacks"
-)
+_CALLBACK = "SELECT token_hash, account, run, step, attempt, created_at, payload, delivered FROM flowrunner.callbacks"
 
 _ITEM = "SELECT key, value, expires_at FROM flowrunner.kv"
 # The row lock makes a plain `set` wait, the advisory one other increments.
@@ -44,11 +42,7 @@ class PostgresFlows:
             newest = FlowRow(*found) if found else None
             if newest is not None and newest.hash == row.hash:
                 return newest
-            saved = (
-                replace(row, id=newest.id, revision=newest.revision + 1)
-                if newest
-                else replace(row, revision=1)
-            )
+            saved = replace(row, id=newest.id, revision=newest.revision + 1) if newest else replace(row, revision=1)
             execute(
                 connection,
                 "INSERT INTO flowrunner.flows (account, id, name, revision, document, hash, created_at)"
@@ -78,8 +72,7 @@ class PostgresFlows:
 
     def list(self, account: AccountId, *, after: str = "", limit: int = 100) -> Sequence[FlowRow]:
         newest = (
-            "revision = (SELECT max(revision) FROM flowrunner.flows n"
-            " WHERE n.account = f.account AND n.name = f.name)"
+            "revision = (SELECT max(revision) FROM flowrunner.flows n WHERE n.account = f.account AND n.name = f.name)"
         )
         rows = self._database.read(
             f"{_FLOW} WHERE account = %s AND name > %s AND {newest} ORDER BY name LIMIT %s",
@@ -139,10 +132,7 @@ class PostgresCallbacks:
         return self._one(f"{_CALLBACK} WHERE token_hash = %s", token_hash)
 
     def deliver(self, token_hash: str, payload: Json) -> bool:
-        sql = (
-            "UPDATE flowrunner.callbacks SET payload = %s, delivered = true"
-            " WHERE token_hash = %s AND NOT delivered"
-        )
+        sql = "UPDATE flowrunner.callbacks SET payload = %s, delivered = true WHERE token_hash = %s AND NOT delivered"
         return self._database.run(sql, (dump_json(payload, "the payload"), token_hash), repeatable=False) == 1
 
     def inbox(self, account: AccountId, run: RunId, step: StepId) -> CallbackRow | None:
@@ -176,10 +166,7 @@ class PostgresDocuments:
                 " ON CONFLICT DO NOTHING"
             )
             return self._database.run(sql, (account, key, body), repeatable=False) == 1
-        sql = (
-            "UPDATE flowrunner.documents SET body = %s, rev = rev + 1"
-            " WHERE account = %s AND key = %s AND rev = %s"
-        )
+        sql = "UPDATE flowrunner.documents SET body = %s, rev = rev + 1 WHERE account = %s AND key = %s AND rev = %s"
         return self._database.run(sql, (body, account, key, expected_rev), repeatable=False) == 1
 
 
