@@ -183,7 +183,8 @@ class Model:
     def _succeed(self, fact: Fact) -> None:
         act = self.acts[fact.uid]
         if fact.index >= 0:
-            self._items(act)[fact.index].state = "done"
+            item = self._items(act)[fact.index]
+            item.state, item.child = "done", False
             self._item_ended(act)
         else:
             action = "default" if act.items is not None else fact.action

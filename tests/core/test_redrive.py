@@ -148,6 +148,18 @@ def test_an_item_that_waited_for_a_child_begins_anew() -> None:
     assert (entry.phase.value, entry.attempt, entry.child) == ("r", 2, None)
 
 
+def test_an_item_whose_child_has_answered_stays_done() -> None:
+    """R11: only what had not ended well runs again, however it came to its end."""
+    run = Run(flow("a", nodes={"a": {"foreach": Foreach("x", max_concurrency=1)}}))
+    run.start()
+    run.expand("a", 2)
+    run.wait("a[0]", child=True)
+    run.signal("a[0]")
+    run.cancel()
+    run.redrive()
+    assert run.active == ["a", "a[1]"]
+
+
 def test_a_named_foreach_forgets_its_items() -> None:
     """R11: run from the node, it starts with its list."""
     run = Run(flow("a", nodes={"a": {"foreach": Foreach("x")}}))
