@@ -66,6 +66,9 @@ def parse_json(text: str) -> Json:
         )
     except json.JSONDecodeError as error:
         raise _invalid(f"not JSON: {error.msg}", error.lineno, error.colno) from None
+    except StopIteration:
+        # What CPython's scanner makes of text right behind NaN or Infinity.
+        raise _invalid("not JSON: it has text that is no value") from None
     except _BadTokenError as error:
         raise _invalid(f"not JSON for us: {error}", *_place(text, error.token)) from None
     except RecursionError:
