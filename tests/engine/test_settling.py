@@ -25,6 +25,7 @@ def test_an_output_that_cannot_be_evaluated_fails_the_run() -> None:
         assert result.status == "failed"
         assert result.error is not None
         assert result.error["message"].startswith("outputs: ")
+        assert result.progress < 100
         assert b.path(run) == ["a"]
 
 

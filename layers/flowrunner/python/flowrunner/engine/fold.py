@@ -35,6 +35,9 @@ HEAD_TOO_LARGE = ErrorFacts(
 Output = Callable[[RunView, State, list[Attempt]], Json]
 """Evaluates a completed run's output: run, state, and the attempts of this very commit. Gives a stored value."""
 
+NOT_ENDED = 99
+"""The progress that a run shows at most before it has completed."""
+
 HAND_OFF_WITHIN: Millis = 5
 """A message due this soon is kept by the worker that created it."""
 
@@ -151,7 +154,8 @@ class Fold:
             return output(self.view, before, self.attempts)
         except StepError as error:
             # The run is not over before its output is: take the end back and fail instead.
-            self.state = replace(before, status=RunStatus.RUNNING, rev=before.rev - 1, frontier={})
+            progress = min(before.progress, NOT_ENDED)
+            self.state = replace(before, status=RunStatus.RUNNING, rev=before.rev - 1, frontier={}, progress=progress)
             self.apply(OutputFailed(ErrorFacts(error.code, f"outputs: {error}", details=error.details)))
             return None
 

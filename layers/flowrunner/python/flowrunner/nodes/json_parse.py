@@ -66,9 +66,6 @@ def parse_json(text: str) -> Json:
         )
     except json.JSONDecodeError as error:
         raise _invalid(f"not JSON: {error.msg}", error.lineno, error.colno) from None
-    except StopIteration:
-        # What CPython's scanner makes of text right behind NaN or Infinity.
-        raise _invalid("not JSON: it has text that is no value") from None
     except _BadTokenError as error:
         raise _invalid(f"not JSON for us: {error}", *_place(text, error.token)) from None
     except RecursionError:
@@ -106,7 +103,8 @@ def _integer(token: str) -> int:
 
 def _place(text: str, token: str) -> tuple[int, int]:
     """Line and column of a token that the parser refused."""
-    at = next(match.start() for match in _TOKEN.finditer(text) if match[0] == token)
+    # Text right behind the token, as in `NaN0`, makes it part of a longer one.
+    at = next((match.start() for match in _TOKEN.finditer(text) if match[0] == token), text.find(token))
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
