@@ -1,11 +1,13 @@
-"""Reading what happened, and removing it (`ports.runs.RunHistory`)."""
+"""Reading what happened, and removing it (`ports.history.RunHistory`)."""
 
 from __future__ import annotations
 
 import pytest
 from flowrunner.core.ids import FlowId, RunId, StepId
 from flowrunner.ports.backend import Backend
-from flowrunner.ports.runs import CallbackRow, RowStatus, RunFilter, StepRow
+from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.history import RunFilter
+from flowrunner.ports.runs import RowStatus, StepRow
 
 from tests.contracts.suites.build import (
     ACCOUNT,

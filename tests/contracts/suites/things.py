@@ -1,4 +1,4 @@
-"""Flows, blobs, callbacks and documents (`ports.runs`)."""
+"""Flows, blobs, callbacks and documents (the ports of those names)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flowrunner.core.ids import FlowId, RunId, StepId
 from flowrunner.ports.backend import Backend
-from flowrunner.ports.runs import CallbackRow, FlowRow
+from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.flows import FlowRow
 
 from tests.contracts.suites.build import ACCOUNT, NASTY, NOW, OTHER, RUN, start
 

@@ -16,7 +16,8 @@ from flowrunner.core.durations import format_duration
 from flowrunner.core.ids import AccountId
 from flowrunner.engine.engine import Engine
 from flowrunner.errors import InvalidInput
-from flowrunner.ports.runs import RunFilter, RunRow
+from flowrunner.ports.history import RunFilter
+from flowrunner.ports.runs import RunRow
 from flowrunner.settings import masked
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)

@@ -23,7 +23,7 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.engine.engine import Engine, RunResult
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, NotFound
-from flowrunner.ports.runs import FlowRow
+from flowrunner.ports.flows import FlowRow
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)
 TURN_SECONDS = 0.25

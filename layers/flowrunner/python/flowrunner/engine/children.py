@@ -14,7 +14,7 @@ from flowrunner.core.status import TERMINAL, RunStatus
 from flowrunner.engine.services import ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.errors import Conflict, InvalidInput, StepError
-from flowrunner.ports.runs import FlowRow
+from flowrunner.ports.flows import FlowRow
 
 SaveFlow = Callable[[AccountId, str], FlowRow]
 """Stores an inline document as a flow and answers its row. Raises `InvalidInput` with its problems."""

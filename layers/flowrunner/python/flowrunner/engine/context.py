@@ -10,9 +10,9 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.engine.services import ParentStep
 from flowrunner.nodes.base import Callback, ChildRuns, Level, Params, RunInfo
+from flowrunner.ports.callbacks import CallbackRow
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.kv import KeyValues
-from flowrunner.ports.runs import CallbackRow
 from flowrunner.sandbox.evaluator import Script
 from flowrunner.sandbox.templates import compile_template
 

@@ -20,8 +20,8 @@ from flowrunner.engine.services import Services
 from flowrunner.engine.views import read_view
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import Conflict, NotFound, StoreError
+from flowrunner.ports.callbacks import CallbackRow
 from flowrunner.ports.queue import Message, Receipt
-from flowrunner.ports.runs import CallbackRow
 
 TRIES = 50
 

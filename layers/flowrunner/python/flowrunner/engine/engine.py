@@ -35,8 +35,8 @@ from flowrunner.language.load import LoadedFlow, load_flow, load_valid_flow
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.clock import Clock, Draws
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.http import HttpClient
-from flowrunner.ports.runs import FlowRow
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.evaluator import Sandbox
 

@@ -11,7 +11,8 @@ from flowrunner.engine.control import Control
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.run_events import RunEvent, attempt_events, run_event
-from flowrunner.ports.runs import RunHistory, StepRow
+from flowrunner.ports.history import RunHistory
+from flowrunner.ports.runs import StepRow
 
 PAGE = 1_000
 ENDS = {

@@ -7,7 +7,8 @@ from flowrunner.core.ids import AccountId, RunId, StepId
 from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.values import Values
-from flowrunner.ports.runs import RowStatus, RunHistory, StepRow
+from flowrunner.ports.history import RunHistory
+from flowrunner.ports.runs import RowStatus, StepRow
 
 CACHE_BYTES = 64 * 1024 * 1024
 

@@ -11,7 +11,7 @@ from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.program import Program, compile_program
 from flowrunner.errors import NotFound
 from flowrunner.nodes.registry import Registry
-from flowrunner.ports.runs import FlowRow, Flows
+from flowrunner.ports.flows import FlowRow, Flows
 
 LoadFlow = Callable[[str], Flow]
 """Loads a document that was found valid when it was saved; raises `InvalidFlow` if it no longer is."""

@@ -12,7 +12,8 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.slots import Admission, Slots, Verdict, admit, forget, release
 from flowrunner.core.status import TERMINAL
 from flowrunner.errors import Conflict, StoreError
-from flowrunner.ports.runs import Documents, RunStore
+from flowrunner.ports.documents import Documents
+from flowrunner.ports.runs import RunStore
 
 TRIES = 50
 

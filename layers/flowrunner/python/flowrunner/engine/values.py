@@ -16,7 +16,7 @@ import orjson
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.errors import StepError, StoreError, ValueTooLarge
-from flowrunner.ports.runs import Blobs
+from flowrunner.ports.blobs import Blobs
 
 BYTES = "$bytes"
 

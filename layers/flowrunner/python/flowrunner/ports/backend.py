@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from flowrunner.ports.blobs import Blobs
+from flowrunner.ports.callbacks import Callbacks
+from flowrunner.ports.documents import Documents
+from flowrunner.ports.flows import Flows
+from flowrunner.ports.history import RunHistory
 from flowrunner.ports.kv import KeyValues
 from flowrunner.ports.queue import WorkQueue
-from flowrunner.ports.runs import Blobs, Callbacks, Documents, Flows, RunHistory, RunStore
+from flowrunner.ports.runs import RunStore
 from flowrunner.ports.wakeups import Wakeups
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from threading import RLock
 
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.kv import Item
 from flowrunner.ports.queue import Message, Receipt
-from flowrunner.ports.runs import CallbackRow, FlowRow, RunRow, StepRow
+from flowrunner.ports.runs import RunRow, StepRow
 from flowrunner.ports.wakeups import Listener, Topic
 
 RunKey = tuple[AccountId, RunId]

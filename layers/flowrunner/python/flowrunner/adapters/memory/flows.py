@@ -8,11 +8,12 @@ from dataclasses import replace
 from flowrunner.adapters.memory.data import Data
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
-from flowrunner.ports.runs import CallbackRow, FlowRow
+from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.flows import FlowRow
 
 
 class MemoryFlows:
-    """See `ports.runs.Flows`."""
+    """See `ports.flows.Flows`."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
@@ -51,7 +52,7 @@ class MemoryFlows:
 
 
 class MemoryBlobs:
-    """See `ports.runs.Blobs`."""
+    """See `ports.blobs.Blobs`."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
@@ -78,7 +79,7 @@ class MemoryBlobs:
 
 
 class MemoryCallbacks:
-    """See `ports.runs.Callbacks`."""
+    """See `ports.callbacks.Callbacks`."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
@@ -111,7 +112,7 @@ class MemoryCallbacks:
 
 
 class MemoryDocuments:
-    """See `ports.runs.Documents`."""
+    """See `ports.documents.Documents`."""
 
     def __init__(self, data: Data) -> None:
         self._data = data

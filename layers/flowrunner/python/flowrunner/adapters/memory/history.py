@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from flowrunner.adapters.memory.data import Data, Run
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
-from flowrunner.ports.runs import RunFilter, RunRow, StepRow, step_order
+from flowrunner.ports.history import RunFilter, step_order
+from flowrunner.ports.runs import RunRow, StepRow
 
 
 class MemoryHistory:
-    """See `ports.runs.RunHistory`."""
+    """See `ports.history.RunHistory`."""
 
     def __init__(self, data: Data) -> None:
         self._data = data

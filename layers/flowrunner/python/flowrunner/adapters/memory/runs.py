@@ -9,15 +9,7 @@ from flowrunner.adapters.memory.data import Claim, Data, Run
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.ports.queue import Message
-from flowrunner.ports.runs import (
-    ClaimAnswer,
-    ClaimRequest,
-    ClaimStatus,
-    Commit,
-    RowStatus,
-    RunRow,
-    StepRow,
-)
+from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus, Commit, RowStatus, RunRow, StepRow
 
 
 class MemoryRuns:

@@ -9,7 +9,8 @@ from flowrunner.adapters.postgres.arrays import Texts
 from flowrunner.adapters.postgres.database import Connection, Database, execute
 from flowrunner.adapters.postgres.rows import RUN, STEP, run_row, step_key, step_row
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
-from flowrunner.ports.runs import RunFilter, RunRow, StepRow, step_order
+from flowrunner.ports.history import RunFilter, step_order
+from flowrunner.ports.runs import RunRow, StepRow
 
 _OF_RUN = f"SELECT {STEP} FROM flowrunner.steps s WHERE account = %s AND run = %s"  # noqa: S608  # joins our own texts; values are parameters
 _ORDER = " ORDER BY at_rev, at_index, item, attempt"
@@ -21,7 +22,7 @@ _BEFORE = "(SELECT b.created_at, b.id FROM flowrunner.runs b WHERE b.account = r
 
 
 class PostgresHistory:
-    """See `ports.runs.RunHistory`."""
+    """See `ports.history.RunHistory`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

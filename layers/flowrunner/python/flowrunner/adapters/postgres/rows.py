@@ -7,8 +7,9 @@ from typing import Any
 
 from flowrunner.adapters.postgres.arrays import Longs, Texts
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.ports.history import step_order
 from flowrunner.ports.queue import Message, Receipt
-from flowrunner.ports.runs import RowStatus, RunRow, StepRow, step_order
+from flowrunner.ports.runs import RowStatus, RunRow, StepRow
 
 RUN = (
     "r.account, r.id, r.flow, r.revision, r.flow_name, r.priority, r.created_at, r.body, r.rev, r.status,"

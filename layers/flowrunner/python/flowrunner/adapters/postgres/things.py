@@ -11,8 +11,9 @@ from flowrunner.adapters.postgres.encoding import dump_json, load_json, prefix_e
 from flowrunner.adapters.postgres.rules import incremented
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
+from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.kv import Item
-from flowrunner.ports.runs import CallbackRow, FlowRow
 
 _FLOW = "SELECT account, id, name, revision, document, hash, created_at FROM flowrunner.flows f"
 _NEWEST = f"{_FLOW} WHERE account = %s AND name = %s ORDER BY revision DESC LIMIT 1"
@@ -28,7 +29,7 @@ _SET = (
 
 
 class PostgresFlows:
-    """See `ports.runs.Flows`."""
+    """See `ports.flows.Flows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,7 +87,7 @@ class PostgresFlows:
 
 
 class PostgresBlobs:
-    """See `ports.runs.Blobs`."""
+    """See `ports.blobs.Blobs`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -104,7 +105,7 @@ class PostgresBlobs:
 
 
 class PostgresCallbacks:
-    """See `ports.runs.Callbacks`."""
+    """See `ports.callbacks.Callbacks`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -148,7 +149,7 @@ class PostgresCallbacks:
 
 
 class PostgresDocuments:
-    """See `ports.runs.Documents`."""
+    """See `ports.documents.Documents`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -17,9 +17,14 @@ from flowrunner.adapters.sqlite.things import (
     SqliteKeyValues,
 )
 from flowrunner.ports.backend import Capabilities
+from flowrunner.ports.blobs import Blobs
+from flowrunner.ports.callbacks import Callbacks
+from flowrunner.ports.documents import Documents
+from flowrunner.ports.flows import Flows
+from flowrunner.ports.history import RunHistory
 from flowrunner.ports.kv import KeyValues
 from flowrunner.ports.queue import WorkQueue
-from flowrunner.ports.runs import Blobs, Callbacks, Documents, Flows, RunHistory, RunStore
+from flowrunner.ports.runs import RunStore
 from flowrunner.ports.wakeups import Wakeups
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from flowrunner.adapters.sqlite.database import Database
 from flowrunner.adapters.sqlite.rows import RUN_COLUMNS, STEP_COLUMNS, run_row, step_key, step_row
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
-from flowrunner.ports.runs import RunFilter, RunRow, StepRow, step_order
+from flowrunner.ports.history import RunFilter, step_order
+from flowrunner.ports.runs import RunRow, StepRow
 
 _OF_RUN = f"SELECT {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ?"  # noqa: S608  # joins our own texts; values are parameters
 _ORDER = " ORDER BY at_rev, at_index, item, attempt"
@@ -17,7 +18,7 @@ _BELONGINGS = ("runs:id", "heads:id", "steps:run", "queue:run", "blobs:run", "ca
 
 
 class SqliteHistory:
-    """See `ports.runs.RunHistory`."""
+    """See `ports.history.RunHistory`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flowrunner.core.ids import AccountId, RunId, StepId
-from flowrunner.ports.runs import RowStatus, RunRow, StepRow, step_order
+from flowrunner.ports.history import step_order
+from flowrunner.ports.runs import RowStatus, RunRow, StepRow
 
 RUN_COLUMNS = (
     "r.account, r.id, r.flow, r.revision, r.flow_name, r.priority, r.created_at, r.body, h.rev,"

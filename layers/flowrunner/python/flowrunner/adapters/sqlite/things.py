@@ -13,8 +13,9 @@ from flowrunner.adapters.sqlite.database import Database
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.errors import Conflict, InvalidInput
+from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.kv import Item
-from flowrunner.ports.runs import CallbackRow, FlowRow
 
 _FLOW = "SELECT account, id, name, revision, document, hash, created_at FROM flows"
 _SET = "INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)"
@@ -22,7 +23,7 @@ _CALLBACK = "SELECT token_hash, account, run, step, attempt, created_at, payload
 
 
 class SqliteFlows:
-    """See `ports.runs.Flows`."""
+    """See `ports.flows.Flows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -77,7 +78,7 @@ class SqliteFlows:
 
 
 class SqliteBlobs:
-    """See `ports.runs.Blobs`."""
+    """See `ports.blobs.Blobs`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -94,7 +95,7 @@ class SqliteBlobs:
 
 
 class SqliteCallbacks:
-    """See `ports.runs.Callbacks`."""
+    """See `ports.callbacks.Callbacks`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -139,7 +140,7 @@ class SqliteCallbacks:
 
 
 class SqliteDocuments:
-    """See `ports.runs.Documents`."""
+    """See `ports.documents.Documents`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
