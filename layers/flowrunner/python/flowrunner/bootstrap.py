@@ -12,7 +12,7 @@ from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.engine.engine import Engine, Parts
 from flowrunner.engine.values import ValueLimits
 from flowrunner.engine.worker import WorkerSettings
-from flowrunner.errors import ConfigurationError
+from flowrunner.errors import ConfigurationError, FlowrunnerError
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse
@@ -63,11 +63,16 @@ def make_backend(settings: Settings) -> Backend:
         case _:
             raise ConfigurationError(f"store.url: there is no store {scheme!r}")
     if settings.worker.processes > 1 and not made.capabilities.shared:
+        made.close()
         raise ConfigurationError(
             f"worker.processes is {settings.worker.processes}, but {made.name} serves one process",
             hint="use PostgreSQL for several",
         )
-    made.migrate()
+    try:
+        made.migrate()
+    except FlowrunnerError:
+        made.close()
+        raise
     return made
 
 
