@@ -271,6 +271,7 @@ class Model:
         self.lined_up.remove(act)
         self.lined_up.append(act)
         if act.phase == "mapping":
+            act.attempt, act.tries = act.attempt + 1, 0
             return
         act.phase, act.attempt, act.tries, act.due = "ready", act.attempt + 1, 0, self.now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flowrunner.core.ids import RunId
 from flowrunner.core.state import parent_of_item
+from flowrunner.engine.history import StepReader
 from flowrunner.engine.starter import StartRequest
 from flowrunner.engine.values import ValueLimits
 from flowrunner.errors import Conflict, InvalidInput, NotFound
@@ -371,10 +372,14 @@ a: {type: http.request, foreach: {items: [1, 2, 3, 4], max_concurrency: 2}, para
         assert failed.error["details"]["index"] == 2
         fail["on"] = False
         b.engine.control.redrive(ACCOUNT, run)
+        fresh = StepReader(b.engine.parts.backend.history, b.engine.services.values)
+        b.engine.services.reader.__dict__.update(fresh.__dict__)  # as in another process, which remembers nothing
         b.work()
         output = b.result(run).output
         assert [item["body"] for item in output["a"]] == ["/1", "/2", "/3", "/4"]
         assert sorted(request.path for request in server.requests).count("/1") == 1
+        parents = [(one.attempt, one.status.value) for one in b.steps(run) if not parent_of_item(one.step)]
+        assert parents == [(1, "failed"), (2, "succeeded")]
 
 
 def test_redrive_from_a_named_node_runs_what_lies_behind_it_again() -> None:

@@ -199,7 +199,7 @@ def _fail_step(turn: Turn, step: StepId, entry: Entry, error: ErrorFacts) -> Non
         if failure is None:
             return
         step, entry, error = parent, turn.frontier.pop(parent), failure
-        again = {parent: entry, **drop_items(turn, parent)}
+        again = {parent: replace(entry, attempt=entry.attempt + 1, spent=entry.attempt), **drop_items(turn, parent)}
     unhandled = fail_node(turn, step, entry, error)
     if unhandled is not None:
         fail(turn, unhandled, entry.node, again)

@@ -162,7 +162,8 @@ class Committer:
         return lost
 
     def _fold(self, view: RunView, items: Sequence[Done]) -> Fold:
-        fold = Fold(view, self._services.clock.now(), self._services.draws.fraction)
+        items_of = partial(self._services.reader.items_of, view.row.account, view.row.id)
+        fold = Fold(view, self._services.clock.now(), self._services.draws.fraction, items_of)
         for one in items:
             fold.acks.append(one.receipt)
             if one.outcome is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from flowrunner.core.decide import Rejected
 from flowrunner.core.events import CancelRequested, Event, RedriveRequested
@@ -163,7 +164,8 @@ class Control:
     ) -> Fold:
         for _ in range(TRIES):
             view = self.view(account, run)
-            fold = Fold(view, self._services.clock.now(), self._services.draws.fraction)
+            items_of = partial(self._services.reader.items_of, view.row.account, view.row.id)
+            fold = Fold(view, self._services.clock.now(), self._services.draws.fraction, items_of)
             try:
                 for event in events(view):
                     fold.apply(event)

@@ -6,7 +6,7 @@ are folded again over the newer state; nothing is executed a second time for tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -17,7 +17,7 @@ from flowrunner.core.commands import CancelChild, EndRun, RecordStep, ScheduleSt
 from flowrunner.core.decide import Rejected, decide
 from flowrunner.core.events import ErrorFacts, Event, OutputFailed
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import Millis, RunId
+from flowrunner.core.ids import Millis, RunId, StepId
 from flowrunner.core.state import MAX_HEAD_BYTES, State
 from flowrunner.core.status import RunStatus
 from flowrunner.engine.outcome import Outcome, RunView
@@ -35,6 +35,9 @@ HEAD_TOO_LARGE = ErrorFacts(
 Output = Callable[[RunView, State, list[Attempt]], Json]
 """Evaluates a completed run's output: run, state, and the attempts of this very commit. Gives a stored value."""
 
+ItemsOf = Callable[[StepId], Sequence[Json]]
+"""The stored items of a foreach under way."""
+
 NOT_ENDED = 99
 """The progress that a run shows at most before it has completed."""
 
@@ -45,8 +48,9 @@ HAND_OFF_WITHIN: Millis = 5
 class Fold:
     """One run's events on their way to a commit."""
 
-    def __init__(self, view: RunView, now: Millis, draw: Callable[[], float]) -> None:
+    def __init__(self, view: RunView, now: Millis, draw: Callable[[], float], items_of: ItemsOf) -> None:
         self.view = view
+        self._items_of = items_of
         self.state = view.state
         self.now = now
         self._draw = draw
@@ -105,6 +109,8 @@ class Fold:
                 started_at=self.now,
                 ended_at=self.now,
                 error=command.error.record(command.node) if command.error else None,
+                # A foreach that failed keeps its items: a redrive goes on with them.
+                items=self._items_of(command.step) if command.step in self.view.state.maps else (),
                 rev=self.state.rev,
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId, StepId
 from flowrunner.engine.cache import SizedCache
@@ -61,6 +63,11 @@ class StepReader:
                 self._rows.put((account, run, attempt.step, _LAST), attempt, size)
         if attempt.items:
             self._rows.put((account, run, attempt.step, _EXPANSION), attempt, size)
+
+    def items_of(self, account: AccountId, run: RunId, step: StepId) -> Sequence[Json]:
+        """The stored pages of a foreach's items."""
+        row = self.expansion(account, run, step)
+        return row.items if row is not None else ()
 
     def items(self, account: AccountId, run: RunId, parent: StepId) -> list[Attempt]:
         """The last attempt of each item of a foreach, by index."""
