@@ -6,7 +6,7 @@ are folded again over the newer state; nothing is executed a second time for tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -194,8 +194,3 @@ class Fold:
             ended_at=commit.ended_at,
         )
         return RunView(row, self.view.facts, self.state, self.view.program)
-
-
-def fold_all(fold: Fold, outcomes: Iterable[Outcome]) -> int:
-    """Take outcomes in order; answers how many the state had a use for."""
-    return sum(fold.take(outcome) for outcome in outcomes)

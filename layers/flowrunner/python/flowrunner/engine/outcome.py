@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flowrunner.core.events import ErrorFacts, Event
@@ -48,7 +48,6 @@ class Outcome:
 
     event: Event
     attempt: Attempt
-    live: tuple[Mapping[str, Json], ...] = field(default=())
 
 
 def facts_of(error: BaseException) -> ErrorFacts:
