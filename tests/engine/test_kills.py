@@ -37,7 +37,8 @@ ACCOUNT = AccountId("local")
 KILLS = 50
 RUNS = 12
 LIMIT_SECONDS = 240.0
-REDRIVES = 3
+REDRIVES = 20
+"""Each meets the next step that was given up: what a crash cut off keeps the claims it had."""
 EFFECTS = 12
 """Requests of one run; the one of the at_most_once node may not have happened."""
 
