@@ -44,6 +44,51 @@ class Conflict(FlowrunnerError):
     code = "CONFLICT"
 
 
+class Unauthenticated(FlowrunnerError):
+    """Sign in, or send a valid token."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(FlowrunnerError):
+    """You may not do this."""
+
+    code = "FORBIDDEN"
+
+
+class PreconditionFailed(FlowrunnerError):
+    """Somebody else changed it meanwhile."""
+
+    code = "PRECONDITION_FAILED"
+
+
+class TooLarge(FlowrunnerError):
+    """What was sent is larger than the limit."""
+
+    code = "TOO_LARGE"
+
+
+class TooManyRequests(FlowrunnerError):
+    """Too many requests; wait before the next one.
+
+    `retry_after` is the wait in whole seconds, at least 1 (RFC 9110, 10.2.3).
+    """
+
+    code = "TOO_MANY_REQUESTS"
+
+    def __init__(
+        self, message: str | None = None, *, retry_after: int = 1, hint: str | None = None, **details: Any
+    ) -> None:
+        super().__init__(message, hint=hint, **details)
+        self.retry_after = max(1, retry_after)
+
+
+class QuotaExceeded(TooManyRequests):
+    """The account has used up its quota."""
+
+    code = "QUOTA_EXCEEDED"
+
+
 class ConfigurationError(FlowrunnerError):
     """The configuration is not valid."""
 

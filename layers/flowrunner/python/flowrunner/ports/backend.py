@@ -8,6 +8,7 @@ from typing import Protocol
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
 from flowrunner.ports.documents import Documents
+from flowrunner.ports.entities import Entities
 from flowrunner.ports.flows import Flows
 from flowrunner.ports.history import RunHistory
 from flowrunner.ports.kv import KeyValues
@@ -58,6 +59,9 @@ class Backend(Protocol):
 
     @property
     def documents(self) -> Documents: ...
+
+    @property
+    def entities(self) -> Entities: ...
 
     @property
     def wakeups(self) -> Wakeups: ...

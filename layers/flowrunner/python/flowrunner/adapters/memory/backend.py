@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowrunner.adapters.memory.data import Data
+from flowrunner.adapters.memory.entities import MemoryEntities
 from flowrunner.adapters.memory.flows import MemoryBlobs, MemoryCallbacks, MemoryDocuments, MemoryFlows
 from flowrunner.adapters.memory.history import MemoryHistory
 from flowrunner.adapters.memory.kv import MemoryKeyValues
@@ -12,6 +13,7 @@ from flowrunner.ports.backend import Capabilities
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
 from flowrunner.ports.documents import Documents
+from flowrunner.ports.entities import Entities
 from flowrunner.ports.flows import Flows
 from flowrunner.ports.history import RunHistory
 from flowrunner.ports.kv import KeyValues
@@ -36,6 +38,7 @@ class MemoryBackend:
         self.values: KeyValues = MemoryKeyValues(data)
         self.callbacks: Callbacks = MemoryCallbacks(data)
         self.documents: Documents = MemoryDocuments(data)
+        self.entities: Entities = MemoryEntities(data)
         self.wakeups: Wakeups = data
 
     def migrate(self) -> None:

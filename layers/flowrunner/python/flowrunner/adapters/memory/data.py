@@ -9,6 +9,7 @@ from threading import RLock
 
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.entities import Entity
 from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.kv import Item
 from flowrunner.ports.queue import Message, Receipt
@@ -62,6 +63,8 @@ class Data:
         self.values: dict[tuple[AccountId, str], dict[str, Item]] = {}
         self.callbacks: dict[str, CallbackRow] = {}
         self.documents: dict[tuple[AccountId, str], tuple[bytes, int]] = {}
+        self.entities: dict[str, dict[tuple[AccountId, str], Entity]] = {}
+        self.lookups: dict[tuple[str, str], tuple[AccountId, str]] = {}
         self._listeners: list[Listener] = []
         self._order = 0
 
