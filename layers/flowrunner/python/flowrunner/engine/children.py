@@ -13,6 +13,7 @@ from flowrunner.core.ids import AccountId, FlowId, RunId
 from flowrunner.core.status import TERMINAL, RunStatus
 from flowrunner.engine.services import ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
+from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import Conflict, InvalidInput, StepError
 from flowrunner.ports.flows import FlowRow
 
@@ -32,13 +33,14 @@ class ChildFailed(StepError):
 class EngineChildren:
     """See `services.Children`."""
 
-    def __init__(self, services: Services, starter: Starter, save: SaveFlow) -> None:
+    def __init__(self, services: Services, starter: Starter, save: SaveFlow, watchers: Watchers) -> None:
         self._services = services
         self._starter = starter
         self._save = save
+        self._watchers = watchers
 
     def of(self, parent: ParentStep) -> StepChildren:
-        return StepChildren(self._services, self._starter, self._save, parent)
+        return StepChildren(self._services, self._starter, self._save, self._watchers, parent)
 
     def ended(self, account: AccountId, run: str) -> bool:
         row = self._services.backend.runs.load([(account, RunId(run))])[0]
@@ -59,10 +61,13 @@ class EngineChildren:
 class StepChildren:
     """Starts the child runs of one step."""
 
-    def __init__(self, services: Services, starter: Starter, save: SaveFlow, parent: ParentStep) -> None:
+    def __init__(
+        self, services: Services, starter: Starter, save: SaveFlow, watchers: Watchers, parent: ParentStep
+    ) -> None:
         self._services = services
         self._starter = starter
         self._save = save
+        self._watchers = watchers
         self._parent = parent
 
     def start(
@@ -98,7 +103,9 @@ class StepChildren:
             raise StepError(error.message, code="INPUT_INVALID", **error.details) from error
         except Conflict as error:
             raise StepError(str(error), code=error.code, retryable=True) from error
-        self._services.backend.runs.create([prepared.view.row], prepared.messages)
+        created = self._services.backend.runs.create([prepared.view.row], prepared.messages)[0]
+        if created and self._watchers.watched(run):
+            self._watchers.tell(Change(prepared.view, prepared.view.state, created=True))
         self._starter.admit(prepared)
         return run
 

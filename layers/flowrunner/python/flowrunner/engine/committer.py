@@ -197,9 +197,9 @@ class Committer:
         result.due(message.due for message in commit.send)
         result.cancel += [(row.account, run) for run in fold.cancel]
         if self._watchers.watched(row.id):
-            attempts = [read_attempt(step) for step in commit.steps]
+            late = [read_attempt(step) for step in commit.steps if not step.rev]
             scheduled, ended = list(fold.scheduled.values()), commit.ended_at is not None
-            change = Change(row.id, fold.state, attempts, scheduled, ended=ended)
+            change = Change(fold.view, fold.state, [*fold.attempts, *late], scheduled, ended=ended)
             self._watchers.tell(change)
 
 

@@ -99,7 +99,7 @@ class Engine:
             public_url=parts.public_url,
         )
         self._starter = Starter(self.services, self.programs)
-        late.children = EngineChildren(self.services, self._starter, self.save_flow)
+        late.children = EngineChildren(self.services, self._starter, self.save_flow, self.watchers)
         self.control = Control(self.services, self.programs, self.watchers)
         self.feed = Feed(self.control, parts.backend.history)
         self._worker: Worker | None = None
@@ -135,9 +135,11 @@ class Engine:
         prepared = self._starter.prepare(request)
         row = prepared.view.row
         if self._worker is not None:
-            self._worker.start(prepared)
+            created = self._worker.start(prepared)
         else:
-            self.parts.backend.runs.create([row], prepared.messages)
+            created = self.parts.backend.runs.create([row], prepared.messages)[0]
+        if created and self.watchers.watched(row.id):
+            self.watchers.tell(Change(prepared.view, prepared.view.state, created=True))
         self._starter.admit(prepared)
         if prepared.cancel is not None:
             self.control.cancel_quietly(request.account, prepared.cancel)

@@ -123,6 +123,6 @@ class Flights:
         self._pool.close()
 
     def _tell(self, task: Task) -> None:
-        row = task.job.view.row
-        if self._watchers.watched(row.id):
-            self._watchers.tell(Change(row.id, task.job.state, started=task.job.step))
+        view = task.job.view
+        if self._watchers.watched(view.row.id):
+            self._watchers.tell(Change(view, task.job.state, started=task.job.step))
