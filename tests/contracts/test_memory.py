@@ -6,6 +6,7 @@ import pytest
 from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.ports.backend import Backend
 
+from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules
@@ -17,6 +18,18 @@ from tests.contracts.suites.wakeups import WakeupRules
 @pytest.fixture
 def backend() -> Backend:
     return MemoryBackend()
+
+
+class TestEntity(EntityRules):
+    """Entity."""
+
+
+class TestEntityWrite(EntityWriteRules):
+    """EntityWrite."""
+
+
+class TestEntityList(EntityListRules):
+    """EntityList."""
 
 
 class TestRetention(RetentionRules):

@@ -9,6 +9,7 @@ import pytest
 from flowrunner.adapters.postgres.backend import PostgresBackend
 from flowrunner.ports.backend import Backend
 
+from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules
@@ -16,7 +17,7 @@ from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRule
 from tests.contracts.suites.values import KeyValueRules
 from tests.contracts.suites.wakeups import WakeupRules
 
-TABLES = "flows, runs, steps, queue, blobs, kv, callbacks, documents"
+TABLES = "flows, runs, steps, queue, blobs, kv, callbacks, documents, entities"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,18 @@ def backend(shared: PostgresBackend, postgres_url: str) -> Backend:
         for table in TABLES.split(", "):
             connection.execute(f"DELETE FROM flowrunner.{table}")
     return shared
+
+
+class TestEntity(EntityRules):
+    """Entity."""
+
+
+class TestEntityWrite(EntityWriteRules):
+    """EntityWrite."""
+
+
+class TestEntityList(EntityListRules):
+    """EntityList."""
 
 
 class TestRetention(RetentionRules):

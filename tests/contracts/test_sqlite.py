@@ -9,6 +9,7 @@ import pytest
 from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.ports.backend import Backend
 
+from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules
@@ -23,6 +24,18 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
     made.migrate()
     yield made
     made.close()
+
+
+class TestEntity(EntityRules):
+    """Entity."""
+
+
+class TestEntityWrite(EntityWriteRules):
+    """EntityWrite."""
+
+
+class TestEntityList(EntityListRules):
+    """EntityList."""
 
 
 class TestRetention(RetentionRules):

@@ -72,6 +72,7 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("DROP INDEX runs_by_age")
         connection.execute("DROP INDEX runs_of_flow")
+        connection.execute("DROP TABLE entities")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     second = open_store(path)

@@ -47,12 +47,13 @@ class Entities(Protocol):
         """Write all columns and answer what is stored, its `rev` one higher than before.
 
         `expected_rev` 0: only if there is none (an expired one counts as none); above 0: only at that revision. None
-        when the condition fails. Raises `Conflict` when `lookup` is taken by another entity of the kind.
+        when the condition fails. Raises `Conflict` when `lookup` is taken by another entity of the kind; one that has
+        expired gives it up, and is removed.
         """
         ...
 
     def delete(self, account: AccountId, kind: str, id: str, expected_rev: int = ANY_REVISION) -> bool:
-        """True if it was there (and at that revision) and is gone."""
+        """True if it was there (expired or not, and at that revision) and is gone."""
         ...
 
     def list(

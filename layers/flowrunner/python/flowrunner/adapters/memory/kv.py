@@ -16,6 +16,7 @@ from flowrunner.adapters.memory.data import Data
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.errors import Conflict, InvalidInput
 from flowrunner.ports.kv import Item
+from flowrunner.ports.text import require_storable
 
 
 class MemoryKeyValues:
@@ -30,8 +31,7 @@ class MemoryKeyValues:
             return _read(item) if item is not None and _alive(item, now) else None
 
     def set(self, account: AccountId, namespace: str, item: Item) -> None:
-        for text in (namespace, item.key):
-            _check(text)
+        require_storable(namespace, item.key)
         try:
             stored = replace(item, value=orjson.dumps(item.value))
         except TypeError as error:  # orjson.JSONEncodeError is one
@@ -91,13 +91,3 @@ def _alive(item: Item, now: Millis) -> bool:
 
 def _read(item: Item) -> Item:
     return replace(item, value=orjson.loads(item.value))
-
-
-def _check(text: str) -> None:
-    """Refuse text that not every backend can hold: PostgreSQL has no NUL, UTF-8 no half surrogate pairs."""
-    if "\0" in text:
-        raise InvalidInput(f"{text!r} holds a NUL character, which cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(f"{text!r} holds half a surrogate pair: it is not Unicode text") from None

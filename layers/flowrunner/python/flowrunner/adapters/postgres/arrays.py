@@ -15,7 +15,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
-from flowrunner.adapters.postgres.encoding import encode_text
+from flowrunner.ports.text import encode_text
 
 _NULL = b"\xff\xff\xff\xff"
 _BOOLS = (b"\0\0\0\1\0", b"\0\0\0\1\1")

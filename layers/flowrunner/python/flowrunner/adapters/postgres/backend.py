@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowrunner.adapters.postgres.database import Database
+from flowrunner.adapters.postgres.entities import PostgresEntities
 from flowrunner.adapters.postgres.history import PostgresHistory
 from flowrunner.adapters.postgres.queue import PostgresQueue
 from flowrunner.adapters.postgres.runs import PostgresRuns
@@ -18,6 +19,7 @@ from flowrunner.ports.backend import Capabilities
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
 from flowrunner.ports.documents import Documents
+from flowrunner.ports.entities import Entities
 from flowrunner.ports.flows import Flows
 from flowrunner.ports.history import RunHistory
 from flowrunner.ports.kv import KeyValues
@@ -47,6 +49,7 @@ class PostgresBackend:
         self.values: KeyValues = PostgresKeyValues(self._database)
         self.callbacks: Callbacks = PostgresCallbacks(self._database)
         self.documents: Documents = PostgresDocuments(self._database)
+        self.entities: Entities = PostgresEntities(self._database)
 
     def migrate(self) -> None:
         self._database.migrate()

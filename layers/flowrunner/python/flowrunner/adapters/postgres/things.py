@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from flowrunner.adapters.postgres.database import Connection, Database, execute
-from flowrunner.adapters.postgres.encoding import dump_json, load_json, prefix_end
+from flowrunner.adapters.postgres.encoding import dump_json, load_json
 from flowrunner.adapters.postgres.rules import incremented
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.callbacks import CallbackRow
 from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.kv import Item
+from flowrunner.ports.text import prefix_end
 
 _FLOW = "SELECT account, id, name, revision, document, hash, created_at FROM flowrunner.flows f"
 _NEWEST = f"{_FLOW} WHERE account = %s AND name = %s ORDER BY revision DESC LIMIT 1"

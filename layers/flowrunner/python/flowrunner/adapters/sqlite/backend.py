@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from flowrunner.adapters.sqlite.database import Database
+from flowrunner.adapters.sqlite.entities import SqliteEntities
 from flowrunner.adapters.sqlite.history import SqliteHistory
 from flowrunner.adapters.sqlite.queue import SqliteQueue
 from flowrunner.adapters.sqlite.runs import SqliteRuns
@@ -20,6 +21,7 @@ from flowrunner.ports.backend import Capabilities
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
 from flowrunner.ports.documents import Documents
+from flowrunner.ports.entities import Entities
 from flowrunner.ports.flows import Flows
 from flowrunner.ports.history import RunHistory
 from flowrunner.ports.kv import KeyValues
@@ -44,6 +46,7 @@ class SqliteBackend:
         self.values: KeyValues = SqliteKeyValues(self._database)
         self.callbacks: Callbacks = SqliteCallbacks(self._database)
         self.documents: Documents = SqliteDocuments(self._database)
+        self.entities: Entities = SqliteEntities(self._database)
         self.wakeups: Wakeups = self._database
 
     def migrate(self) -> None:

@@ -16,6 +16,7 @@ from flowrunner.errors import Conflict, InvalidInput
 from flowrunner.ports.callbacks import CallbackRow
 from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.kv import Item
+from flowrunner.ports.text import require_storable
 
 _FLOW = "SELECT account, id, name, revision, document, hash, created_at FROM flows"
 _SET = "INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)"
@@ -169,8 +170,7 @@ class SqliteKeyValues:
         return _alive(self._database.read(sql, (account, namespace, key)), now)
 
     def set(self, account: AccountId, namespace: str, item: Item) -> None:
-        for text in (namespace, item.key):
-            _check(text)
+        require_storable(namespace, item.key)
         try:
             value = orjson.dumps(item.value)
         except TypeError as error:  # orjson.JSONEncodeError is one
@@ -204,8 +204,7 @@ class SqliteKeyValues:
     def increment(
         self, account: AccountId, namespace: str, key: str, by: float, now: Millis, expires_at: Millis | None
     ) -> float:
-        for text in (namespace, key):
-            _check(text)
+        require_storable(namespace, key)
         with self._database.write() as connection:
             sql = "SELECT key, value, expires_at FROM kv WHERE account = ? AND namespace = ? AND key = ?"
             item = _alive(connection.execute(sql, (account, namespace, key)).fetchall(), now)
@@ -227,13 +226,3 @@ def _alive(rows: list[Any], now: Millis) -> Item | None:
     if not rows or (rows[0][2] is not None and rows[0][2] <= now):
         return None
     return Item(rows[0][0], orjson.loads(rows[0][1]), rows[0][2])
-
-
-def _check(text: str) -> None:
-    """Refuse text that not every backend can hold: PostgreSQL has no NUL, UTF-8 no half surrogate pairs."""
-    if "\0" in text:
-        raise InvalidInput(f"{text!r} holds a NUL character, which cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(f"{text!r} holds half a surrogate pair: it is not Unicode text") from None
