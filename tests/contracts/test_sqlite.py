@@ -13,7 +13,7 @@ from tests.contracts.suites.entities import EntityListRules, EntityRules, Entity
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules
-from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRules
+from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRevisionRules, FlowRules
 from tests.contracts.suites.values import KeyValueRules
 from tests.contracts.suites.wakeups import WakeupRules
 
@@ -80,6 +80,10 @@ class TestDocument(DocumentRules):
 
 class TestFlow(FlowRules):
     """Flow."""
+
+
+class TestFlowRevision(FlowRevisionRules):
+    """FlowRevision."""
 
 
 class TestKeyValue(KeyValueRules):

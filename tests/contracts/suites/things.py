@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flowrunner.core.ids import FlowId, RunId, StepId
+from flowrunner.errors import PreconditionFailed
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.callbacks import CallbackRow
 from flowrunner.ports.flows import FlowRow
@@ -37,7 +38,7 @@ class FlowRules:
         assert backend.flows.find(ACCOUNT, "greet") == saved
 
     def test_a_known_name_keeps_its_id_and_counts_on(self, backend: Backend) -> None:
-        """Older revisions stay readable for ever."""
+        """Older revisions stay readable."""
         first = backend.flows.save(flow())
         second = backend.flows.save(flow(document="a: 2", flow_id="ignored", created_at=NOW + 1))
         assert (second.id, second.revision) == (first.id, 2)
@@ -95,6 +96,99 @@ class FlowRules:
             saved = list(threads.map(backend.flows.save, rows))
         assert sorted(row.revision for row in saved) == list(range(1, 13))
         assert len({row.id for row in saved}) == 1
+
+
+class FlowRevisionRules:
+    """Saving on top of what one has seen, listing revisions, deleting."""
+
+    def test_a_save_on_top_of_the_expected_revision_goes_through(self, backend: Backend) -> None:
+        """0 is for a name that must be new."""
+        assert backend.flows.save(flow(), 0).revision == 1
+        assert backend.flows.save(flow(document="a: 2"), 1).revision == 2
+        assert backend.flows.save(flow("other", flow_id="f2"), 0).revision == 1
+
+    @pytest.mark.parametrize("document", ["a: 2", "a: 3"])
+    @pytest.mark.parametrize("expected", [0, 1, 3])
+    def test_a_save_on_top_of_another_revision_is_refused(self, backend: Backend, expected: int, document: str) -> None:
+        """Also of the very document that is there already; the error says which revision is the newest."""
+        backend.flows.save(flow())
+        newest = backend.flows.save(flow(document="a: 2"))
+        with pytest.raises(PreconditionFailed, match=r"greet.*revision 2") as caught:
+            backend.flows.save(flow(document=document), expected)
+        assert caught.value.details["revision"] == 2
+        assert backend.flows.find(ACCOUNT, "greet") == newest
+
+    def test_a_revision_of_a_flow_that_is_not_there_is_not_expected(self, backend: Backend) -> None:
+        """Nothing is stored, and the name is still new."""
+        with pytest.raises(PreconditionFailed, match="not exist"):
+            backend.flows.save(flow(), 1)
+        assert backend.flows.find(ACCOUNT, "greet") is None
+        assert backend.flows.list(ACCOUNT) == []
+        backend.flows.save(flow(account=OTHER))
+        assert backend.flows.save(flow(), 0).revision == 1
+
+    def test_of_threads_that_save_on_one_revision_one_wins(self, backend: Backend) -> None:
+        """The others learn that somebody else was faster."""
+        backend.flows.save(flow())
+
+        def save(number: int) -> bool:
+            try:
+                return backend.flows.save(flow(document=str(number)), 1).revision == 2
+            except PreconditionFailed:
+                return False
+
+        with ThreadPoolExecutor(6) as threads:
+            won = list(threads.map(save, range(12)))
+        assert won.count(True) == 1
+        found = backend.flows.find(ACCOUNT, "greet")
+        assert found is not None
+        assert (found.revision, found.document) == (2, str(won.index(True)))
+
+    def test_revisions_are_listed_newest_first_in_pages(self, backend: Backend) -> None:
+        """From below a revision on; of this flow only."""
+        saved = [backend.flows.save(flow(document=str(n))) for n in range(5)]
+        backend.flows.save(flow("other", flow_id="f2"))
+        this = saved[0].id
+        assert list(backend.flows.revisions(ACCOUNT, this)) == saved[::-1]
+        assert list(backend.flows.revisions(ACCOUNT, this, before=4, limit=2)) == [saved[2], saved[1]]
+        assert list(backend.flows.revisions(ACCOUNT, this, before=1)) == []
+        assert list(backend.flows.revisions(OTHER, this)) == []
+        assert list(backend.flows.revisions(ACCOUNT, FlowId("none"))) == []
+
+    def test_a_deleted_flow_leaves_no_revision(self, backend: Backend) -> None:
+        """Other flows and another account's of the same id and name stay."""
+        for document in ("a: 1", "a: 2"):
+            backend.flows.save(flow(document=document))
+            backend.flows.save(flow(document=document, account=OTHER))
+        kept = backend.flows.save(flow("other", flow_id="f2"))
+        assert [backend.flows.delete(ACCOUNT, FlowId("f1")) for _ in range(2)] == [True, False]
+        assert backend.flows.get(ACCOUNT, FlowId("f1")) is backend.flows.get(ACCOUNT, FlowId("f1"), 1) is None
+        assert backend.flows.find(ACCOUNT, "greet") is None
+        assert list(backend.flows.list(ACCOUNT)) == [kept]
+        assert len(backend.flows.revisions(OTHER, FlowId("f1"))) == 2
+        assert backend.flows.delete(OTHER, FlowId("f2")) is False
+
+    def test_the_name_of_a_deleted_flow_is_new(self, backend: Backend) -> None:
+        """With an id of its own, and counting from 1, also for the same document."""
+        backend.flows.save(flow())
+        backend.flows.delete(ACCOUNT, FlowId("f1"))
+        again = backend.flows.save(flow(flow_id="f9"), 0)
+        assert (again.id, again.revision) == ("f9", 1)
+
+    def test_threads_that_save_and_delete_leave_a_whole_flow_or_none(self, backend: Backend) -> None:
+        """Whatever comes first, the revisions that are there count from 1."""
+        first = backend.flows.save(flow())
+
+        def work(number: int) -> object:
+            if number % 3 == 2:
+                return backend.flows.delete(ACCOUNT, first.id)
+            return backend.flows.save(flow(document=str(number)))
+
+        with ThreadPoolExecutor(6) as threads:
+            list(threads.map(work, range(24)))
+        found = backend.flows.find(ACCOUNT, "greet")
+        revisions = [row.revision for row in backend.flows.revisions(ACCOUNT, first.id)]
+        assert revisions == list(range(found.revision if found else 0, 0, -1))
 
 
 class BlobRules:

@@ -9,7 +9,7 @@ from flowrunner.adapters.memory.data import Data
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.ports.callbacks import CallbackRow
-from flowrunner.ports.flows import FlowRow
+from flowrunner.ports.flows import FlowRow, require_revision
 
 
 class MemoryFlows:
@@ -18,23 +18,21 @@ class MemoryFlows:
     def __init__(self, data: Data) -> None:
         self._data = data
 
-    def save(self, row: FlowRow) -> FlowRow:
+    def save(self, row: FlowRow, expected_revision: int | None = None) -> FlowRow:
         with self._data.lock:
-            revisions = self._data.flows.setdefault((row.account, row.name), [])
-            if revisions and revisions[-1].hash == row.hash:
-                return revisions[-1]
-            flow = revisions[0].id if revisions else row.id
-            saved = replace(row, id=flow, revision=len(revisions) + 1)
-            revisions.append(saved)
+            newest = self.find(row.account, row.name)
+            require_revision(row.name, newest, expected_revision)
+            if newest is not None and newest.hash == row.hash:
+                return newest
+            saved = replace(row, id=newest.id, revision=newest.revision + 1) if newest else replace(row, revision=1)
+            self._data.flows.setdefault((row.account, row.name), []).append(saved)
             return saved
 
     def get(self, account: AccountId, flow: FlowId, revision: int | None = None) -> FlowRow | None:
         with self._data.lock:
-            for (owner, _), revisions in self._data.flows.items():
-                if owner == account and revisions[0].id == flow:
-                    wanted = revision if revision is not None else len(revisions)
-                    return revisions[wanted - 1] if 0 < wanted <= len(revisions) else None
-        return None
+            revisions = self._revisions(account, flow)
+            wanted = revision if revision is not None else len(revisions)
+            return revisions[wanted - 1] if 0 < wanted <= len(revisions) else None
 
     def find(self, account: AccountId, name: str) -> FlowRow | None:
         with self._data.lock:
@@ -49,6 +47,23 @@ class MemoryFlows:
                 if owner == account and name > after
             ]
         return sorted(newest, key=lambda row: row.name.encode())[:limit]
+
+    def revisions(
+        self, account: AccountId, flow: FlowId, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[FlowRow]:
+        with self._data.lock:
+            found = [row for row in self._revisions(account, flow) if before is None or row.revision < before]
+        return found[::-1][:limit]
+
+    def delete(self, account: AccountId, flow: FlowId) -> bool:
+        with self._data.lock:
+            found = self._revisions(account, flow)
+            return bool(found) and self._data.flows.pop((account, found[0].name), None) is not None
+
+    def _revisions(self, account: AccountId, flow: FlowId) -> Sequence[FlowRow]:
+        return next(
+            (rows for (owner, _), rows in self._data.flows.items() if owner == account and rows[0].id == flow), ()
+        )
 
 
 class MemoryBlobs:

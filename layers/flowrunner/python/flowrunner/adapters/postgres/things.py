@@ -12,7 +12,7 @@ from flowrunner.adapters.postgres.rules import incremented
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.callbacks import CallbackRow
-from flowrunner.ports.flows import FlowRow
+from flowrunner.ports.flows import FlowRow, require_revision
 from flowrunner.ports.kv import Item
 from flowrunner.ports.text import prefix_end
 
@@ -35,13 +35,12 @@ class PostgresFlows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, row: FlowRow) -> FlowRow:
+    def save(self, row: FlowRow, expected_revision: int | None = None) -> FlowRow:
         def work(connection: Connection) -> FlowRow:
-            # Two that save under one name at once take turns.
-            lock = f"{row.account}/{row.name}"
-            execute(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
+            _lock_name(connection, row.account, row.name)
             found = execute(connection, _NEWEST, (row.account, row.name)).fetchone()
             newest = FlowRow(*found) if found else None
+            require_revision(row.name, newest, expected_revision)
             if newest is not None and newest.hash == row.hash:
                 return newest
             saved = replace(row, id=newest.id, revision=newest.revision + 1) if newest else replace(row, revision=1)
@@ -61,7 +60,8 @@ class PostgresFlows:
             )
             return saved
 
-        return self._database.transaction(work, repeatable=True)  # the same document twice is stored once
+        # The same document twice is stored once; but its own revision would not be the expected one any more.
+        return self._database.transaction(work, repeatable=expected_revision is None)
 
     def get(self, account: AccountId, flow: FlowId, revision: int | None = None) -> FlowRow | None:
         where = "account = %s AND id = %s"
@@ -81,6 +81,27 @@ class PostgresFlows:
             (account, after, limit),
         )
         return [FlowRow(*row) for row in rows]
+
+    def revisions(
+        self, account: AccountId, flow: FlowId, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[FlowRow]:
+        where, values = ("account = %s AND id = %s", (account, flow))
+        if before is not None:
+            where, values = (f"{where} AND revision < %s", (*values, before))
+        rows = self._database.read(f"{_FLOW} WHERE {where} ORDER BY revision DESC LIMIT %s", (*values, limit))
+        return [FlowRow(*row) for row in rows]
+
+    def delete(self, account: AccountId, flow: FlowId) -> bool:
+        def work(connection: Connection) -> bool:
+            this = (account, flow)
+            named = "SELECT name FROM flowrunner.flows WHERE account = %s AND id = %s LIMIT 1"
+            found = execute(connection, named, this).fetchone()
+            if found is None:
+                return False
+            _lock_name(connection, account, found[0])
+            return execute(connection, "DELETE FROM flowrunner.flows WHERE account = %s AND id = %s", this).rowcount > 0
+
+        return self._database.transaction(work, repeatable=False)
 
     def _one(self, sql: str, *values: Any) -> FlowRow | None:
         rows = self._database.read(sql, values)
@@ -227,6 +248,11 @@ class PostgresKeyValues:
 
     def purge(self, now: Millis) -> int:
         return self._database.run("DELETE FROM flowrunner.kv WHERE expires_at <= %s", (now,), repeatable=True)
+
+
+def _lock_name(connection: Connection, account: AccountId, name: str) -> None:
+    """Let those that save or delete a flow of this name take turns, until the transaction ends."""
+    execute(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{account}/{name}",))
 
 
 def _alive(rows: Sequence[Any], now: Millis) -> Item | None:

@@ -14,7 +14,7 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.errors import Conflict, InvalidInput
 from flowrunner.ports.callbacks import CallbackRow
-from flowrunner.ports.flows import FlowRow
+from flowrunner.ports.flows import FlowRow, require_revision
 from flowrunner.ports.kv import Item
 from flowrunner.ports.text import require_storable
 
@@ -29,13 +29,14 @@ class SqliteFlows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, row: FlowRow) -> FlowRow:
+    def save(self, row: FlowRow, expected_revision: int | None = None) -> FlowRow:
         with self._database.write() as connection:
             found = connection.execute(
                 f"{_FLOW} WHERE account = ? AND name = ? ORDER BY revision DESC LIMIT 1",
                 (row.account, row.name),
             ).fetchone()
             newest = FlowRow(*found) if found else None
+            require_revision(row.name, newest, expected_revision)
             if newest is not None and newest.hash == row.hash:
                 return newest
             saved = replace(row, id=newest.id, revision=newest.revision + 1) if newest else replace(row, revision=1)
@@ -72,6 +73,20 @@ class SqliteFlows:
             (account, after, limit),
         )
         return [FlowRow(*row) for row in rows]
+
+    def revisions(
+        self, account: AccountId, flow: FlowId, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[FlowRow]:
+        where, values = ("account = ? AND id = ?", (account, flow))
+        if before is not None:
+            where, values = (f"{where} AND revision < ?", (*values, before))
+        rows = self._database.read(f"{_FLOW} WHERE {where} ORDER BY revision DESC LIMIT ?", (*values, limit))
+        return [FlowRow(*row) for row in rows]
+
+    def delete(self, account: AccountId, flow: FlowId) -> bool:
+        with self._database.write() as connection:
+            sql = "DELETE FROM flows WHERE account = ? AND id = ?"
+            return connection.execute(sql, (account, flow)).rowcount > 0
 
     def _one(self, sql: str, *values: Any) -> FlowRow | None:
         rows = self._database.read(sql, values)
