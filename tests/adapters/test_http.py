@@ -663,3 +663,33 @@ def test_https_does_not_redirect_to_http(certificate: Path) -> None:
                 HttpRequest("GET", f"https://a.example:{server.port}/", (("Authorization", "x"),), max_redirects=3)
             )
         assert plain.requests == []
+
+
+def cut(server: RecordingServer, limit: int, timeout: float = 10.0) -> HttpResponse:
+    return client().send(HttpRequest("POST", server.url, max_bytes=limit, timeout=timeout, cut=True))
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(202, b"x" * 5_000), b"x" * 1_000),
+        (Reply(202, b"short"), b"short"),
+        (Reply(202, gzip.compress(b"y" * 5_000_000), (("Content-Encoding", "gzip"),)), b"y" * 1_000),
+        (Reply(202, b"no gzip at all", (("Content-Encoding", "gzip"),)), b""),
+        (Reply(202, b"odd", (("Content-Encoding", "br"),)), b"odd"),
+        (Raw([b"HTTP/1.1 202 Accepted\r\nContent-Length: 9999\r\n\r\nbroken"]), b"broken"),
+    ],
+)
+def test_a_cut_body_never_hides_the_status(reply: Reply | Raw, expected: bytes) -> None:
+    """Whoever wants the beginning only gets the status, however long, broken or odd the body is."""
+    with RecordingServer(lambda _: reply) as server:
+        answer = cut(server, 1_000)
+    assert (answer.status, answer.content) == (202, expected)
+
+
+def test_a_cut_body_that_hangs_is_left_when_the_time_is_over() -> None:
+    """What has come until then is the body, and the status stands."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
+    with RecordingServer(lambda _: Raw([head, b"never"], pause=60)) as server:
+        answer = cut(server, 1_000, timeout=0.3)
+    assert (answer.status, answer.content) == (200, b"half")

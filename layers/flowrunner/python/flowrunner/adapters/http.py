@@ -139,6 +139,8 @@ class GuardedClient:
                 headers = _headers(response.headers)
                 if request.max_redirects and response.status in REDIRECTS and "location" in headers:
                     return response.status, headers, None
+                if request.cut:
+                    return response.status, headers, _beginning(response, headers, request.max_bytes)
                 return (
                     response.status,
                     headers,
@@ -293,6 +295,21 @@ def _read(response: httpcore.Response, headers: Mapping[str, str], method: str, 
     if gzip and received and not gzip.eof:
         raise StepError(f"{target.origin} answered with gzip that is cut off", code="InvalidResponse")
     return bytes(body)
+
+
+def _beginning(response: httpcore.Response, headers: Mapping[str, str], limit: int) -> bytes:
+    """The first `limit` bytes of the body; fewer when it breaks off, comes too late or cannot be unpacked."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    gzip = zlib.decompressobj(16 + zlib.MAX_WBITS) if "gzip" in encoding else None
+    body = bytearray()
+    try:
+        for chunk in response.iter_stream():
+            body += gzip.decompress(chunk, max(limit - len(body), 1)) if gzip else chunk
+            if len(body) >= limit:
+                break
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, zlib.error):
+        return bytes(body)
+    return bytes(body[:limit])
 
 
 def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -103,6 +103,7 @@ class StepChildren:
             raise StepError(error.message, code="INPUT_INVALID", **error.details) from error
         except Conflict as error:
             raise StepError(str(error), code=error.code, retryable=True) from error
+        self._services.announce(prepared.view.row)
         created = self._services.backend.runs.create([prepared.view.row], prepared.messages)[0]
         if created and self._watchers.watched(run):
             self._watchers.tell(Change(prepared.view, prepared.view.state, created=True))

@@ -174,6 +174,8 @@ class Control:
             for outcome in then(view, fold.state):
                 fold.take(outcome)
             commit = fold.commit(self._outputs)
+            if commit.reopened:
+                self._services.announce(view.row)
             if self._backend.runs.commit([commit])[0]:
                 if self._watchers.watched(run):
                     scheduled = list(fold.scheduled.values())

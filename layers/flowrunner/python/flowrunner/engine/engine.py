@@ -134,6 +134,7 @@ class Engine:
         """
         prepared = self._starter.prepare(request)
         row = prepared.view.row
+        self.services.announce(row)
         if self._worker is not None:
             created = self._worker.start(prepared)
         else:

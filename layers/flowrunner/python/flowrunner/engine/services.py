@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from flowrunner.core.flow import Json
@@ -16,6 +17,7 @@ from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.clock import Clock, Draws
 from flowrunner.ports.http import HttpClient
+from flowrunner.ports.runs import RunRow
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.evaluator import Sandbox
 
@@ -60,6 +62,16 @@ class Services:
     reader: StepReader
     children: Children
     public_url: str | None = None
+    before_start: list[Callable[[Sequence[RunRow]], None]] = field(default_factory=list)
+    """Called with runs that are about to be stored, or reopened by a redrive (then as they are, with `ended_at`).
+
+    What one writes is there before the run goes on, so that a crash loses neither; what one raises stops the start.
+    A run that is announced may never come to be, and an existing one may be announced again.
+    """
+
+    def announce(self, *rows: RunRow) -> None:
+        for observer in self.before_start:
+            observer(rows)
 
 
 def idempotency_key(run: str, step: str) -> str:

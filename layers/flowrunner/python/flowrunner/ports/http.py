@@ -25,6 +25,8 @@ class HttpRequest:
     allow: Sequence[Sequence[str]] = ()
     sensitive_headers: frozenset[str] = frozenset()
     """Header names, lower case, that are dropped on a redirect to another origin, beside the standard ones."""
+    cut: bool = False
+    """The status is what matters: keep the first `max_bytes` of the body, as far as they come and can be unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
