@@ -9,7 +9,7 @@ from flowrunner.ports.backend import Backend
 from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
-from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules
+from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
 from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRevisionRules, FlowRules
 from tests.contracts.suites.values import KeyValueRules
 from tests.contracts.suites.wakeups import WakeupRules
@@ -58,6 +58,10 @@ class TestCommit(CommitRules):
 
 class TestCreate(CreateRules):
     """Create."""
+
+
+class TestReport(ReportRules):
+    """Report."""
 
 
 class TestBlob(BlobRules):

@@ -6,10 +6,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from flowrunner.adapters.sqlite import database
 from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.errors import ConfigurationError, StoreError
+from flowrunner.ports.entities import Entity
 
-from tests.contracts.suites.build import commit, load, start
+from tests.contracts.suites.build import ACCOUNT, commit, load, start
+
+FIRST = Path(database.__file__).parent / "migrations" / "0001_initial.sql"
 
 
 def open_store(path: Path) -> SqliteBackend:
@@ -66,18 +70,17 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     """A file of the first version gets what came since, and keeps its runs."""
     path = tmp_path / "store.db"
-    first = open_store(path)
-    start(first)
-    first.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP INDEX runs_by_age")
-        connection.execute("DROP INDEX runs_of_flow")
-        connection.execute("DROP TABLE entities")
+        connection.executescript(FIRST.read_text("utf-8"))
+        connection.execute("INSERT INTO runs VALUES ('acme', 'run-1', 'f', 1, 'greet', 1, 1, x'', NULL, NULL)")
+        connection.execute("INSERT INTO heads VALUES ('acme', 'run-1', 7, 'running', x'')")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
-    second = open_store(path)
-    assert load(second).rev == 1
-    second.close()
+    made = open_store(path)
+    assert load(made).rev == 7
+    assert made.history.count(ACCOUNT, statuses=["running"]) == 1
+    assert made.entities.put(Entity(ACCOUNT, "thing", "e", b""), 0) is not None
+    made.close()
 
 
 @pytest.mark.parametrize(("synchronous", "expected"), [("full", 2), ("normal", 1)])

@@ -7,7 +7,7 @@ from typing import Any
 from flowrunner.core.ids import AccountId, FlowId, NodeId, RunId, StepId
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.queue import Message, Receipt
-from flowrunner.ports.runs import ClaimRequest, Commit, RowStatus, RunRow, StepRow
+from flowrunner.ports.runs import ClaimRequest, Commit, RowStatus, RunRow, StepReport, StepRow
 
 ACCOUNT = AccountId("acme")
 OTHER = AccountId("other")
@@ -80,6 +80,12 @@ def claim(step: str = "1.0", owner: str = "w1", now: int = NOW, **changes: Any) 
         "body": b"started",
     }
     return ClaimRequest(step=StepId(step), owner=owner, now=now, **(values | changes))
+
+
+def report(step: str = "1.0", owner: str = "w1", body: bytes = b"so far", **changes: Any) -> StepReport:
+    """What the claim of `claim` tells while it runs."""
+    values: dict[str, Any] = {"account": ACCOUNT, "run": RUN, "attempt": 1}
+    return StepReport(step=StepId(step), owner=owner, body=body, **(values | changes))
 
 
 def start(backend: Backend, *runs: str, **changes: Any) -> None:

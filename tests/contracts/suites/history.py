@@ -162,6 +162,48 @@ class RunListRules:
         """`created_from` is included and `created_to` is not; behind a run that is gone there is nothing."""
         assert [row.id for row in listed.history.runs(ACCOUNT, wanted)] == list(expected)
 
+    @pytest.mark.parametrize(
+        ("flow", "statuses", "limit", "expected"),
+        [
+            (None, ["running"], 100, 2),
+            (None, ["running", "failed"], 100, 4),
+            (None, ["running", "failed", "running"], 100, 4),
+            (None, ["running", "failed", "completed"], 100, 6),
+            (None, ["running", "failed", "completed"], 5, 5),
+            ("f1", ["running"], 100, 1),
+            ("f2", ["running", "failed", "completed"], 100, 3),
+            ("f2", ["running", "failed", "completed"], 2, 2),
+            ("none", ["running"], 100, 0),
+            (None, ["cancelled"], 100, 0),
+            (None, [], 100, 0),
+            (None, ["' OR 1=1 --"], 100, 0),
+        ],
+        ids=str,
+    )
+    def test_runs_are_counted_by_status(
+        self, listed: Backend, flow: str | None, statuses: list[str], limit: int, expected: int
+    ) -> None:
+        """Of one flow or of all, up to the limit, and only the account's own."""
+        wanted = FlowId(flow) if flow is not None else None
+        assert listed.history.count(ACCOUNT, flow=wanted, statuses=statuses, limit=limit) == expected
+
+    def test_a_count_follows_the_runs(self, backend: Backend) -> None:
+        """What a commit makes of a status counts from that moment, and what is deleted does not count."""
+
+        def counts() -> list[int]:
+            return [backend.history.count(ACCOUNT, statuses=[one]) for one in ("queued", "running", "failed")]
+
+        start(backend, "a", "b", status="queued")
+        assert counts() == [2, 0, 0]
+        backend.runs.commit([commit(run="a"), commit(run="b")])
+        assert counts() == [0, 2, 0]
+        backend.runs.commit([commit(3, run="a"), commit(3, run="b", status="failed", ended_at=NOW), commit(9, run="a")])
+        assert counts() == [0, 1, 1]
+        backend.runs.commit([commit(4, run="b", reopened=True)])
+        assert counts() == [0, 2, 0]
+        backend.history.delete(ACCOUNT, RunId("a"))
+        assert counts() == [0, 1, 0]
+
     def test_pages_of_runs_join_although_they_were_created_together(self, backend: Backend) -> None:
         """Runs of one millisecond are told apart by their ids."""
         start(backend, *"gcaefbd")

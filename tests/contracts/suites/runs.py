@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flowrunner.core.ids import RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.runs import ClaimStatus, RowStatus
@@ -22,6 +23,7 @@ from tests.contracts.suites.build import (
     message,
     queued,
     receipt,
+    report,
     run_row,
     start,
     step_row,
@@ -411,3 +413,81 @@ class ClaimRules:
             late = [threads.submit(backend.runs.claim, [claim(f"2.{n}")]) for n in range(8)]
         assert {one.result()[0].status for one in late} == {ClaimStatus.OVER}
         assert {one.result()[0].status for one in early} <= {ClaimStatus.OVER, ClaimStatus.GRANTED}
+
+
+class ReportRules:
+    """What a step under way tells."""
+
+    @pytest.fixture
+    def claimed(self, backend: Backend) -> Backend:
+        """A run whose step 1.0 is running under a claim of w1."""
+        start(backend)
+        backend.runs.claim([claim()])
+        return backend
+
+    def body(self, backend: Backend, step: str = "1.0", run: str = RUN) -> bytes:
+        found = backend.history.step(ACCOUNT, RunId(run), StepId(step), 1)
+        assert found is not None
+        return found.body
+
+    def test_a_report_replaces_the_body_and_nothing_else(self, claimed: Backend) -> None:
+        """The row still runs under its claim, and no commit has taken it."""
+        claimed.runs.report([report()])
+        assert claimed.history.steps(ACCOUNT, RUN) == [step_row(status=RowStatus.RUNNING, rev=0, body=b"so far")]
+        assert load(claimed) == run_row()
+        answer = claimed.runs.claim([claim(owner="w2", now=LEASE - 1)])[0]
+        assert (answer.status, answer.claims, answer.lease_until) == (ClaimStatus.HELD, 1, LEASE)
+
+    def test_the_last_report_counts(self, claimed: Backend) -> None:
+        """Within a call, and of several."""
+        claimed.runs.report([report(body=b"1"), report(body=b"2")])
+        assert self.body(claimed) == b"2"
+        claimed.runs.report([report(body=b"3")])
+        assert self.body(claimed) == b"3"
+
+    def test_reports_of_a_call_are_independent(self, claimed: Backend) -> None:
+        """Of several runs and steps; those that are dropped take none of the others with them."""
+        start(claimed, "b")
+        claimed.runs.claim([claim(run="b"), claim("1.1", owner="w2"), claim("2.0[3]")])
+        claimed.runs.report(
+            [
+                report("9.9"),
+                report(run="b", body=b"of b"),
+                report("1.1", body=b"no"),
+                report("2.0[3]", body=b"item"),
+                report(attempt=2, body=b"no"),
+                report(run="none"),
+                report(account=OTHER),
+            ]
+        )
+        assert self.body(claimed) == self.body(claimed, "1.1") == b"started"
+        assert self.body(claimed, run="b") == b"of b"
+        assert self.body(claimed, "2.0[3]") == b"item"
+
+    def test_a_claim_that_was_lost_reports_nothing_more(self, claimed: Backend) -> None:
+        """Another owner took the attempt over; its body stays."""
+        claimed.runs.claim([claim(owner="w2", now=LEASE, body=b"again")])
+        claimed.runs.report([report()])
+        assert self.body(claimed) == b"again"
+        claimed.runs.report([report(owner="w2")])
+        assert self.body(claimed) == b"so far"
+
+    @pytest.mark.parametrize("status", [*FINAL, RowStatus.WAITING])
+    def test_a_row_that_does_not_run_takes_no_report(self, claimed: Backend, status: RowStatus) -> None:
+        """A late report must not undo the outcome."""
+        claimed.runs.commit([commit(steps=[step_row(status=status, body=b"out")])])
+        claimed.runs.report([report()])
+        assert claimed.history.steps(ACCOUNT, RUN) == [step_row(status=status, body=b"out")]
+
+    def test_a_row_that_nobody_claimed_takes_no_report(self, backend: Backend) -> None:
+        """Not even one without an owner."""
+        start(backend)
+        backend.runs.commit([commit(steps=[step_row(status=RowStatus.RUNNING, body=b"first")])])
+        backend.runs.report([report(owner=""), report()])
+        assert self.body(backend) == b"first"
+
+    def test_a_reported_row_takes_its_outcome(self, claimed: Backend) -> None:
+        """The commit writes over what was reported."""
+        claimed.runs.report([report()])
+        claimed.runs.commit([commit(steps=[step_row(body=b"out")])])
+        assert claimed.history.steps(ACCOUNT, RUN) == [step_row(body=b"out")]

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.wakeups import Topic
 
-from tests.contracts.suites.build import NOW, commit, message, receipt, run_row, start
+from tests.contracts.suites.build import NOW, claim, commit, message, receipt, report, run_row, start
 
 PATIENCE = 10.0
 """Seconds after which a hint that did not come counts as lost. A test that passes does not wait that long."""
@@ -17,7 +17,7 @@ class WakeupRules:
     """Who is told, and when."""
 
     def test_what_makes_work_wakes(self, backend: Backend) -> None:
-        """New runs, messages for anybody, given back ones, and ends of runs."""
+        """New runs, messages for anybody, given back ones, reports of steps, and ends of runs."""
         hints: SimpleQueue[Topic] = SimpleQueue()
         leave = backend.wakeups.listen(hints.put)
         backend.runs.create([run_row()], [message()])
@@ -28,8 +28,25 @@ class WakeupRules:
         assert _wait_for(hints, {"queue"})
         backend.runs.commit([commit(send=[message("3.0")])])
         assert _wait_for(hints, {"queue"})
+        backend.runs.claim([claim()])
+        backend.runs.report([report()])
+        assert _wait_for(hints, {"runs"})
         backend.runs.commit([commit(3, status="completed", ended_at=NOW)])
         assert _wait_for(hints, {"runs"})
+        leave()
+
+    def test_a_report_that_is_dropped_wakes_nobody(self, backend: Backend) -> None:
+        """There is nothing new to read."""
+        hints: SimpleQueue[Topic] = SimpleQueue()
+        start(backend)
+        backend.runs.claim([claim()])
+        leave = backend.wakeups.listen(hints.put)
+        if backend.capabilities.shared:  # it tells everybody to look when it begins to listen
+            assert _wait_for(hints, {"queue", "runs"})
+        backend.runs.report([report(owner="w2"), report("2.0")])
+        backend.runs.report([])
+        backend.queue.send([message()])
+        assert hints.get(timeout=PATIENCE) == "queue"
         leave()
 
     def test_whoever_left_is_not_told(self, backend: Backend) -> None:

@@ -52,6 +52,12 @@ class RunHistory(Protocol):
 
     def runs(self, account: AccountId, wanted: RunFilter) -> Sequence[RunRow]: ...
 
+    def count(
+        self, account: AccountId, *, statuses: Sequence[str], flow: FlowId | None = None, limit: int = 10_000
+    ) -> int:
+        """How many runs have one of these statuses, of one flow or of all; counted up to `limit`."""
+        ...
+
     def delete(self, account: AccountId, run: RunId) -> bool:
         """Remove a run with its rows, messages, callbacks and blobs. True if it was there."""
         ...

@@ -136,6 +136,18 @@ class ClaimAnswer:
     row: StepRow | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a step under way has to tell so far: the whole new body of its row."""
+
+    account: AccountId
+    run: RunId
+    step: StepId
+    attempt: int
+    owner: str
+    body: bytes
+
+
 class RunStore(Protocol):
     """The write protocol."""
 
@@ -168,4 +180,11 @@ class RunStore(Protocol):
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:
         """Apply each commit whose `expected_rev` is the run's; False for those that lost a race."""
+        ...
+
+    def report(self, reports: Sequence[StepReport]) -> None:
+        """Replace the bodies of rows that are running under a claim of `owner`; all others are dropped silently.
+
+        The last report of an attempt counts. Whoever listens to `runs` is told if a row was changed.
+        """
         ...

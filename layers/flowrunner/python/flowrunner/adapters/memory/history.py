@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowrunner.adapters.memory.data import Data, Run
-from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.history import RunFilter, step_order
 from flowrunner.ports.runs import RunRow, StepRow
 
@@ -57,6 +57,13 @@ class MemoryHistory:
             rows = [row for row in rows if (row.created_at, row.id) < behind]
         rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
         return [row for row in rows if _matches(row, wanted)][: wanted.limit]
+
+    def count(
+        self, account: AccountId, *, statuses: Sequence[str], flow: FlowId | None = None, limit: int = 10_000
+    ) -> int:
+        with self._data.lock:
+            rows = [run.row for (owner, _), run in self._data.runs.items() if owner == account]
+        return min(sum(row.status in statuses and flow in (None, row.flow) for row in rows), limit)
 
     def delete(self, account: AccountId, run: RunId) -> bool:
         with self._data.lock:

@@ -9,7 +9,16 @@ from flowrunner.adapters.memory.data import Claim, Data, Run
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.ports.queue import Message
-from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus, Commit, RowStatus, RunRow, StepRow
+from flowrunner.ports.runs import (
+    ClaimAnswer,
+    ClaimRequest,
+    ClaimStatus,
+    Commit,
+    RowStatus,
+    RunRow,
+    StepReport,
+    StepRow,
+)
 
 
 class MemoryRuns:
@@ -65,6 +74,26 @@ class MemoryRuns:
         if any(commit.ended_at is not None for commit in commits):
             self._data.tell("runs")
         return applied
+
+    def report(self, reports: Sequence[StepReport]) -> None:
+        with self._data.lock:
+            written = [self._report(report) for report in reports]
+        if any(written):
+            self._data.tell("runs")
+
+    def _report(self, report: StepReport) -> bool:
+        run = self._data.runs.get((report.account, report.run))
+        key = (report.step, report.attempt)
+        claim = run.claims.get(key) if run is not None else None
+        if (
+            run is None
+            or claim is None
+            or claim.owner != report.owner
+            or run.steps[key].status is not RowStatus.RUNNING
+        ):
+            return False
+        run.steps[key] = replace(run.steps[key], body=report.body)
+        return True
 
     def _claim(self, request: ClaimRequest) -> ClaimAnswer:
         run = self._data.runs.get((request.account, request.run))

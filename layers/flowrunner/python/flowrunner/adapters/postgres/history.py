@@ -8,7 +8,7 @@ from typing import Any
 from flowrunner.adapters.postgres.arrays import Texts
 from flowrunner.adapters.postgres.database import Connection, Database, execute
 from flowrunner.adapters.postgres.rows import RUN, STEP, run_row, step_key, step_row
-from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.history import RunFilter, step_order
 from flowrunner.ports.runs import RunRow, StepRow
 
@@ -76,6 +76,17 @@ class PostgresHistory:
             (account, *(value for _, value in given), wanted.limit),
         )
         return [run_row(row) for row in rows]
+
+    def count(
+        self, account: AccountId, *, statuses: Sequence[str], flow: FlowId | None = None, limit: int = 10_000
+    ) -> int:
+        where = "account = %s AND status = ANY (%s)"
+        values: list[Any] = [account, Texts(statuses)]
+        if flow is not None:
+            where += " AND flow = %s"
+            values.append(flow)
+        sql = f"SELECT count(*) FROM (SELECT FROM flowrunner.runs WHERE {where} LIMIT %s) AS found"  # noqa: S608  # joins our own texts; values are parameters
+        return int(self._database.read(sql, (*values, limit))[0][0])
 
     def delete(self, account: AccountId, run: RunId) -> bool:
         def work(connection: Connection) -> bool:

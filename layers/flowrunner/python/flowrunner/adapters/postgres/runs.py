@@ -19,7 +19,7 @@ from flowrunner.adapters.postgres.rules import merged, rounds
 from flowrunner.adapters.postgres.wakeups import CHANNEL, PostgresWakeups
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.ports.queue import Message
-from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, Commit, RunRow
+from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, Commit, RunRow, StepReport
 from flowrunner.ports.wakeups import Topic
 
 _LOAD = f"""
@@ -105,6 +105,29 @@ class PostgresRuns:
         topics = _topics([commit for commit, took in zip(commits, applied, strict=True) if took])
         self._wakeups.tell(topics)
         return applied
+
+    def report(self, reports: Sequence[StepReport]) -> None:
+        if not reports:
+            return
+        last = {(step_key(one.account, one.run, one.step, one.attempt), one.owner): one.body for one in reports}
+        ordered = sorted(last)
+        keys = [key for key, _ in ordered]
+        at_rev, at_index, item, attempt = _numbers(keys)
+        parameters = {
+            "account": Texts(key[0] for key in keys),
+            "run": Texts(key[1] for key in keys),
+            "at_rev": at_rev,
+            "at_index": at_index,
+            "item": item,
+            "attempt": attempt,
+            "owner": Texts(owner for _, owner in ordered),
+            "body": Bytes(last[entry] for entry in ordered),
+            "channel": CHANNEL,
+            "tell": self._wakeups.payloads(["runs"]),
+        }
+        (written, _), *_ = self._database.read(statement("report"), parameters)
+        if written:
+            self._wakeups.tell(["runs"])
 
     def _commit_batch(self, commits: Sequence[Commit], indexes: Sequence[int]) -> list[int]:
         """Apply commits of different runs; answers the indexes of those that took."""

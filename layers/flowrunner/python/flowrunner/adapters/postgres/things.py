@@ -85,9 +85,10 @@ class PostgresFlows:
     def revisions(
         self, account: AccountId, flow: FlowId, *, before: int | None = None, limit: int = 100
     ) -> Sequence[FlowRow]:
-        where, values = ("account = %s AND id = %s", (account, flow))
+        where, values = "account = %s AND id = %s", [account, flow]  # type: str, list[Any]
         if before is not None:
-            where, values = (f"{where} AND revision < %s", (*values, before))
+            where += " AND revision < %s"
+            values.append(before)
         rows = self._database.read(f"{_FLOW} WHERE {where} ORDER BY revision DESC LIMIT %s", (*values, limit))
         return [FlowRow(*row) for row in rows]
 

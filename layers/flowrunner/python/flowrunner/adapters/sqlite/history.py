@@ -7,7 +7,7 @@ from typing import Any
 
 from flowrunner.adapters.sqlite.database import Database
 from flowrunner.adapters.sqlite.rows import RUN_COLUMNS, STEP_COLUMNS, run_row, step_key, step_row
-from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.history import RunFilter, step_order
 from flowrunner.ports.runs import RunRow, StepRow
 
@@ -76,6 +76,19 @@ class SqliteHistory:
             (*values, wanted.limit),
         )
         return [run_row(row) for row in rows]
+
+    def count(
+        self, account: AccountId, *, statuses: Sequence[str], flow: FlowId | None = None, limit: int = 10_000
+    ) -> int:
+        # CROSS JOIN keeps SQLite from beginning with the flow's runs, most of which have ended.
+        source = "heads h" if flow is None else "heads h CROSS JOIN runs r USING (account, id)"
+        where = f"h.account = ? AND h.status IN ({', '.join('?' * len(statuses))})"
+        values = [account, *statuses]
+        if flow is not None:
+            where += " AND r.flow = ?"
+            values.append(flow)
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {where} LIMIT ?)"  # noqa: S608  # joins our own texts; values are parameters
+        return int(self._database.read(sql, (*values, limit))[0][0])
 
     def delete(self, account: AccountId, run: RunId) -> bool:
         with self._database.write() as connection:

@@ -11,7 +11,16 @@ from flowrunner.adapters.sqlite.rows import RUN_COLUMNS, STEP_COLUMNS, run_row, 
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.ports.queue import Message
-from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus, Commit, RowStatus, RunRow, StepRow
+from flowrunner.ports.runs import (
+    ClaimAnswer,
+    ClaimRequest,
+    ClaimStatus,
+    Commit,
+    RowStatus,
+    RunRow,
+    StepReport,
+    StepRow,
+)
 
 _WRITE_STEP = """
 INSERT INTO steps (account, run, at_rev, at_index, item, attempt, step, node, status, rev, body)
@@ -24,7 +33,14 @@ ON CONFLICT DO UPDATE SET
     body = CASE WHEN steps.status IN ('running', 'waiting') THEN excluded.body ELSE steps.body END,
     status = CASE WHEN steps.status IN ('running', 'waiting') THEN excluded.status ELSE steps.status END
 """
-_MOVE_HEAD = "UPDATE heads SET rev = ?, status = ?, head = ? WHERE account = ? AND id = ? AND rev = ?"
+# Most commits leave the status as it is. Naming it in SET would write its index each time.
+_MOVE_HEAD = "UPDATE heads SET rev = ?, head = ? WHERE account = ? AND id = ? AND rev = ? AND status = ?"
+_MOVE_HEAD_AND_STATUS = "UPDATE heads SET rev = ?, head = ?, status = ? WHERE account = ? AND id = ? AND rev = ?"
+_REPORT = """
+UPDATE steps SET body = ?
+WHERE account = ? AND run = ? AND at_rev = ? AND at_index = ? AND item = ? AND attempt = ?
+  AND owner = ? AND status = 'running'
+"""
 _LOAD = f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE r.account = ? AND r.id = ?"  # noqa: S608  # joins our own texts; values are parameters
 _ACK = "DELETE FROM queue WHERE account = ? AND run = ? AND step = ? AND attempt = ?"
 
@@ -89,6 +105,13 @@ class SqliteRuns:
             self._database.tell("runs")
         return applied
 
+    def report(self, reports: Sequence[StepReport]) -> None:
+        with self._database.write() as connection:
+            values = [(one.body, *step_key(one.account, one.run, one.step, one.attempt), one.owner) for one in reports]
+            written = connection.executemany(_REPORT, values).rowcount > 0
+        if written:
+            self._database.tell("runs")
+
 
 def _insert_run(connection: sqlite3.Connection, row: RunRow) -> bool:
     inserted = connection.execute(
@@ -119,8 +142,10 @@ def _move(connection: sqlite3.Connection, commit: Commit) -> bool:
     key = (commit.account, commit.run)
     if commit.head is None:
         return connection.execute("SELECT 1 FROM heads WHERE account = ? AND id = ?", key).fetchone() is not None
-    values = (commit.rev, commit.status, commit.head, *key, commit.expected_rev)
-    return connection.execute(_MOVE_HEAD, values).rowcount == 1
+    this = (*key, commit.expected_rev)
+    if connection.execute(_MOVE_HEAD, (commit.rev, commit.head, *this, commit.status)).rowcount == 1:
+        return True
+    return connection.execute(_MOVE_HEAD_AND_STATUS, (commit.rev, commit.head, commit.status, *this)).rowcount == 1
 
 
 def _write_rows(connection: sqlite3.Connection, commits: Sequence[Commit]) -> None:

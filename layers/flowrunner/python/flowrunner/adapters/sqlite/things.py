@@ -77,9 +77,10 @@ class SqliteFlows:
     def revisions(
         self, account: AccountId, flow: FlowId, *, before: int | None = None, limit: int = 100
     ) -> Sequence[FlowRow]:
-        where, values = ("account = ? AND id = ?", (account, flow))
+        where, values = "account = ? AND id = ?", [account, flow]  # type: str, list[Any]
         if before is not None:
-            where, values = (f"{where} AND revision < ?", (*values, before))
+            where += " AND revision < ?"
+            values.append(before)
         rows = self._database.read(f"{_FLOW} WHERE {where} ORDER BY revision DESC LIMIT ?", (*values, limit))
         return [FlowRow(*row) for row in rows]
 
