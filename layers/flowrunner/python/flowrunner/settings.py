@@ -22,6 +22,9 @@ FILE = "flowrunner.yaml"
 NOT_SETTINGS = ("FLOWRUNNER_SHARED", "FLOWRUNNER_SECRET_")
 """Variables of that prefix with another purpose: where the tests find their data, and secrets by name."""
 
+LISTS = ("egress.allow", "api.cors_origins")
+"""Settings that are lists; in the environment their entries are separated by commas."""
+
 
 def parse_size(value: Any) -> int:
     """A size in bytes. Raises `ValueError` with words for whoever wrote it."""
@@ -91,6 +94,41 @@ class SecretSettings(Section):
     file: str | None = Field(None, description="A dotenv file of secrets, beside FLOWRUNNER_SECRET_<KEY>")
 
 
+class ApiSettings(Section):
+    max_body: Size = Field(4 * 1024 * 1024, description="Bytes of a request body")
+    body_timeout: Duration = Field(30_000, description="Time for a request body to arrive")
+    max_wait: Duration = Field(60_000, description="The longest `?wait=` for a run's end")
+    cors_origins: list[str] = Field(
+        default_factory=list, description="Origins of other web pages that may call the API, exactly as browsers send them"
+    )
+
+
+class AccountSettings(Section):
+    signup: Literal["open", "closed"] = Field(
+        "closed", description="open: anybody who reaches the server may make an account; closed: only the command line"
+    )
+    session_idle: Duration = Field(
+        12 * 3_600_000, ge=60_000, description="A session of the console ends when it was idle for so long"
+    )
+    session_age: Duration = Field(7 * 86_400_000, ge=60_000, description="... and at this age at the latest")
+
+
+class QuotaSettings(Section):
+    """What one account may use; 0 is no limit."""
+
+    runs_per_minute: int = Field(1_000, ge=0, description="Runs that an account may start in a minute; 0: no limit")
+    steps_per_day: int = Field(
+        1_000_000, ge=0, description="Steps of an account in a day (UTC), after which no run is started; 0: no limit"
+    )
+    concurrent_runs: int = Field(1_000, ge=0, description="Live runs of an account; 0: no limit")
+    flows: int = Field(1_000, ge=0, description="Flows of an account; 0: no limit")
+    schedules: int = Field(200, ge=0, description="Schedules of an account; 0: no limit")
+    secrets: int = Field(500, ge=0, description="Secrets of an account; 0: no limit")
+    webhooks: int = Field(100, ge=0, description="Outbound webhooks of an account; 0: no limit")
+    tokens: int = Field(200, ge=0, description="Tokens of an account; 0: no limit")
+    users: int = Field(100, ge=0, description="Users of an account; 0: no limit")
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -105,6 +143,9 @@ class Settings(Section):
     values: ValueSettings = ValueSettings()
     egress: EgressSettings = EgressSettings()
     secrets: SecretSettings = SecretSettings()
+    api: ApiSettings = ApiSettings()
+    accounts: AccountSettings = AccountSettings()
+    quotas: QuotaSettings = QuotaSettings()
     log: LogSettings = LogSettings()
     public_url: str | None = Field(None, description="Where this server is reached, for links to callbacks")
 
@@ -158,7 +199,7 @@ def _sources(
     for name, text in sorted(environ.items()):
         if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            value = [part.strip() for part in text.split(",") if part.strip()] if key == "egress.allow" else text
+            value = [part.strip() for part in text.split(",") if part.strip()] if key in LISTS else text
             yield f"environment variable {name}", {key: value}
     for key, value in flags.items():
         if value is not None:

@@ -1,0 +1,191 @@
+"""Logging in with a name and a password: limited, recorded, and as slow for users that do not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from flowrunner.core.ids import AccountId
+from flowrunner.errors import NotFound, StoreError, TooManyRequests, Unauthenticated
+from flowrunner.ports.clock import Clock, Draws
+from flowrunner.services.audit import Action, Audit
+from flowrunner.services.installation import SYSTEM
+from flowrunner.services.members import Member, Members
+from flowrunner.services.names import same_name
+from flowrunner.services.passwords import Passwords, within_limits
+from flowrunner.services.throttle import Attempts, address_key
+
+PER_ADDRESS = 20
+PER_NAME = 10
+"""Failed logins in a minute from one address: in all, and for one name."""
+
+REMEMBERED = 60.0
+CACHE_SIZE = 1_000
+STRIPES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """That some name and password were right: for which user, with which hash, until when."""
+
+    account: AccountId
+    user: str
+    hash: str
+    until: float
+
+
+class Logins:
+    """Decides whether a name and a password are somebody's.
+
+    The counts of failed logins are those of this process. They hang on the address, never on the name alone: else
+    anybody could lock out anybody.
+    """
+
+    def __init__(self, members: Members, passwords: Passwords, audit: Audit, clock: Clock, draws: Draws) -> None:
+        self._members = members
+        self._passwords = passwords
+        self._audit = audit
+        self._clock = clock
+        self._by_address = Attempts(clock, PER_ADDRESS)
+        self._by_name = Attempts(clock, PER_NAME)
+        self._key = draws.token().encode()
+        self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
+        self._lock = threading.Lock()
+        self._stripes = [threading.Lock() for _ in range(STRIPES)]
+
+    def verify(self, username: str, password: str, address: str, correlation: str = "") -> Member:
+        """Whose name and password these are.
+
+        Raises `Unauthenticated`, `TooManyRequests` after too many failures from the address (also for the right
+        password), and `InvalidInput` for a password that is too long for anybody's.
+        """
+        found = self._members.find(username)
+        if not self._check(found, _keys(username, address), password, address, correlation):
+            raise Unauthenticated("the user name or the password is wrong")
+        assert found is not None, "nobody's password is never right"
+        return self._rehashed(found, password)
+
+    def confirm(self, member: Member, password: str, address: str, correlation: str = "") -> bool:
+        """Whether this is the member's password, under the same limits. Raises as `verify`."""
+        return self._check(member, _keys(member.user.name, address), password, address, correlation)
+
+    def _check(
+        self, found: Member | None, keys: tuple[str, str], password: str, address: str, correlation: str
+    ) -> bool:
+        within_limits(password)
+        self._begin(keys)
+        right = None
+        try:
+            hash_matches = self._passwords.verify(found.user.password if found else None, password)
+            right = hash_matches and found is not None and found.active
+            if not right:
+                self._record_failure(found, address, correlation)
+        finally:
+            if right is not False:  # it was right, or the store could not say
+                self._take_back(keys)
+        return right
+
+    def remembered(self, username: str, password: str, address: str, correlation: str = "") -> Member:
+        """As `verify`, for HTTP Basic, which sends the password with every request: a hash a minute is enough.
+
+        What is remembered is no more than a keyed digest, and holds while the user's hash in the store is the same.
+        """
+        within_limits(password)
+        digest = self._digest(username, password)
+        self._refuse_if_limited(_keys(username, address))
+        if member := self._recall(digest):
+            return member
+        # One at a time for the same credentials: a client with many connections costs one hash, not one each.
+        with self._stripes[digest[0] % STRIPES]:
+            if member := self._recall(digest):
+                return member
+            member = self.verify(username, password, address, correlation)
+            self._remember(digest, member)
+            return member
+
+    # -- limits -------------------------------------------------------------------------------------------------
+
+    def _begin(self, keys: tuple[str, str]) -> None:
+        by_address, by_name = keys
+        wait = self._by_address.begin(by_address)
+        if not wait:
+            wait = self._by_name.begin(by_name)
+            if wait:
+                self._by_address.take_back(by_address)
+        _refuse(wait)
+
+    def _refuse_if_limited(self, keys: tuple[str, str]) -> None:
+        _refuse(max(self._by_address.wait(keys[0]), self._by_name.wait(keys[1])))
+
+    def _take_back(self, keys: tuple[str, str]) -> None:
+        self._by_address.take_back(keys[0])
+        self._by_name.take_back(keys[1])
+
+    # -- what follows -------------------------------------------------------------------------------------------
+
+    def _record_failure(self, found: Member | None, address: str, correlation: str) -> None:
+        # Users that do not exist are recorded as well, and without the name that was tried: recording takes time too,
+        # and people type passwords into the field for names.
+        account = found.account.id if found and not found.account.deleting else SYSTEM
+        name = found.user.name if found else "unknown user"
+        self._audit.record_for(account, name, Action.LOGIN_FAILED, name, address=address, correlation=correlation)
+
+    def _rehashed(self, member: Member, password: str) -> Member:
+        """The member; with a hash of today's parameters when there was an older one."""
+        if not self._passwords.outdated(member.user.password):
+            return member
+        fresh = self._passwords.hash(password)
+        old = member.user.password
+        try:
+            user = self._members.change_user(
+                member.account.id,
+                member.user.id,
+                lambda now: replace(now, password=fresh) if now.password == old else now,
+            )
+        except (NotFound, StoreError):
+            return member
+        return replace(member, user=user)
+
+    # -- the memory for Basic -----------------------------------------------------------------------------------
+
+    def _digest(self, username: str, password: str) -> bytes:
+        text = f"{username}\0{password}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, text, hashlib.sha256).digest()
+
+    def _recall(self, digest: bytes) -> Member | None:
+        with self._lock:
+            proof = self._proofs.get(digest)
+        if proof is None:
+            return None
+        member = self._members.member(proof.account, proof.user)
+        if (
+            member is None
+            or not member.active
+            or member.user.password != proof.hash
+            or proof.until <= self._clock.monotonic()
+        ):
+            with self._lock:
+                self._proofs.pop(digest, None)
+            return None
+        return member
+
+    def _remember(self, digest: bytes, member: Member) -> None:
+        until = self._clock.monotonic() + REMEMBERED
+        with self._lock:
+            self._proofs[digest] = _Proof(member.account.id, member.user.id, member.user.password, until)
+            self._proofs.move_to_end(digest)
+            while len(self._proofs) > CACHE_SIZE:
+                self._proofs.popitem(last=False)
+
+
+def _keys(username: str, address: str) -> tuple[str, str]:
+    client = address_key(address)
+    return client, f"{client} {same_name(username[:256])}"
+
+
+def _refuse(wait: int) -> None:
+    if wait:
+        raise TooManyRequests("too many failed logins from this address; wait before the next", retry_after=wait)
