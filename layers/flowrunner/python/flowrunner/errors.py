@@ -68,6 +68,12 @@ class TooLarge(FlowrunnerError):
     code = "TOO_LARGE"
 
 
+class UnsupportedMediaType(FlowrunnerError):
+    """The content type or encoding of what was sent is not understood."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
 class TooManyRequests(FlowrunnerError):
     """Too many requests; wait before the next one.
 
@@ -152,6 +158,12 @@ class SecretMissing(StepError):
     """The secret does not exist."""
 
     code = "SECRET_MISSING"
+
+
+class Unreadable(StepError):
+    """What is encrypted cannot be read: it was changed or moved, or its key is missing."""
+
+    code = "SECRET_UNREADABLE"
 
 
 class Ambiguous(StepError):

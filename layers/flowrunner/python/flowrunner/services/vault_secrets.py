@@ -1,0 +1,54 @@
+"""The vault as runs see it: `${secrets.NAME}`, and the audit record of who has read what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowrunner.core.ids import AccountId, RunId
+from flowrunner.errors import NotFound, SecretMissing
+from flowrunner.ports.secrets import Secrets
+from flowrunner.services.audit import Action, Audit
+from flowrunner.services.secret_box import SecretBox
+from flowrunner.services.vault import PURPOSE, all_names
+
+
+class VaultSecrets:
+    """See `ports.secrets.Secrets`. One account may also have what `fallback` knows: environment and dotenv file.
+
+    The vault goes before the fallback. An account of the vault never sees the fallback's secrets.
+    """
+
+    def __init__(self, box: SecretBox, fallback: Secrets | None = None, fallback_for: AccountId | None = None) -> None:
+        self._box = box
+        self._fallback = fallback
+        self._fallback_for = fallback_for
+
+    def read(self, account: AccountId, name: str) -> str:
+        try:
+            return self._box.read(account, PURPOSE, name).decode()
+        except NotFound:
+            fallback = self._fallback_of(account)
+            if fallback is not None:
+                return fallback.read(account, name)
+            raise SecretMissing(
+                f"there is no secret {name!r}", hint=f"set it with `flowrunner secrets set {name}`"
+            ) from None
+
+    def names(self, account: AccountId) -> Sequence[str]:
+        fallback = self._fallback_of(account)
+        others = fallback.names(account) if fallback is not None else ()
+        return sorted({*all_names(self._box, account), *others})
+
+    def _fallback_of(self, account: AccountId) -> Secrets | None:
+        return self._fallback if account == self._fallback_for else None
+
+
+class SecretReads:
+    """Records in the audit log that a run has read a secret: once per run and secret."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    def __call__(self, account: AccountId, run: RunId, name: str) -> None:
+        """Called before the value is handed out. Raises `StoreError`: a read that cannot be recorded is not done."""
+        self._audit.record_once(account, f"run:{run}", Action.SECRET_READ, name, key=f"{run}/{name}", run=run)
