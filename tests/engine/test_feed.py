@@ -28,7 +28,7 @@ def test_a_late_reader_gets_the_whole_history_in_order() -> None:
         assert types(b, run) == [
             "run.started",
             *("step.scheduled", "step.started", "step.log", "step.event", "step.succeeded"),
-            *("step.scheduled", "step.started", "step.failed"),
+            *("step.scheduled", "step.started", "step.retrying"),
             *("step.scheduled", "step.started", "step.failed"),
             *("step.scheduled", "step.started", "step.waiting", "step.succeeded"),
             *("step.scheduled", "step.skipped"),

@@ -199,7 +199,7 @@ class Committer:
         if self._watchers.watched(row.id):
             late = [read_attempt(step) for step in commit.steps if not step.rev]
             scheduled, ended = list(fold.scheduled.values()), commit.ended_at is not None
-            change = Change(fold.view, fold.state, [*fold.attempts, *late], scheduled, ended=ended)
+            change = Change(fold.view, fold.state, [*fold.attempts, *late], scheduled, ended=ended, at=fold.now)
             self._watchers.tell(change)
 
 

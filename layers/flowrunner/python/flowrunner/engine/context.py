@@ -77,13 +77,10 @@ class StepContext:
         return self._job.cancelled
 
     def log(self, message: str, level: Level = "info", data: Json = None) -> None:
-        entry: dict[str, Json] = {"level": level, "message": message, "at": self.now()}
-        if data is not None:
-            entry["data"] = data
-        self._execution.hooks.logs.append(entry)
+        self._execution.entries.log(message, level, data)
 
     def emit(self, name: str, data: Json = None) -> None:
-        self._execution.hooks.events.append({"name": name, "data": data, "at": self.now()})
+        self._execution.entries.emit(name, data)
 
     def progress(self, percent: float) -> None:
         self.emit("progress", {"percent": min(max(percent, 0.0), 100.0)})

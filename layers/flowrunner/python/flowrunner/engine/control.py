@@ -180,6 +180,6 @@ class Control:
                 if self._watchers.watched(run):
                     scheduled = list(fold.scheduled.values())
                     ended = commit.ended_at is not None
-                    self._watchers.tell(Change(view, fold.state, fold.attempts, scheduled, ended=ended))
+                    self._watchers.tell(Change(view, fold.state, fold.attempts, scheduled, ended=ended, at=fold.now))
                 return fold
         raise StoreError("the run changes all the time; try again")

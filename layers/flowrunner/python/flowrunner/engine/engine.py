@@ -101,7 +101,7 @@ class Engine:
         self._starter = Starter(self.services, self.programs)
         late.children = EngineChildren(self.services, self._starter, self.save_flow, self.watchers)
         self.control = Control(self.services, self.programs, self.watchers)
-        self.feed = Feed(self.control, parts.backend.history)
+        self.feed = Feed(parts.backend.runs, parts.backend.history)
         self._worker: Worker | None = None
 
     # -- flows --------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ failure that the policy will not repeat is given the node's `fallback` first, th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +24,11 @@ from flowrunner.core.events import (
 )
 from flowrunner.core.flow import DEFAULT, Json
 from flowrunner.core.foreach import MAX_ITEMS, collecting
+from flowrunner.core.ids import Millis
 from flowrunner.core.retry import will_retry
 from flowrunner.core.state import parent_of_item
 from flowrunner.engine.context import StepContext
+from flowrunner.engine.entries import Entries
 from flowrunner.engine.evaluate import evaluate
 from flowrunner.engine.hooks import HookRunner, merge_input, merge_params, split_context
 from flowrunner.engine.outcome import Job, Outcome, facts_of
@@ -75,7 +77,8 @@ class Execution:
             job.node,
         )
         seed = f"{row.id}/{job.step}/{job.entry.attempt}"
-        self.hooks = HookRunner(services.sandbox, self.scope, job.started_at, seed)
+        self.entries = Entries(services.clock.now, self.scope.redactor)
+        self.hooks = HookRunner(services.sandbox, self.scope, self.entries, job.started_at, seed)
         self.seed = seed
         self.input: Json = None
         self.params: dict[str, Json] = {}
@@ -116,9 +119,9 @@ class Execution:
         seconds = (self.job.deadline - self.job.started_at) / 1000
         return self.failed(NodeTimeout(f"the node did not end within {seconds:g} s"))
 
-    def started_row(self) -> bytes:
-        """The body of the row that a claim writes."""
-        return replace(self._row(RowStatus.RUNNING), ended_at=0).encode()
+    def under_way(self) -> Attempt:
+        """The attempt as far as it has come, for whoever watches. Safe while it is executed in another thread."""
+        return self._facts(RowStatus.RUNNING, list(self.entries.logs), list(self.entries.events))
 
     # -- the way through ----------------------------------------------------------------------------------------
 
@@ -258,8 +261,18 @@ class Execution:
 
     def _waiting(self, wait: Wait) -> Outcome:
         until = wait.until or 0
-        facts = WaitFacts(until, wait.action, wait.output, self._redactor().value(wait.data), wait.child)
-        row = replace(self._row(RowStatus.WAITING), wait=facts, ended_at=0)
+        row = self._row(RowStatus.WAITING)
+        facts = WaitFacts(
+            until,
+            wait.action,
+            wait.output,
+            self.scope.redactor().value(wait.data),
+            wait.child,
+            row.ended_at,
+            len(row.logs),
+            len(row.events),
+        )
+        row = replace(row, wait=facts, ended_at=0)
         event = StepWaiting(self.job.step, self.job.entry.attempt, until, wait.child, tuple(row.secrets))
         return Outcome(event, row)
 
@@ -277,7 +290,7 @@ class Execution:
         return self._ended(Result(post.output, post.action or DEFAULT))
 
     def _failure(self, facts: ErrorFacts) -> Outcome:
-        redactor = self._redactor()
+        redactor = self.scope.redactor()
         masked = replace(facts, message=redactor.text(facts.message), details=redactor.value(facts.details))
         row = replace(
             self._row(RowStatus.FAILED),
@@ -291,7 +304,16 @@ class Execution:
         return Outcome(StepFailed(step, attempt, masked, tuple(row.secrets)), row)
 
     def _row(self, status: RowStatus) -> Attempt:
-        redactor = self._redactor() if self.hooks.logs or self.hooks.events else Redactor(())
+        """The attempt as it is kept: masked with every secret read until now."""
+        self.entries.close()
+        redactor = self.scope.redactor() if self.entries else Redactor(())
+        secrets = tuple(sorted({*self.scope.read_secrets, *(self._waited.secrets if self._waited else ())}))
+        logs, events = redactor.value(self.entries.logs), redactor.value(self.entries.events)
+        return self._facts(status, logs, events, self.services.clock.now(), secrets)
+
+    def _facts(
+        self, status: RowStatus, logs: list[Any], events: list[Any], ended_at: Millis = 0, secrets: Sequence[str] = ()
+    ) -> Attempt:
         entry, waited = self.job.entry, self._waited
         return Attempt(
             step=self.job.step,
@@ -302,10 +324,10 @@ class Execution:
             parent=entry.parent,
             via=entry.via,
             started_at=waited.started_at if waited else self.job.started_at,
-            ended_at=self.services.clock.now(),
-            secrets=tuple(sorted({*self.scope.read_secrets, *(waited.secrets if waited else ())})),
-            logs=[*(waited.logs if waited else ()), *redactor.value(self.hooks.logs)],
-            events=[*(waited.events if waited else ()), *redactor.value(self.hooks.events)],
+            ended_at=ended_at,
+            secrets=secrets,
+            logs=[*(waited.logs if waited else ()), *logs],
+            events=[*(waited.events if waited else ()), *events],
             wait=waited.wait if waited else None,
         )
 
@@ -323,14 +345,7 @@ class Execution:
 
     def _shown(self, output: Json) -> Json:
         """The output as kept: that of `log` is there to be looked at, so secrets are masked in it."""
-        return self._redactor().value(output) if self.node.node.type == "log" else output
-
-    def _redactor(self) -> Redactor:
-        """Masks every secret that the run has read so far."""
-        values = list(self.scope.read_secrets.values())
-        unread = [name for name in self.job.state.secrets if name not in self.scope.read_secrets]
-        values += [self.services.secrets.read(self.scope.account, name) for name in unread]
-        return Redactor(values)
+        return self.scope.redactor().value(output) if self.node.node.type == "log" else output
 
     def _cache_get(self) -> Result | None:
         cache = self.node.node.cache

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import NamedTuple
 
+import orjson
+
+from flowrunner.core.codec import decode
 from flowrunner.core.ids import AccountId, RunId
+from flowrunner.core.state import State
 from flowrunner.core.status import RunStatus
-from flowrunner.engine.control import Control
-from flowrunner.engine.outcome import RunView
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.run_events import RunEvent, attempt_events, run_event
+from flowrunner.errors import InvalidInput, NotFound
 from flowrunner.ports.history import RunHistory
-from flowrunner.ports.runs import StepRow
+from flowrunner.ports.runs import RunRow, RunStore, StepRow
 
 PAGE = 1_000
 ENDS = {
@@ -20,6 +26,46 @@ ENDS = {
     RunStatus.FAILED: "run.failed",
     RunStatus.CANCELLED: "run.cancelled",
 }
+
+WHOLE = "~"
+WITHIN = "-"
+OPEN = "."
+_CURSOR = re.compile(r"(\d{1,12})([~.-])([\x21-\x7e]{0,200})")
+
+
+class Position(NamedTuple):
+    """Where a reader is: the revision of the head, and the event that it has seen last.
+
+    The kind says how far that is. WHOLE: all steps that commits up to `rev` have taken. WITHIN: those of `rev` itself
+    only up to `event`. OPEN: all of `rev`, and on this walk over the steps under way those up to `event`.
+    """
+
+    rev: int = 0
+    kind: str = WHOLE
+    event: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rev}{self.kind}{self.event}"
+
+    @staticmethod
+    def parse(text: str) -> Position:
+        """The position that `str` wrote. Raises `InvalidInput` for what it never writes."""
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise InvalidInput(
+                "this is no position among the events of a run", hint="send back the id of an event, or none"
+            )
+        return Position(int(match[1]), match[2], match[3])
+
+
+START = Position()
+
+
+class Placed(NamedTuple):
+    """An event with the position of a reader that has seen it."""
+
+    position: Position
+    event: RunEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,44 +77,138 @@ class Page:
     ended: bool
 
 
-class Feed:
-    """Gives the events of runs. The cursor is the revision of the head up to which a reader has seen everything."""
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """A page of limited length. `more`: the next one can be had at once; `rev` is that of the head it was read at."""
 
-    def __init__(self, control: Control, history: RunHistory) -> None:
-        self._control = control
+    events: list[Placed]
+    cursor: Position
+    rev: int
+    more: bool
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A run's head with the attempts that commits above a revision took, and those under way."""
+
+    row: RunRow
+    state: State
+    committed: Sequence[Attempt]
+    under_way: Sequence[Attempt]
+
+
+class Feed:
+    """Gives the events of runs. A reader that drops events by an id it has seen gets each exactly once."""
+
+    def __init__(self, runs: RunStore, history: RunHistory) -> None:
+        self._runs = runs
         self._history = history
 
     def read(self, account: AccountId, run: RunId, cursor: int = 0) -> Page:
-        """All events after `cursor`, 0 for the whole history; those of steps that run now come again later.
+        """All events after the revision `cursor`, 0 for the whole history; those of steps under way come again later.
 
-        A reader that drops events by an id it has seen gets each exactly once. Raises `NotFound`.
+        Raises `NotFound`.
         """
-        view = self._control.view(account, run)
+        row, state = self._head(account, run)
+        placed = self._placed(row, state, Position(cursor))
+        return Page([event for _, event in placed], state.rev, state.status.over)
+
+    def page(self, account: AccountId, run: RunId, after: Position = START, limit: int = PAGE) -> Pages:
+        """The next events after a position. One that is not of this run's history is taken for the beginning.
+
+        Raises `NotFound`.
+        """
+        row, state = self._head(account, run)
+        events = list(islice(self._placed(row, state, after), limit + 1))
+        more = len(events) > limit
+        del events[limit:]
+        cursor = events[-1].position if events else after
+        return Pages(events, cursor, state.rev, more, state.status.over and not more)
+
+    def news(self, account: AccountId, run: RunId, after_rev: int) -> News:
+        """What has happened since a revision. Raises `NotFound`."""
+        row, state = self._head(account, run)
+        committed = [read_attempt(one) for one in self._committed(account, run, after_rev, state.rev)]
+        return News(row, state, committed, self.under_way(account, run))
+
+    def under_way(self, account: AccountId, run: RunId) -> list[Attempt]:
+        """The attempts that run or wait."""
+        return [read_attempt(one) for one in self._history.open_steps(account, run)]
+
+    def _head(self, account: AccountId, run: RunId) -> tuple[RunRow, State]:
+        row = self._runs.load([(account, run)])[0]
+        if row is None:
+            raise NotFound(f"there is no run {run}")
+        return row, decode(orjson.loads(row.head))
+
+    def _placed(self, row: RunRow, state: State, after: Position) -> Iterator[Placed]:
+        if after.rev > state.rev:
+            after = START
+        if after.rev == 0:
+            begun = run_event(row.id, "run.started", row.created_at, 1)
+            if after.event != begun.id:
+                yield Placed(Position(0, WHOLE, begun.id), begun)
+        seen: set[tuple[str, int]] = set()
+        yield from self._taken(row, after, state.rev, seen)
+        yield from self._open(row, after, state.rev, seen)
+        if state.status.over:
+            ended = end_event(row, state)
+            place = Position(state.rev, WHOLE, ended.id)
+            if after != place:
+                yield Placed(place, ended)
+
+    def _taken(self, row: RunRow, after: Position, until: int, seen: set[tuple[str, int]]) -> Iterator[Placed]:
+        """The events of the steps that commits have taken, from the position on."""
+        last = after.rev - 1 if after.kind == WITHIN else after.rev
+        rows = self._committed(row.account, row.id, last, until)
+        for rev, together in groupby(rows, key=lambda one: one.rev):
+            events: list[RunEvent] = []
+            for one in together:
+                seen.add((one.step, one.attempt))
+                events += attempt_events(row.id, read_attempt(one))
+            placed = place(rev, events)
+            if after.kind == WITHIN and rev == after.rev:
+                placed = _behind(after.event, placed)
+            yield from placed
+
+    def _open(self, row: RunRow, after: Position, rev: int, seen: set[tuple[str, int]]) -> Iterator[Placed]:
+        """The events of the steps under way: only the last one of a walk lets the reader begin a new walk."""
         events: list[RunEvent] = []
-        if cursor == 0:
-            events.append(run_event(run, "run.started", view.row.created_at, 1))
-        rows = {(row.step, row.attempt): row for row in self._committed(account, run, cursor, view.state.rev)}
-        for row in self._history.open_steps(account, run):
-            rows.setdefault((row.step, row.attempt), row)
-        for row in rows.values():
-            events += _of(run, read_attempt(row), view)
-        ended = view.state.status.over
-        if ended:
-            kind = ENDS[view.state.status]
-            events.append(run_event(run, kind, view.row.ended_at or 0, view.state.attempt, view.state.error))
-        return Page(events, view.state.rev, ended)
+        for one in self._history.open_steps(row.account, row.id):
+            if (one.step, one.attempt) not in seen:
+                events += attempt_events(row.id, read_attempt(one))
+        placed = [Placed(Position(rev, OPEN, event.id), event) for event in events]
+        if placed:
+            placed[-1] = Placed(Position(rev, WHOLE, events[-1].id), events[-1])
+        yield from _behind(after.event, placed) if after.kind == OPEN and after.rev == rev else placed
 
     def _committed(self, account: AccountId, run: RunId, after: int, until: int) -> Iterator[StepRow]:
+        before: set[tuple[str, int, int]] = set()
         while True:
             page = self._history.committed(account, run, after_rev=after, limit=PAGE)
-            yield from (row for row in page if row.rev <= until)
+            yield from (row for row in page if row.rev <= until and (row.step, row.attempt, row.rev) not in before)
             if len(page) < PAGE:
                 return
             # A revision may have several rows (joins that it skipped), so the next page begins with the last one's.
+            before = {(row.step, row.attempt, row.rev) for row in page if row.rev == page[-1].rev}
             after = page[-1].rev - 1
 
 
-def _of(run: RunId, attempt: Attempt, view: RunView) -> Iterator[RunEvent]:
-    later = view.state.frontier.get(attempt.step) or view.state.parked.get(attempt.step)
-    retried = later is not None and later.attempt > attempt.attempt and not view.state.status.over
-    yield from attempt_events(run, attempt, retried=retried)
+def end_event(row: RunRow, state: State) -> RunEvent:
+    """How a run ended; its row has the time."""
+    return run_event(row.id, ENDS[state.status], row.ended_at or 0, state.attempt, state.error)
+
+
+def place(rev: int, events: Sequence[RunEvent]) -> list[Placed]:
+    """The events of all steps that one commit took, in the order of the history: with the last one it is whole."""
+    placed = [Placed(Position(rev, WITHIN, event.id), event) for event in events]
+    if placed:
+        placed[-1] = Placed(Position(rev, WHOLE, events[-1].id), events[-1])
+    return placed
+
+
+def _behind(event: str, placed: list[Placed]) -> list[Placed]:
+    """What comes after an event; everything if it is not there, for its step may have moved on."""
+    places = [index for index, one in enumerate(placed) if one.event.id == event]
+    return placed[places[0] + 1 :] if places else placed

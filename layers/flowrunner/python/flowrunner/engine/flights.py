@@ -36,18 +36,31 @@ class Flight:
     task: Task
     outcome: Outcome | None = None
     overdue: bool = False
+    told: int = 0
+    """How many entries watchers have been told, and how many the store has; see `reports`."""
+    written: int = 0
+    written_at: Millis = 0
 
 
 class Flights:
-    """Begins tasks, here or in the pool, and gives up those that are past their deadline."""
+    """Begins tasks, here or in the pool, and gives up those that are past their deadline.
+
+    `landed` and `spoke` are called from the pool's threads: with what has ended, and when a step has something to say.
+    """
 
     def __init__(
-        self, services: Services, watchers: Watchers, pool: ThreadPool, landed: Callable[[Flight | list[Done]], None]
+        self,
+        services: Services,
+        watchers: Watchers,
+        pool: ThreadPool,
+        landed: Callable[[Flight | list[Done]], None],
+        spoke: Callable[[], None],
     ) -> None:
         self._services = services
         self._watchers = watchers
         self._pool = pool
         self._landed = landed
+        self._spoke = spoke
         self._flights: dict[Receipt, Flight] = {}
         self._computing = 0
 
@@ -60,6 +73,10 @@ class Flights:
     def receipts(self) -> Collection[Receipt]:
         return self._flights.keys()
 
+    def talking(self) -> list[Flight]:
+        """Those that have said something."""
+        return [flight for flight in self._flights.values() if flight.task.execution.entries]
+
     def claimed(self) -> list[Receipt]:
         return [receipt for receipt, flight in self._flights.items() if flight.task.claimed]
 
@@ -70,9 +87,10 @@ class Flights:
 
     def begin(self, task: Task) -> None:
         """Execute in the pool; the flight is handed to `landed` when it ends."""
-        flight = Flight(task)
+        flight = Flight(task, written_at=task.job.started_at)
         self._flights[task.receipt] = flight
         self._tell(task)
+        task.execution.entries.listen(self._spoke)
 
         def fly() -> None:
             flight.outcome = task.execution.run()
@@ -125,4 +143,5 @@ class Flights:
     def _tell(self, task: Task) -> None:
         view = task.job.view
         if self._watchers.watched(view.row.id):
-            self._watchers.tell(Change(view, task.job.state, started=task.job.step))
+            under_way = task.execution.under_way() if self._watchers.followed(view.row.id) else None
+            self._watchers.tell(Change(view, task.job.state, started=task.job.step, under_way=under_way))

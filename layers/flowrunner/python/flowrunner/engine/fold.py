@@ -90,7 +90,10 @@ class Fold:
         except Rejected:
             self.rows.append(outcome.attempt.row(0))
             return False
-        self._add(replace(outcome.attempt, rev=self.state.rev))
+        attempt = outcome.attempt
+        entry = self.state.frontier.get(attempt.step)
+        again = attempt.status is RowStatus.FAILED and entry is not None and entry.attempt > attempt.attempt
+        self._add(replace(attempt, rev=self.state.rev, retry_at=entry.due if again and entry else 0))
         return True
 
     def _add(self, attempt: Attempt) -> None:

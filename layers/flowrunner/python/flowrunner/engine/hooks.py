@@ -17,6 +17,7 @@ from typing import Any
 
 from flowrunner.core.flow import Hook, Json
 from flowrunner.core.ids import Millis
+from flowrunner.engine.entries import Entries
 from flowrunner.engine.scope import Scope
 from flowrunner.errors import StepError
 from flowrunner.sandbox.errors import ScriptError
@@ -35,13 +36,12 @@ class PostResult:
 class HookRunner:
     """Runs the hooks of one execution, and keeps their effects until it ends."""
 
-    def __init__(self, sandbox: Sandbox, scope: Scope, now: Millis, seed: str) -> None:
+    def __init__(self, sandbox: Sandbox, scope: Scope, entries: Entries, now: Millis, seed: str) -> None:
         self._sandbox = sandbox
         self._scope = scope
+        self._entries = entries
         self._now = now
         self._seed = seed
-        self.logs: list[dict[str, Json]] = []
-        self.events: list[dict[str, Json]] = []
 
     def prep(self, hook: Hook, input: Json) -> dict[str, Json]:
         """The context that `prep` made."""
@@ -88,14 +88,17 @@ class HookRunner:
             )
         except ScriptError as error:
             # What a failing hook had logged helps to find out why it failed.
-            self.logs += [{"level": entry.level, "message": entry.message, "at": self._now} for entry in error.logs]
+            for entry in error.logs:
+                self._entries.log(entry.message, entry.level)
             raise _placed(error, name or kind, hook) from None
         self._keep(done)
         return done
 
     def _keep(self, done: Evaluation) -> None:
-        self.logs += [{"level": entry.level, "message": entry.message, "at": self._now} for entry in done.logs]
-        self.events += [{"name": name, "data": data, "at": self._now} for name, data in done.events]
+        for entry in done.logs:
+            self._entries.log(entry.message, entry.level)
+        for name, data in done.events:
+            self._entries.emit(name, data)
         self._scope.written.update(done.vars_written)
         self._scope.removed |= set(done.vars_deleted)
         self._scope.removed -= set(done.vars_written)

@@ -128,7 +128,7 @@ class Intake:
             owner=self._owner,
             now=task.job.started_at,
             lease_until=task.job.started_at + self._lease,
-            body=task.execution.started_row(),
+            body=task.execution.under_way().encode(),
             at_most_once=task.job.node.node.at_most_once,
         )
 

@@ -63,6 +63,10 @@ class WaitFacts:
     output: Json = None
     data: Json = None
     child: str | None = None
+    at: Millis = 0
+    """When the wait began, and how many log lines and events there were before it."""
+    logs: int = 0
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Attempt:
     error: Mapping[str, Json] | None = None
     retryable: bool = False
     retry_after: Millis = 0
+    retry_at: Millis = 0
+    """Of a failed one: when the next attempt is due; 0 if there is none."""
     vars: Mapping[str, Json] = field(default_factory=dict)
     removed: Sequence[str] = ()
     secrets: Sequence[str] = ()
@@ -114,6 +120,7 @@ class Attempt:
             "out": self.output,
             "err": self.error,
             "again": [self.retryable, self.retry_after] if self.retryable or self.retry_after else None,
+            "next": self.retry_at,
             "vars": self.vars,
             "gone": self.removed,
             "secrets": self.secrets,
@@ -179,6 +186,7 @@ def read_attempt(row: StepRow) -> Attempt:
         error=get("err"),
         retryable=retryable,
         retry_after=retry_after,
+        retry_at=get("next", 0),
         vars=get("vars", {}),
         removed=get("gone", ()),
         secrets=get("secrets", ()),
@@ -193,4 +201,6 @@ def read_attempt(row: StepRow) -> Attempt:
 
 
 def _wait(wait: WaitFacts | None) -> Json:
-    return [wait.until, wait.action, wait.output, wait.data, wait.child] if wait else None
+    if wait is None:
+        return None
+    return [wait.until, wait.action, wait.output, wait.data, wait.child, wait.at, wait.logs, wait.events]

@@ -1,14 +1,16 @@
 """The events of a run, derived from its rows: nothing is written twice for them.
 
 Each has a stable id. Those of one attempt travel together when its outcome is committed, in the order of the commits
-(`rev`), which is the reader's cursor: whoever comes back with the last `rev` it has seen gets everything later at
-least once, and drops repeats by id.
+(`rev`); what a step says while it is under way is told before that, under the same ids. Whoever comes back gets
+everything later at least once, and drops repeats by id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
@@ -47,29 +49,61 @@ class RunEvent:
 ENDS = {RowStatus.SUCCEEDED: "step.succeeded", RowStatus.FAILED: "step.failed", RowStatus.SKIPPED: "step.skipped"}
 
 
-def attempt_events(run: str, attempt: Attempt, *, retried: bool = False) -> Iterator[RunEvent]:
-    """All events of one attempt, in order. `retried`: a failed one after which the policy tries again."""
+@dataclass(slots=True)
+class Told:
+    """How much of an attempt a reader has been told."""
 
-    def event(kind: str, at: Millis, data: Json = None, part: str = "") -> RunEvent:
-        identity = f"{attempt.step}:{attempt.attempt}:{part or kind.partition('.')[2]}"
-        return RunEvent(identity, kind, run, at, attempt.label, attempt.node, attempt.attempt, data)
+    began: bool = False
+    logs: int = 0
+    events: int = 0
+    waits: bool = False
 
-    yield event("step.scheduled", attempt.started_at)
-    if attempt.status is not RowStatus.SKIPPED:
-        yield event("step.started", attempt.started_at)
-    for index, entry in enumerate(attempt.logs):
-        data = {key: value for key, value in entry.items() if key != "at"}
-        yield event("step.log", int(entry.get("at") or 0), data, f"log{index}")
-    for index, entry in enumerate(attempt.events):
-        data = {"name": entry["name"], "data": entry.get("data")}
-        yield event("step.event", int(entry.get("at") or 0), data, f"event{index}")
-    if attempt.wait is not None:
-        data = {"until": attempt.wait.until or None, "data": attempt.wait.data}
-        yield event("step.waiting", attempt.started_at, data)
+
+def attempt_events(run: str, attempt: Attempt, told: Told | None = None) -> Iterator[RunEvent]:
+    """The events of one attempt in order; with `told` only those that are new, which are noted in it.
+
+    Log lines and events are in the order of their times, each kind in the order in which it was made.
+    """
+    told = told or Told()
+    identity = f"{attempt.step}:{attempt.attempt}:"
+
+    def event(kind: str, part: str, at: Millis, data: Json = None) -> RunEvent:
+        return RunEvent(identity + part, kind, run, at, attempt.label, attempt.node, attempt.attempt, data)
+
+    if not told.began:
+        told.began = True
+        yield event("step.scheduled", "scheduled", attempt.started_at)
+        if attempt.status is not RowStatus.SKIPPED:
+            yield event("step.started", "started", attempt.started_at)
+    wait = attempt.wait
+    if wait is not None and not told.waits:
+        yield from _entries(attempt, told, event, wait.logs, wait.events)
+        told.waits = True
+        data = {"until": wait.until or None, "data": wait.data}
+        yield event("step.waiting", "waiting", wait.at or attempt.started_at, data)
+    yield from _entries(attempt, told, event, len(attempt.logs), len(attempt.events))
     if attempt.status.final:
-        kind = "step.retrying" if retried else ENDS[attempt.status]
-        data = {"action": attempt.action, "error": attempt.error, "cached": attempt.cached}
-        yield event(kind, attempt.ended_at, data)
+        kind = "step.retrying" if attempt.retry_at else ENDS[attempt.status]
+        end: dict[str, Json] = {"action": attempt.action, "error": attempt.error, "cached": attempt.cached}
+        if attempt.retry_at:
+            end["retry_at"] = attempt.retry_at
+        yield event(kind, kind.partition(".")[2], attempt.ended_at, end)
+
+
+def _entries(
+    attempt: Attempt, told: Told, event: Callable[[str, str, Millis, Json], RunEvent], logs: int, events: int
+) -> Iterator[RunEvent]:
+    """Log lines and custom events up to these numbers of them."""
+    lines = [(int(attempt.logs[index].get("at") or 0), 0, index) for index in range(told.logs, logs)]
+    customs = [(int(attempt.events[index].get("at") or 0), 1, index) for index in range(told.events, events)]
+    for at, which, index in heapq.merge(lines, customs, key=itemgetter(0)):
+        if which == 0:
+            line = attempt.logs[index]
+            yield event("step.log", f"log{index}", at, {key: line[key] for key in line if key != "at"})
+        else:
+            custom = attempt.events[index]
+            yield event("step.event", f"event{index}", at, {"name": custom["name"], "data": custom.get("data")})
+    told.logs, told.events = max(told.logs, logs), max(told.events, events)
 
 
 def run_event(run: str, kind: str, at: Millis, attempt: int, data: Json = None) -> RunEvent:

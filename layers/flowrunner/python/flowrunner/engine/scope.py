@@ -6,6 +6,7 @@ Everything is read as of one head, so an execution sees one moment of the run ho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from flowrunner.core.state import Entry, NodeState, State, item_index, parent_of
 from flowrunner.engine.history import StepReader
 from flowrunner.engine.program import NodeProgram, Program
 from flowrunner.engine.records import RunFacts
+from flowrunner.engine.redaction import Redactor
+from flowrunner.errors import SecretMissing
 from flowrunner.nodes.base import RunInfo
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.templates import UNDEFINED
@@ -47,6 +50,19 @@ class Scope:
     written: dict[str, Json] = field(default_factory=dict)
     """Vars that this execution has written; they land in the store with its commit."""
     removed: set[str] = field(default_factory=set)
+    _masks: tuple[int, Redactor] | None = None
+
+    def redactor(self) -> Redactor:
+        """Masks every secret that the run has read so far."""
+        known = len(self.read_secrets)
+        if self._masks is None or self._masks[0] != known:
+            values = list(self.read_secrets.values())
+            for name in self.state.secrets:
+                if name not in self.read_secrets:
+                    with suppress(SecretMissing):  # deleted meanwhile: nobody can tell its value any more
+                        values.append(self.secrets.read(self.account, name))
+            self._masks = (known, Redactor(values))
+        return self._masks[1]
 
     def load(self, root: str, key: str | None) -> Any:
         """The value of `root`, or of `root.key` for the roots that are loaded by key."""

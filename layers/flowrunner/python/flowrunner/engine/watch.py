@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from flowrunner.core.commands import ScheduleStep
-from flowrunner.core.ids import AccountId, RunId, StepId
+from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.core.state import State
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.records import Attempt
@@ -33,9 +33,13 @@ class Change:
     scheduled: Sequence[ScheduleStep] = ()
     started: StepId | None = None
     """Set, with the rest as before, when the execution of a step begins."""
+    under_way: Attempt | None = None
+    """For who watches this very run: a step under way, with all that it has said so far. Nothing was committed."""
     ended: bool = False
     created: bool = False
     """The run is new: this process has stored it just now."""
+    at: Millis = 0
+    """When it was committed."""
 
     @property
     def run(self) -> RunId:
@@ -89,9 +93,15 @@ class Watchers:
     def watched(self, run: RunId) -> bool:
         return bool(self._all) or run in self._watchers
 
+    def followed(self, run: RunId) -> bool:
+        """Whether somebody watches this very run."""
+        return run in self._watchers
+
     def tell(self, change: Change) -> None:
         for watcher in list(self._watchers.get(change.run, ())):
             watcher(change)
+        if change.under_way is not None and change.started is None:
+            return
         for watcher in self._all:
             try:
                 watcher(change)

@@ -25,6 +25,7 @@ from flowrunner.engine.flights import Flight, Flights
 from flowrunner.engine.intake import Intake
 from flowrunner.engine.pool import ThreadPool
 from flowrunner.engine.programs import Programs
+from flowrunner.engine.reports import Reports
 from flowrunner.engine.services import Services
 from flowrunner.engine.starter import PreparedRun
 from flowrunner.engine.views import Views
@@ -79,7 +80,9 @@ class Worker:
         self._ready: list[tuple[int, int, Delivery]] = []
         self._order = itertools.count()
         self._views = Views(services.backend.runs, programs)
-        self._flights = Flights(services, watchers, ThreadPool(settings.threads, f"{name}-node"), self._inbox.put)
+        self._reports = Reports(services, watchers, name, lambda: self._inbox.put(_NEWS))
+        pool = ThreadPool(settings.threads, f"{name}-node")
+        self._flights = Flights(services, watchers, pool, self._inbox.put, self._reports.heard)
         self._intake = Intake(services, self._views, self._flights, name, settings.lease, settings.step_timeout)
         self._committer = Committer(services, self._views, watchers, name, settings.lease, cancel)
         self._look = True
@@ -157,6 +160,7 @@ class Worker:
         self._done += self._flights.overdue(self._clock.now())
         self._take(self._next_batch())
         self._commit()
+        self._reports.round(self._flights)
         self._renew()
 
     def _drain(self, patience: float) -> list[Start]:
@@ -173,6 +177,8 @@ class Worker:
     def _sort(self, item: Any, starts: list[Start]) -> None:
         if item is _WAKE:
             self._look = True
+        elif item is _NEWS:
+            self._reports.woken()
         elif item is _STOP:
             self._stopping = True
         elif isinstance(item, Start):
@@ -192,7 +198,7 @@ class Worker:
         now = self._clock.now()
         moments = [now + self._settings.idle_check, self._next_visible]
         if self._flights:
-            moments += [self._next_renewal, self._flights.next_deadline()]
+            moments += [self._next_renewal, self._flights.next_deadline(), self._reports.next]
         return max(0.0, (min(moments) - now) / 1000)
 
     def _store_starts(self, starts: Sequence[Start]) -> None:
@@ -295,6 +301,7 @@ class Worker:
             self._done += self._flights.overdue(self._clock.now())
             self._commit()
             self._give_back()
+            self._reports.round(self._flights)
             self._renew()
 
     def _wait(self, pause: Millis) -> None:
@@ -310,5 +317,6 @@ def _refuse(start: Start) -> None:
     start.done.set()
 
 
+_NEWS = object()
 _WAKE = object()
 _STOP = object()
