@@ -111,11 +111,11 @@ def _signature(ctx: Context[WebhookParams], body: str) -> dict[str, str]:
     return {
         "webhook-id": message,
         "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Webhook(_key(ctx.params.secret)).sign(message, moment, body),
+        "webhook-signature": Webhook(signing_key(ctx.params.secret)).sign(message, moment, body),
     }
 
 
-def _key(secret: str) -> bytes:
+def signing_key(secret: str) -> bytes:
     """The key in a `whsec_…`. Raises `ParamsInvalid`: a key that is misread would sign with something
     guessable.
     """
