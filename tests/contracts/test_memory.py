@@ -7,6 +7,7 @@ from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.ports.backend import Backend
 
 from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
+from tests.contracts.suites.erasure import ErasureRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
@@ -30,6 +31,10 @@ class TestEntityWrite(EntityWriteRules):
 
 class TestEntityList(EntityListRules):
     """EntityList."""
+
+
+class TestErasure(ErasureRules):
+    """Erasure."""
 
 
 class TestRetention(RetentionRules):

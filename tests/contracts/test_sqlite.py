@@ -10,6 +10,7 @@ from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.ports.backend import Backend
 
 from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
+from tests.contracts.suites.erasure import ErasureRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import QueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
@@ -36,6 +37,10 @@ class TestEntityWrite(EntityWriteRules):
 
 class TestEntityList(EntityListRules):
     """EntityList."""
+
+
+class TestErasure(ErasureRules):
+    """Erasure."""
 
 
 class TestRetention(RetentionRules):

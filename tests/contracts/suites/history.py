@@ -7,6 +7,7 @@ from flowrunner.core.ids import FlowId, RunId, StepId
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.callbacks import CallbackRow
 from flowrunner.ports.history import RunFilter
+from flowrunner.ports.kv import Item, namespaces_of
 from flowrunner.ports.runs import RowStatus, StepRow
 
 from tests.contracts.suites.build import (
@@ -250,6 +251,28 @@ class RetentionRules:
         assert backend.blobs.get(ACCOUNT, other, "k") == b"v"
         assert backend.callbacks.find("hash other") is not None
         assert queued(backend) == ["other"]
+
+    def test_a_deleted_run_takes_its_own_values_along(self, backend: Backend) -> None:
+        """Those of other runs, of the account and of other accounts stay."""
+        start(backend, "a", "ab")
+        start(backend, "a", account=OTHER)
+        own, kept = ["run/a/", "run/a/x"], ["run/ab/x", "run/", "run/a", "account/run/a/x", "run/a0"]
+        for namespace in own + kept:
+            for key in ("k", "l"):
+                backend.values.set(ACCOUNT, namespace, Item(key, 1))
+        backend.values.set(OTHER, "run/a/x", Item("k", 1))
+        assert namespaces_of(RunId("a")) == "run/a/"
+        backend.history.delete(ACCOUNT, RunId("a"))
+        assert [len(backend.values.list(ACCOUNT, one, NOW)) for one in own] == [0, 0]
+        assert [len(backend.values.list(ACCOUNT, one, NOW)) for one in kept] == [2] * len(kept)
+        assert len(backend.values.list(OTHER, "run/a/x", NOW)) == 1
+
+    def test_deleting_no_run_removes_nothing(self, backend: Backend) -> None:
+        """A run's input may be stored before the run itself: it is not for the taking."""
+        backend.blobs.put(ACCOUNT, RUN, "input", b"v")
+        assert backend.history.delete(ACCOUNT, RUN) is False
+        start(backend)
+        assert backend.blobs.get(ACCOUNT, RUN, "input") == b"v"
 
     def test_deleting_what_is_not_there_is_false(self, backend: Backend) -> None:
         """Also a second time, and another account's run, which stays."""

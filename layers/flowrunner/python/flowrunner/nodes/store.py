@@ -8,11 +8,11 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import AccountId, Millis
+from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.errors import Conflict, ParamsInvalid, StepError
 from flowrunner.nodes.base import Context, Expression, NodeType, Params, Result
 from flowrunner.nodes.fields import Period, given, presence, truthy
-from flowrunner.ports.kv import Item
+from flowrunner.ports.kv import Item, namespaces_of
 
 QUERY_PAGE = 500
 QUERY_LIMIT = 10_000
@@ -133,8 +133,7 @@ class _Place:
         self._ctx = ctx
         self._params = params = ctx.params
         self._account = AccountId(ctx.run.account)
-        owner = f"run/{ctx.run.id}" if params.scope == "run" else "account"
-        self._namespace = f"{owner}/{params.namespace}"
+        self._namespace = (namespaces_of(RunId(ctx.run.id)) if params.scope == "run" else "account/") + params.namespace
         self._key = params.key or ""
         self._now = ctx.now()
         self._expires_at: Millis | None = None if params.ttl is None else self._now + params.ttl

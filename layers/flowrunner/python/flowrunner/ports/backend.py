@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from flowrunner.core.ids import AccountId
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
 from flowrunner.ports.documents import Documents
@@ -70,6 +71,14 @@ class Backend(Protocol):
         """Bring the schema to this version; safe to call at every start and from several processes at once.
 
         Raises `ConfigurationError` when the stored schema is newer than this program.
+        """
+        ...
+
+    def delete_account(self, account: AccountId, limit: int = 1000) -> int:
+        """Remove up to `limit` things of an account from all of its stores; returns how many, 0 when nothing is left.
+
+        Runs go first, each with everything that belongs to it, and entities last. What is written meanwhile may need
+        another call: whoever ends an account lets nobody in any more before that.
         """
         ...
 

@@ -59,7 +59,7 @@ class RunHistory(Protocol):
         ...
 
     def delete(self, account: AccountId, run: RunId) -> bool:
-        """Remove a run with its rows, messages, callbacks and blobs. True if it was there."""
+        """Remove a run with its rows, messages, callbacks, blobs and own values. True if it was there."""
         ...
 
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import AccountId, Millis
+from flowrunner.core.ids import AccountId, Millis, RunId
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,11 @@ class Item:
     key: str
     value: Json
     expires_at: Millis | None = None
+
+
+def namespaces_of(run: RunId) -> str:
+    """What the namespaces of a run's own values start with. They are removed with the run."""
+    return f"run/{run}/"
 
 
 class KeyValues(Protocol):

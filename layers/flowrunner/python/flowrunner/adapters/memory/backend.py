@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from flowrunner.adapters.memory.data import Data
 from flowrunner.adapters.memory.entities import MemoryEntities
+from flowrunner.adapters.memory.erasure import delete_account
 from flowrunner.adapters.memory.flows import MemoryBlobs, MemoryCallbacks, MemoryDocuments, MemoryFlows
 from flowrunner.adapters.memory.history import MemoryHistory
 from flowrunner.adapters.memory.kv import MemoryKeyValues
 from flowrunner.adapters.memory.queue import MemoryQueue
 from flowrunner.adapters.memory.runs import MemoryRuns
+from flowrunner.core.ids import AccountId
 from flowrunner.ports.backend import Capabilities
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
@@ -29,7 +31,7 @@ class MemoryBackend:
     capabilities = Capabilities(durable=False, shared=False)
 
     def __init__(self) -> None:
-        data = Data()
+        data = self._data = Data()
         self.runs: RunStore = MemoryRuns(data)
         self.history: RunHistory = MemoryHistory(data)
         self.queue: WorkQueue = MemoryQueue(data)
@@ -43,6 +45,9 @@ class MemoryBackend:
 
     def migrate(self) -> None:
         """Nothing to do."""
+
+    def delete_account(self, account: AccountId, limit: int = 1000) -> int:
+        return delete_account(self._data, self.entities, account, limit)
 
     def close(self) -> None:
         """Nothing to do."""

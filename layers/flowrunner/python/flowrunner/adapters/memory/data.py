@@ -58,6 +58,8 @@ class Data:
         self.lock = RLock()
         self.runs: dict[RunKey, Run] = {}
         self.queue: dict[Receipt, Queued] = {}
+        self.early_blobs: dict[RunKey, dict[str, bytes]] = {}
+        """Of runs that are not stored yet."""
         self.heaps: dict[int, list[tuple[Millis, int, Receipt]]] = {}
         self.flows: dict[tuple[AccountId, str], list[FlowRow]] = {}
         self.values: dict[tuple[AccountId, str], dict[str, Item]] = {}

@@ -71,7 +71,6 @@ class MemoryBlobs:
 
     def __init__(self, data: Data) -> None:
         self._data = data
-        self._early: dict[tuple[AccountId, RunId], dict[str, bytes]] = {}
 
     def put(self, account: AccountId, run: RunId, key: str, content: bytes) -> None:
         with self._data.lock:
@@ -84,12 +83,9 @@ class MemoryBlobs:
     def _blobs(self, account: AccountId, run: RunId) -> dict[str, bytes]:
         """The blobs of a run; its input may be stored before the run itself is."""
         found = self._data.runs.get((account, run))
-        early = self._early.get((account, run))
         if found is None:
-            return self._early.setdefault((account, run), {})
-        if early is not None:
-            found.blobs.update(early)
-            del self._early[account, run]
+            return self._data.early_blobs.setdefault((account, run), {})
+        found.blobs.update(self._data.early_blobs.pop((account, run), {}))
         return found.blobs
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowrunner.adapters.memory.data import Data, Run
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.history import RunFilter, step_order
+from flowrunner.ports.kv import namespaces_of
 from flowrunner.ports.runs import RunRow, StepRow
 
 
@@ -75,6 +76,10 @@ class MemoryHistory:
             for token, row in list(self._data.callbacks.items()):
                 if (row.account, row.run) == (account, run):
                     del self._data.callbacks[token]
+            self._data.early_blobs.pop((account, run), None)
+            for owner, namespace in list(self._data.values):
+                if owner == account and namespace.startswith(namespaces_of(run)):
+                    del self._data.values[owner, namespace]
             return True
 
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowrunner.adapters.postgres.database import Database
 from flowrunner.adapters.postgres.entities import PostgresEntities
+from flowrunner.adapters.postgres.erasure import delete_account
 from flowrunner.adapters.postgres.history import PostgresHistory
 from flowrunner.adapters.postgres.queue import PostgresQueue
 from flowrunner.adapters.postgres.runs import PostgresRuns
@@ -15,6 +16,7 @@ from flowrunner.adapters.postgres.things import (
     PostgresKeyValues,
 )
 from flowrunner.adapters.postgres.wakeups import PostgresWakeups
+from flowrunner.core.ids import AccountId
 from flowrunner.ports.backend import Capabilities
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
@@ -53,6 +55,9 @@ class PostgresBackend:
 
     def migrate(self) -> None:
         self._database.migrate()
+
+    def delete_account(self, account: AccountId, limit: int = 1000) -> int:
+        return delete_account(self._database, self.history, account, limit)
 
     def close(self) -> None:
         self._wakeups.close()

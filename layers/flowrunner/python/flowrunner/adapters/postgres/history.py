@@ -10,7 +10,9 @@ from flowrunner.adapters.postgres.database import Connection, Database, execute
 from flowrunner.adapters.postgres.rows import RUN, STEP, run_row, step_key, step_row
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.history import RunFilter, step_order
+from flowrunner.ports.kv import namespaces_of
 from flowrunner.ports.runs import RunRow, StepRow
+from flowrunner.ports.text import prefix_end
 
 _OF_RUN = f"SELECT {STEP} FROM flowrunner.steps s WHERE account = %s AND run = %s"  # noqa: S608  # joins our own texts; values are parameters
 _ORDER = " ORDER BY at_rev, at_index, item, attempt"
@@ -18,6 +20,7 @@ _BELONGINGS = tuple(
     f"DELETE FROM flowrunner.{table} WHERE account = %s AND run = %s"  # noqa: S608  # joins our own texts; values are parameters
     for table in ("steps", "queue", "callbacks", "blobs")
 )
+_OWN_VALUES = "DELETE FROM flowrunner.kv WHERE account = %s AND namespace >= %s AND namespace < %s"
 _BEFORE = "(SELECT b.created_at, b.id FROM flowrunner.runs b WHERE b.account = r.account AND b.id = %s)"
 
 
@@ -80,13 +83,18 @@ class PostgresHistory:
     def count(
         self, account: AccountId, *, statuses: Sequence[str], flow: FlowId | None = None, limit: int = 10_000
     ) -> int:
-        where = "account = %s AND status = ANY (%s)"
-        values: list[Any] = [account, Texts(statuses)]
+        where = "account = %s AND status = s.status"
+        values: list[Any] = [Texts(dict.fromkeys(statuses)), account]
         if flow is not None:
             where += " AND flow = %s"
             values.append(flow)
-        sql = f"SELECT count(*) FROM (SELECT FROM flowrunner.runs WHERE {where} LIMIT %s) AS found"  # noqa: S608  # joins our own texts; values are parameters
-        return int(self._database.read(sql, (*values, limit))[0][0])
+        # Status by status: of a list the planner would make a filter on some other index.
+        rows = self._database.read(
+            "SELECT count(*) FROM (SELECT FROM unnest(%s) AS s (status) CROSS JOIN LATERAL"  # noqa: S608  # joins our own texts; values are parameters
+            f" (SELECT FROM flowrunner.runs WHERE {where} LIMIT %s) AS of_status LIMIT %s) AS found",
+            (*values, limit, limit),
+        )
+        return int(rows[0][0])
 
     def delete(self, account: AccountId, run: RunId) -> bool:
         def work(connection: Connection) -> bool:
@@ -96,6 +104,8 @@ class PostgresHistory:
             if found:
                 for belongings in _BELONGINGS:
                     execute(connection, belongings, (account, run))
+                own = namespaces_of(run)
+                execute(connection, _OWN_VALUES, (account, own, prefix_end(own)))
             return found
 
         return self._database.transaction(work, repeatable=False)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from flowrunner.adapters.sqlite.database import Database
 from flowrunner.adapters.sqlite.entities import SqliteEntities
+from flowrunner.adapters.sqlite.erasure import delete_account
 from flowrunner.adapters.sqlite.history import SqliteHistory
 from flowrunner.adapters.sqlite.queue import SqliteQueue
 from flowrunner.adapters.sqlite.runs import SqliteRuns
@@ -17,6 +18,7 @@ from flowrunner.adapters.sqlite.things import (
     SqliteFlows,
     SqliteKeyValues,
 )
+from flowrunner.core.ids import AccountId
 from flowrunner.ports.backend import Capabilities
 from flowrunner.ports.blobs import Blobs
 from flowrunner.ports.callbacks import Callbacks
@@ -51,6 +53,9 @@ class SqliteBackend:
 
     def migrate(self) -> None:
         self._database.migrate()
+
+    def delete_account(self, account: AccountId, limit: int = 1000) -> int:
+        return delete_account(self._database, self.history, account, limit)
 
     def close(self) -> None:
         self._database.close()

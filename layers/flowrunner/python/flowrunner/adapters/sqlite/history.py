@@ -9,12 +9,18 @@ from flowrunner.adapters.sqlite.database import Database
 from flowrunner.adapters.sqlite.rows import RUN_COLUMNS, STEP_COLUMNS, run_row, step_key, step_row
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.ports.history import RunFilter, step_order
+from flowrunner.ports.kv import namespaces_of
 from flowrunner.ports.runs import RunRow, StepRow
+from flowrunner.ports.text import prefix_end
 
 _OF_RUN = f"SELECT {STEP_COLUMNS} FROM steps WHERE account = ? AND run = ?"  # noqa: S608  # joins our own texts; values are parameters
 _ORDER = " ORDER BY at_rev, at_index, item, attempt"
 _BEFORE = "(SELECT b.created_at, b.id FROM runs b WHERE b.account = r.account AND b.id = ?)"
-_BELONGINGS = ("runs:id", "heads:id", "steps:run", "queue:run", "blobs:run", "callbacks:run")
+_BELONGINGS = tuple(
+    f"DELETE FROM {table} WHERE account = ? AND {column} = ?"  # noqa: S608  # our own names
+    for table, column in (("heads", "id"), ("steps", "run"), ("queue", "run"), ("blobs", "run"), ("callbacks", "run"))
+)
+_OWN_VALUES = "DELETE FROM kv WHERE account = ? AND namespace >= ? AND namespace < ?"
 
 
 class SqliteHistory:
@@ -92,12 +98,12 @@ class SqliteHistory:
 
     def delete(self, account: AccountId, run: RunId) -> bool:
         with self._database.write() as connection:
-            gone = 0
-            for belonging in reversed(_BELONGINGS):
-                table, _, column = belonging.partition(":")
-                sql = f"DELETE FROM {table} WHERE account = ? AND {column} = ?"  # noqa: S608  # our own names
-                gone = connection.execute(sql, (account, run)).rowcount
-            return gone > 0
+            if connection.execute("DELETE FROM runs WHERE account = ? AND id = ?", (account, run)).rowcount == 0:
+                return False
+            for belongings in _BELONGINGS:
+                connection.execute(belongings, (account, run))
+            connection.execute(_OWN_VALUES, (account, namespaces_of(run), prefix_end(namespaces_of(run))))
+            return True
 
     def ended_before(self, moment: Millis, limit: int) -> Sequence[tuple[AccountId, RunId]]:
         rows = self._database.read(
