@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flowrunner.adapters.sqlite import database
 from flowrunner.adapters.sqlite.backend import SqliteBackend
-from flowrunner.errors import ConfigurationError, StoreError
+from flowrunner.errors import ConfigurationError, FlowrunnerError, StoreError
 from flowrunner.ports.entities import Entity
 
 from tests.contracts.suites.build import ACCOUNT, commit, load, start
@@ -18,7 +18,11 @@ FIRST = Path(database.__file__).parent / "migrations" / "0001_initial.sql"
 
 def open_store(path: Path) -> SqliteBackend:
     made = SqliteBackend(path)
-    made.migrate()
+    try:
+        made.migrate()
+    except FlowrunnerError:
+        made.close()
+        raise
     return made
 
 
@@ -91,6 +95,36 @@ def test_durability_is_as_asked(tmp_path: Path, synchronous: str, expected: int)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (expected,)
     made.close()
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    """For reading, writing and listening; closing it again is no error."""
+    made = open_store(tmp_path / "store.db")
+    start(made)
+    load(made)
+    made.close()
+    made.close()
+    for use in (lambda: load(made), lambda: start(made, "b"), lambda: made.wakeups.listen(print)):
+        with pytest.raises(StoreError, match="closed"):
+            use()
+
+
+def test_closing_leaves_no_connection_to_those_who_read_meanwhile(tmp_path: Path) -> None:
+    """A reader that was under way ends well, and closes its connection itself."""
+    made = open_store(tmp_path / "store.db")
+    database = made._database
+    opened: list[sqlite3.Connection] = []
+
+    def connect() -> sqlite3.Connection:
+        opened.append(type(database)._connect(database))
+        opened[-1].create_function("close_store", 0, made.close)
+        return opened[-1]
+
+    database._connect = connect  # type: ignore[method-assign]  # the moment in which a reader reads
+    assert database.read("SELECT 1, close_store()") == [(1, None)]
+    assert len(opened) == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
 
 
 def test_a_failed_write_leaves_the_store_usable(tmp_path: Path) -> None:

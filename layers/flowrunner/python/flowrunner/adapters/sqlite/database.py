@@ -39,7 +39,6 @@ class Database:
         self._synchronous = synchronous
         self._lock = threading.RLock()
         self._idle: deque[sqlite3.Connection] = deque()
-        self._all: list[sqlite3.Connection] = []
         self._listeners: list[Listener] = []
         self._poller: threading.Thread | None = None
         self._closed = threading.Event()
@@ -53,6 +52,7 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that writes: begun at once, so that it cannot fail half-way for a lock."""
         with self._lock, _translated():
+            self._require_open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -64,6 +64,7 @@ class Database:
 
     def read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """The rows of a query, as of the last commit."""
+        self._require_open()
         with _translated():
             try:
                 connection = self._idle.pop()
@@ -73,6 +74,8 @@ class Database:
                 return connection.execute(sql, parameters).fetchall()
             finally:
                 self._idle.append(connection)
+                if self._closed.is_set():  # meanwhile: `close` did not see this connection
+                    self._close_idle()
 
     def migrate(self) -> None:
         """Apply the migrations that the file does not have yet."""
@@ -104,9 +107,20 @@ class Database:
         if self._poller is not None and self._poller is not threading.current_thread():
             self._poller.join()
         with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
+            self._writer.close()
+        self._close_idle()
+
+    def _require_open(self) -> None:
+        if self._closed.is_set():
+            raise StoreError(f"the store {self.path} is closed")
+
+    def _close_idle(self) -> None:
+        """Close the connections that nobody reads from. A reader calls it too when it was the last to know."""
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -123,8 +137,6 @@ class Database:
         except sqlite3.Error:
             connection.close()
             raise
-        with self._lock:
-            self._all.append(connection)
         return connection
 
     # -- wakeups ---------------------------------------------------------------------------------------------
@@ -156,6 +168,7 @@ class Database:
         processes. Asking reads a few bytes of shared memory.
         """
         with self._lock, _translated():
+            self._require_open()
             return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
 
     def _poll(self, seen: int) -> None:
