@@ -80,30 +80,33 @@ def shared_sandbox() -> Sandbox:
     return _SANDBOX[0]
 
 
-@contextmanager
-def bench(
+def make_engine(
     backend: Backend | None = None,
     *,
     secrets: Mapping[str, str] | None = None,
     allow: Sequence[str] = (),
     limits: ValueLimits | None = None,
     **options: Any,
-) -> Iterator[Bench]:
-    """An engine on `backend` (memory unless told)."""
+) -> tuple[Engine, TurnedClock]:
+    """An engine on `backend` (memory unless told) and the clock that it goes by."""
     clock = TurnedClock()
-    engine = Engine(
-        Parts(
-            backend=backend or MemoryBackend(),
-            registry=Registry(),
-            sandbox=shared_sandbox(),
-            secrets=LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in (secrets or {}).items()}),
-            http=LazyHttp(allow),
-            clock=clock,
-            draws=SystemDraws(),
-            limits=limits or ValueLimits(),
-            **options,
-        )
-    )
+    given: dict[str, Any] = {
+        "backend": backend or MemoryBackend(),
+        "registry": Registry(),
+        "sandbox": shared_sandbox(),
+        "secrets": LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in (secrets or {}).items()}),
+        "http": LazyHttp(allow),
+        "clock": clock,
+        "draws": SystemDraws(),
+        "limits": limits or ValueLimits(),
+    }
+    return Engine(Parts(**{**given, **options})), clock
+
+
+@contextmanager
+def bench(backend: Backend | None = None, **options: Any) -> Iterator[Bench]:
+    """An engine with a worker; `options` as for `make_engine`."""
+    engine, clock = make_engine(backend, **options)
     yield Bench(engine, engine.worker(), clock)
     engine.parts.registry.shutdown()
     engine.parts.http.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from flowrunner.core.decide import Rejected
 from flowrunner.core.events import CancelRequested, Event, RedriveRequested
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, NodeId, RunId, StepId
+from flowrunner.core.rebase import rebase
 from flowrunner.core.state import Phase, State, parent_of_item
 from flowrunner.engine.context import token_hash
 from flowrunner.engine.dispatch import POKE
@@ -60,12 +62,13 @@ class Control:
         except (Conflict, NotFound):
             return
 
-    def redrive(self, account: AccountId, run: RunId, node: str | None = None) -> None:
+    def redrive(self, account: AccountId, run: RunId, node: str | None = None, revision: int | None = None) -> None:
         """Go on after the end: from what failed or was cut off, or from `node` with all that lies behind it.
 
-        Raises `NotFound`, or `Conflict` with the reason when there is nothing to go on from.
+        With `revision` the run goes on with that revision of its flow, and stays with it. Raises `NotFound`, or
+        `Conflict` with the reason when there is nothing to go on from.
         """
-        self._change(account, run, lambda view: [self._redrive(view, node)], self._finished_meanwhile)
+        self._change(account, run, lambda view: [self._redrive(view, node)], self._finished_meanwhile, revision)
 
     def answer(self, token: str, payload: Json) -> None:
         """Answer a waiting step by its token. The first answer counts.
@@ -142,6 +145,17 @@ class Control:
         row = self._services.reader.attempt(view.row.account, view.row.id, ended.step, ended.attempt)
         return RedriveRequested(NodeId(node), row.parent if row else None, row.via if row else None)
 
+    def _on_revision(self, view: RunView, revision: int) -> RunView:
+        """The run as if it had been on that revision all the time. Raises `NotFound` or `Conflict`."""
+        program = self._programs.get(view.row.account, view.row.flow, revision)
+        if not view.state.status.over:
+            raise Conflict(f"the run is {view.state.status}; only a run that has ended can be redriven")
+        try:
+            state = rebase(view.state, program.graph)
+        except Rejected as rejection:
+            raise Conflict(str(rejection)) from None
+        return RunView(replace(view.row, revision=revision), view.facts, state, program)
+
     def _finished_meanwhile(self, view: RunView, state: State) -> list[Outcome]:
         """Results of steps that ended after the run did: a redrive takes them over instead of executing again."""
         found: list[Outcome] = []
@@ -161,9 +175,12 @@ class Control:
         run: RunId,
         events: Callable[[RunView], list[Event]],
         then: Callable[[RunView, State], list[Outcome]] = lambda view, state: [],
+        revision: int | None = None,
     ) -> Fold:
         for _ in range(TRIES):
             view = self.view(account, run)
+            if revision is not None and revision != view.row.revision:
+                view = self._on_revision(view, revision)
             items_of = partial(self._services.reader.items_of, view.row.account, view.row.id)
             fold = Fold(view, self._services.clock.now(), self._services.draws.fraction, items_of)
             try:
@@ -173,7 +190,7 @@ class Control:
                 raise Conflict(str(rejection)) from None
             for outcome in then(view, fold.state):
                 fold.take(outcome)
-            commit = fold.commit(self._outputs)
+            commit = replace(fold.commit(self._outputs), revision=revision)
             if commit.reopened:
                 self._services.announce(view.row)
             if self._backend.runs.commit([commit])[0]:

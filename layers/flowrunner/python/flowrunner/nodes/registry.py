@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -97,6 +97,10 @@ class Registry:
 
     def known(self, name: str) -> bool:
         return name in BUILT_IN or name in ALIASES or name in self._plugins
+
+    def plugins(self) -> Collection[str]:
+        """The names of the node types that are plugins."""
+        return self._plugins.keys()
 
     def plugin_errors(self) -> Mapping[str, str]:
         """The plugins that were found not to be usable, by name, with the reason."""

@@ -98,6 +98,8 @@ class Commit:
     ended_at: Millis | None = None
     reopened: bool = False
     """A redrive: `ended_at` and `result` are cleared."""
+    revision: int | None = None
+    """The revision of the flow that the run goes on with, if it is another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Action(StrEnum):
     SECRETS_EXPORTED = "secrets.exported"
     SECRETS_ROTATED = "secrets.rotated"
     FLOW_SAVED = "flow.saved"
+    FLOW_ACTIVATED = "flow.activated"
     FLOW_ARCHIVED = "flow.archived"
     FLOW_DELETED = "flow.deleted"
     RUN_CANCELLED = "run.cancelled"

@@ -1,0 +1,75 @@
+"""The application: routes, middleware and errors put together. The same for uvicorn and for the API Lambda."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from flowrunner import __version__
+from flowrunner.api import errors
+from flowrunner.api.middleware import BodyLimits, Correlation
+from flowrunner.api.openapi import describe
+from flowrunner.api.paging import Cursors
+from flowrunner.api.routes import ROUTERS
+from flowrunner.api.routing import CSRF_HEADER, identify
+from flowrunner.errors import FlowrunnerError
+from flowrunner.services.platform import Platform
+
+EXPOSED = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Correlation-Id"]
+TAKEN = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER]
+
+
+def create_app(platform: Platform) -> FastAPI:
+    """The application over `platform`, which its maker starts and closes."""
+    app = FastAPI(
+        title="flowrunner",
+        version=__version__,
+        summary="Flows written in YAML: stored, run, watched.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.platform = platform
+    app.state.cursors = Cursors(platform.cursor_key)
+    errors.install(app)
+    app.add_exception_handler(HTTPException, _refused)
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)  # not included: they are what they are, whatever holds them
+    describe(app)
+    settings = platform.settings.api
+    app.add_middleware(BodyLimits, max_bytes=settings.max_body, seconds=settings.body_timeout / 1000)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=TAKEN,
+            expose_headers=EXPOSED,
+            max_age=600,
+        )
+    app.add_middleware(Correlation, new_id=platform.engine.parts.draws.new_id)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Unknown paths under /v1 look to strangers like all others there: they have to say who they are first."""
+    assert isinstance(error, HTTPException), "registered for these only"
+    if error.status_code in (404, 405) and request.url.path.startswith("/v1/"):
+        try:
+            await run_in_threadpool(identify, request)
+        except FlowrunnerError as refusal:
+            return errors.answer_error(refusal, errors.correlation_of(request))
+    return await errors.refused(request, error)
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the application."""
+    return app.openapi()

@@ -1,0 +1,50 @@
+"""What a step was given, found again from what is stored: nothing is written twice to show it."""
+
+from __future__ import annotations
+
+import orjson
+
+from flowrunner.core.codec import decode
+from flowrunner.core.flow import Json
+from flowrunner.core.state import Entry
+from flowrunner.engine.evaluate import evaluate
+from flowrunner.engine.programs import Programs
+from flowrunner.engine.records import Attempt, RunFacts
+from flowrunner.engine.redaction import Redactor
+from flowrunner.engine.scope import Scope
+from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.nodes.base import RunInfo
+from flowrunner.ports.runs import RunRow
+
+
+def step_input(services: Services, programs: Programs, row: RunRow, attempt: Attempt) -> Json:
+    """The input of an attempt before its hooks, with the outputs that its predecessors have now.
+
+    Secrets in it are masked, as everywhere. Raises `NotFound` when the run's flow cannot be loaded, `StepError` when
+    an expression of `inputs` fails.
+    """
+    program = programs.get(row.account, row.flow, row.revision)
+    node = program.nodes.get(attempt.node)
+    if node is None:  # the run went on with a later revision, which has lost the node
+        return None
+    facts, state = RunFacts.decode(row.body), decode(orjson.loads(row.head))
+    info = RunInfo(
+        id=row.id,
+        account=row.account,
+        flow=row.flow,
+        revision=row.revision,
+        attempt=state.attempt,
+        started_at=state.started_at,
+        idempotency_key=idempotency_key(row.id, attempt.step),
+        depth=facts.depth,
+    )
+    entry = Entry(attempt.node, attempt.parent, attempt.via, attempt=attempt.attempt, n=attempt.n)
+    reader, secrets = services.reader, services.secrets
+    scope = Scope(reader, secrets, row.account, row.id, info, facts, program, state, attempt.step, entry, node)
+    if node.ports is not None:
+        seed = f"{row.id}/{attempt.step}/{attempt.attempt}"
+        given = evaluate(services.sandbox, node.ports, scope, "inputs", now=attempt.started_at, seed=seed)
+        scope.given["ports"] = given
+    value = scope.start_input()
+    names = {*state.secrets, *attempt.secrets, *scope.read_secrets}
+    return Redactor(secrets.read(row.account, name) for name in names).value(value)

@@ -1,0 +1,102 @@
+"""All services of one installation, put together once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowrunner.engine.engine import Engine
+from flowrunner.services.accounts import Accounts
+from flowrunner.services.audit import Audit
+from flowrunner.services.authentication import Authenticator
+from flowrunner.services.background import Background, Task
+from flowrunner.services.erasure import Erasure
+from flowrunner.services.flows import FlowService
+from flowrunner.services.installation import shared_key
+from flowrunner.services.logins import Logins
+from flowrunner.services.members import Members
+from flowrunner.services.passwords import Passwords
+from flowrunner.services.plugins import Plugins
+from flowrunner.services.quotas import Quotas
+from flowrunner.services.runs import RunService
+from flowrunner.services.sessions import Sessions
+from flowrunner.services.tickets import Tickets
+from flowrunner.services.tokens import Tokens
+from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL, Usage
+from flowrunner.services.users import Users
+from flowrunner.settings import Settings
+
+HOUR = 3_600_000
+
+
+@dataclass(slots=True)
+class Platform:
+    """What the API and the commands of a server call."""
+
+    settings: Settings
+    engine: Engine
+    audit: Audit
+    usage: Usage
+    quotas: Quotas
+    accounts: Accounts
+    users: Users
+    tokens: Tokens
+    sessions: Sessions
+    tickets: Tickets
+    authenticator: Authenticator
+    plugins: Plugins
+    flows: FlowService
+    runs: RunService
+    background: Background
+    cursor_key: bytes
+    """Seals the cursors of lists; the same in every process."""
+
+    def close(self) -> None:
+        """End the background work, then everything below."""
+        self.background.stop()
+        self.engine.close()
+
+
+def assemble(engine: Engine, settings: Settings) -> Platform:
+    """The services over an engine. Nothing runs yet: `Platform.background.start` begins what nobody asks for."""
+    parts = engine.parts
+    backend, clock, draws = parts.backend, parts.clock, parts.draws
+    entities = backend.entities
+    audit = Audit(entities, clock)
+    members = Members(entities, clock)
+    passwords = Passwords()
+    logins = Logins(members, passwords, audit, clock, draws)
+    tokens = Tokens(entities, members, audit, clock, draws)
+    sessions = Sessions(entities, members, logins, audit, clock, draws)
+    origins = [*settings.api.cors_origins, *([settings.public_url] if settings.public_url else [])]
+    authenticator = Authenticator(members, logins, tokens, sessions, origins)
+    usage = Usage(entities, clock)
+    engine.watchers.watch_all(usage.observe)
+    quotas = Quotas(settings.quotas, backend.values, backend.history, usage, clock)
+    plugins = Plugins(entities, clock, parts.registry, audit)
+    flows = FlowService(engine, audit, quotas, [plugins])
+    runs = RunService(engine, flows, audit, quotas)
+    erasure = Erasure(backend, members, engine.control.cancel_quietly, clock)
+    tasks = [
+        Task("flows", 60_000, flows.sweep),
+        Task("erasure", 60_000, erasure.sweep),
+        Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
+        Task("expiry", HOUR, lambda: entities.purge(clock.now()) and None),
+    ]
+    return Platform(
+        settings=settings,
+        engine=engine,
+        audit=audit,
+        usage=usage,
+        quotas=quotas,
+        accounts=Accounts(entities, members, passwords, audit, clock, draws),
+        users=Users(members, passwords, logins, sessions, audit, clock, draws),
+        tokens=tokens,
+        sessions=sessions,
+        tickets=Tickets(entities, authenticator, clock, draws),
+        authenticator=authenticator,
+        plugins=plugins,
+        flows=flows,
+        runs=runs,
+        background=Background(clock, tasks),
+        cursor_key=shared_key(entities, clock, draws, "cursors"),
+    )
