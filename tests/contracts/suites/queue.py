@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from flowrunner.core.ids import RunId
 from flowrunner.ports.backend import Backend
 
 from tests.contracts.suites.build import LEASE, NASTY, NOW, message, queued, receipt
@@ -139,3 +140,22 @@ class QueueRules:
         assert len(backend.queue.receive("busy", NOW - 1000, LEASE, 500)) == 500
         backend.queue.send([message("low", priority=2), message("high", priority=0)])
         assert [one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 10)] == ["high", "low"]
+
+    def test_the_load_counts_what_is_visible_and_the_runs_that_have_work(self, backend: Backend) -> None:
+        """A leased message is none to take, but its run has work; accounts are not told apart."""
+        empty = backend.queue.load(NOW)
+        assert (empty.visible, empty.visible_since, empty.runs) == (0, None, 0)
+        backend.queue.send([message("a", due=NOW - 5)])
+        backend.queue.receive("w", NOW, LEASE, 10)
+        backend.queue.send(
+            [
+                message("b", due=NOW - 3),
+                message("c", due=NOW),
+                message("d", due=NOW + 1),
+                message("e", run=RunId("other"), due=NOW + 9),
+            ]
+        )
+        found = backend.queue.load(NOW)
+        assert (found.visible, found.visible_since, found.runs) == (2, NOW - 3, 2)
+        later = backend.queue.load(LEASE)
+        assert (later.visible, later.visible_since, later.runs) == (5, NOW - 3, 2)

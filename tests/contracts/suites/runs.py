@@ -256,6 +256,17 @@ class CommitRules:
         assert load(backend) == run_row(rev=3, head=b"head-3")
         assert backend.history.ended_before(NOW + 1, 10) == []
 
+    def test_a_run_may_go_on_with_another_revision_of_its_flow(self, backend: Backend) -> None:
+        """From the commit that says so, if it wins; those that say nothing leave it alone."""
+        start(backend, RUN, "other")
+        backend.runs.commit([commit(7, revision=9), commit(7, run="other", revision=9)])
+        assert load(backend) == run_row()
+        backend.runs.commit([commit(revision=3, reopened=True), commit(run="other")])
+        assert load(backend) == run_row(rev=2, head=b"head-2", revision=3)
+        assert load(backend, "other").revision == 1
+        backend.runs.commit([commit(3, status="completed", ended_at=NOW)])
+        assert load(backend).revision == 3
+
     def test_of_threads_that_commit_one_revision_one_wins(self, backend: Backend) -> None:
         """Compare-and-set holds under contention, and only the winner's message is sent."""
         start(backend)

@@ -39,6 +39,18 @@ class Delivery:
     receives: int
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """How much there is to do: messages that are visible, since when the first of them is, and runs with a message.
+
+    A run without one is over, or waits for an answer without a time limit.
+    """
+
+    visible: int
+    visible_since: Millis | None
+    runs: int
+
+
 class WorkQueue(Protocol):
     """Messages become visible when due; a received one is hidden until its lease ends (as in SQS)."""
 
@@ -62,4 +74,8 @@ class WorkQueue(Protocol):
 
     def next_visible(self) -> Millis | None:
         """When the earliest message becomes (or became) visible; None when the queue is empty."""
+        ...
+
+    def load(self, now: Millis) -> QueueLoad:
+        """All messages of all accounts counted: for metrics, not for each turn of a worker."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flowrunner.adapters.memory.data import Data, Queued
 from flowrunner.core.ids import Millis
-from flowrunner.ports.queue import Delivery, Message, Receipt
+from flowrunner.ports.queue import Delivery, Message, QueueLoad, Receipt
 
 
 class MemoryQueue:
@@ -63,6 +63,12 @@ class MemoryQueue:
         with self._data.lock:
             heads = [self._next(priority) for priority in self._data.heaps]
             return min((queued.visible_at for queued in heads if queued is not None), default=None)
+
+    def load(self, now: Millis) -> QueueLoad:
+        with self._data.lock:
+            visible = [queued.visible_at for queued in self._data.queue.values() if queued.visible_at <= now]
+            runs = {(receipt.account, receipt.run) for receipt in self._data.queue}
+        return QueueLoad(len(visible), min(visible, default=None), len(runs))
 
     def _next(self, priority: int) -> Queued | None:
         """The message of this priority that is visible first; stale notes are dropped on the way."""

@@ -131,6 +131,8 @@ class MemoryRuns:
             run.row = _moved(run.row, commit.rev, commit.head, commit.status)
         if commit.reopened:
             run.row = replace(run.row, ended_at=None, result=None)
+        if commit.revision is not None:
+            run.row = replace(run.row, revision=commit.revision)
         if commit.ended_at is not None:
             run.row = replace(run.row, ended_at=commit.ended_at, result=commit.result)
             self._data.dequeue(list(run.messages))

@@ -9,7 +9,7 @@ from flowrunner.adapters.postgres.database import Database, statement
 from flowrunner.adapters.postgres.rows import receipts
 from flowrunner.adapters.postgres.wakeups import CHANNEL, PostgresWakeups
 from flowrunner.core.ids import Millis
-from flowrunner.ports.queue import Delivery, Message, Receipt
+from flowrunner.ports.queue import Delivery, Message, QueueLoad, Receipt
 
 _SEND = """
 WITH told AS MATERIALIZED (SELECT pg_notify(%s, t.topic) FROM unnest(%s) AS t (topic))
@@ -26,6 +26,11 @@ WHERE {_AT} AND (SELECT count(*) FROM told) >= 0
 """  # noqa: S608  # joins our own texts; values are parameters
 _RENEW = f"UPDATE flowrunner.queue q SET visible_at = %s FROM {_RECEIPTS} WHERE {_AT} AND q.owner = %s"  # noqa: S608  # joins our own texts; values are parameters
 _ACK = f"DELETE FROM flowrunner.queue q USING {_RECEIPTS} WHERE {_AT}"  # noqa: S608  # joins our own texts; values are parameters
+_LOAD = """
+SELECT count(*) FILTER (WHERE visible_at <= %(now)s), min(visible_at) FILTER (WHERE visible_at <= %(now)s),
+    (SELECT count(*) FROM (SELECT DISTINCT account, run FROM flowrunner.queue) AS runs)
+FROM flowrunner.queue
+"""
 
 
 class PostgresQueue:
@@ -72,3 +77,7 @@ class PostgresQueue:
     def next_visible(self) -> Millis | None:
         rows = self._database.read("SELECT min(visible_at) FROM flowrunner.queue")
         return rows[0][0] if rows else None
+
+    def load(self, now: Millis) -> QueueLoad:
+        [row] = self._database.read(_LOAD, {"now": now})
+        return QueueLoad(*row)

@@ -160,6 +160,7 @@ class PostgresRuns:
             "result": Bytes(one.result for one in commits),
             "ended_at": Longs(one.ended_at for one in commits),
             "reopened": Bools(one.reopened for one in commits),
+            "revision": Longs(one.revision for one in commits),
             "channel": CHANNEL,
             "tell": self._wakeups.payloads(_topics(commits)),
             **_step_columns(commits),

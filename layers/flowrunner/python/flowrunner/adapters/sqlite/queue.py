@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flowrunner.adapters.sqlite.database import Database
 from flowrunner.core.ids import Millis
-from flowrunner.ports.queue import Delivery, Message, Receipt
+from flowrunner.ports.queue import Delivery, Message, QueueLoad, Receipt
 
 PRIORITIES = (0, 1, 2)
 
@@ -85,3 +85,11 @@ class SqliteQueue:
             self._database.read("SELECT min(visible_at) FROM queue WHERE priority = ?", (one,)) for one in PRIORITIES
         ]
         return min((row[0][0] for row in rows if row[0][0] is not None), default=None)
+
+    def load(self, now: Millis) -> QueueLoad:
+        [row] = self._database.read(
+            "SELECT count(*) FILTER (WHERE visible_at <= ?1), min(visible_at) FILTER (WHERE visible_at <= ?1),"
+            " (SELECT count(*) FROM (SELECT DISTINCT account, run FROM queue)) FROM queue",
+            (now,),
+        )
+        return QueueLoad(*row)

@@ -171,6 +171,11 @@ def _write_rows(connection: sqlite3.Connection, commits: Sequence[Commit]) -> No
                 "UPDATE runs SET result = NULL, ended_at = NULL WHERE account = ? AND id = ?",
                 (commit.account, commit.run),
             )
+        if commit.revision is not None:
+            connection.execute(
+                "UPDATE runs SET revision = ? WHERE account = ? AND id = ?",
+                (commit.revision, commit.account, commit.run),
+            )
         if commit.ended_at is not None:
             connection.execute(
                 "UPDATE runs SET result = ?, ended_at = ? WHERE account = ? AND id = ?",

@@ -5,8 +5,9 @@
 WITH wanted AS MATERIALIZED (
     SELECT *
     FROM unnest(
-        %(account)s, %(run)s, %(expected_rev)s, %(rev)s, %(status)s, %(head)s, %(result)s, %(ended_at)s, %(reopened)s
-    ) WITH ORDINALITY AS w (account, run, expected_rev, rev, status, head, result, ended_at, reopened, ord)
+        %(account)s, %(run)s, %(expected_rev)s, %(rev)s, %(status)s, %(head)s, %(result)s, %(ended_at)s, %(reopened)s,
+        %(revision)s
+    ) WITH ORDINALITY AS w (account, run, expected_rev, rev, status, head, result, ended_at, reopened, revision, ord)
 ),
 messages AS MATERIALIZED (
     SELECT *
@@ -20,6 +21,7 @@ won AS MATERIALIZED (
     SET rev = CASE WHEN w.head IS NULL THEN r.rev ELSE w.rev END,
         status = CASE WHEN w.head IS NULL THEN r.status ELSE w.status END,
         head = coalesce(w.head, r.head),
+        revision = coalesce(w.revision, r.revision),
         result = CASE WHEN w.ended_at IS NOT NULL THEN w.result WHEN w.reopened THEN NULL ELSE r.result END,
         ended_at = CASE WHEN w.ended_at IS NOT NULL THEN w.ended_at WHEN w.reopened THEN NULL ELSE r.ended_at END
     FROM wanted w
