@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Callable, Mapping
 
 import orjson
@@ -11,6 +9,7 @@ import orjson
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId
 from flowrunner.core.status import TERMINAL, RunStatus
+from flowrunner.engine.run_ids import derived_run_id
 from flowrunner.engine.services import ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.watch import Change, Watchers
@@ -129,8 +128,5 @@ class StepChildren:
 
 
 def child_run_id(run: str, step: str, attempt: int) -> RunId:
-    """The id of the run that an attempt starts: a UUIDv8 (RFC 9562) of its hash, so that starting twice starts one."""
-    digest = bytearray(hashlib.sha256(f"child|{run}|{step}|{attempt}".encode()).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return RunId(str(uuid.UUID(bytes=bytes(digest))))
+    """The id of the run that an attempt starts."""
+    return derived_run_id("child", run, step, attempt)
