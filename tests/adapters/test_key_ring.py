@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -156,7 +157,7 @@ def test_a_missing_file_is_made_only_when_nothing_needs_it(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def _change(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+def _change(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     document = orjson.loads(path.read_bytes())
     change(document)
     path.write_bytes(orjson.dumps(document))
@@ -169,12 +170,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no keys": lambda path: _change(path, lambda one: one.update(keys=[])),
     "short key": lambda path: _change(
         path, lambda one: one["keys"][0].update(key=base64.b64encode(b"x" * 31).decode())
-    ),  # type: ignore[index]  # JSON
-    "no base64": lambda path: _change(path, lambda one: one["keys"][0].update(key="*")),  # type: ignore[index]  # JSON
-    "strange id": lambda path: _change(path, lambda one: one["keys"][0].update(id="../../etc")),  # type: ignore[index]  # JSON
-    "twice": lambda path: _change(path, lambda one: one.update(keys=one["keys"] * 2)),  # type: ignore[operator]  # JSON
+    ),
+    "no base64": lambda path: _change(path, lambda one: one["keys"][0].update(key="*")),
+    "strange id": lambda path: _change(path, lambda one: one["keys"][0].update(id="../../etc")),
+    "twice": lambda path: _change(path, lambda one: one.update(keys=one["keys"] * 2)),
     "newer format": lambda path: _change(path, lambda one: one.update(format=2)),
-    "a folder": lambda path: (path.unlink(), path.mkdir(mode=0o700)),
+    "a folder": lambda path: path.rename(path.with_name("old")).with_name("keys.json").mkdir(mode=0o700),
 }
 
 
@@ -236,6 +237,7 @@ def test_adding_keys_at_the_same_time_loses_none(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from flowrunner.adapters.local.key_file import KeyFile
 at, path = int(sys.argv[1]), Path(sys.argv[2])
 seen = 0
