@@ -423,11 +423,12 @@ def test_other_accounts_see_nothing(made: Services) -> None:
     """Another account's schedules are as good as missing."""
     schedule = made.schedules.create(OWNER, made.save(PLAIN), ScheduleWish(cron="0 * * * *"))
     assert made.schedules.list(STRANGER) == []
-    for attempt in (
+    attempts: list[Any] = [
         lambda: made.schedules.get(STRANGER, schedule.id),
         lambda: made.schedules.update(STRANGER, schedule.id, ScheduleWish(cron="0 * * * *")),
         lambda: made.schedules.delete(STRANGER, schedule.id),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(NotFound):
             attempt()
 

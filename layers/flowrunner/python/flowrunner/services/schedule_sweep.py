@@ -86,7 +86,7 @@ class ScheduleSweep:
         assert schedule.due is not None, "it came out of the due index"
         moment = schedule.due
         if moment < now - GRACE:
-            schedule, late = self._missed(schedule, now)
+            schedule, late = self._missed(schedule, moment, now)
             if late is None:
                 return schedule
             moment = late
@@ -104,17 +104,15 @@ class ScheduleSweep:
         return replace(fired, last_run=started, last_error=None)
 
     @staticmethod
-    def _missed(schedule: Schedule, now: Millis) -> tuple[Schedule, Millis | None]:
+    def _missed(schedule: Schedule, due: Millis, now: Millis) -> tuple[Schedule, Millis | None]:
         """The schedule with what was missed noted, and the moment to fire for now, if there is one.
 
         With `skip` it goes on with the first moment inside the grace. With `run_once` the last moment of all counts.
         """
-        assert schedule.due is not None, "it came out of the due index"
         edge = now - GRACE - 1
-        last = schedule.timing.latest(schedule.due - 1, edge)
-        schedule = replace(schedule, last_missed=last if last is not None else schedule.due)
+        schedule = replace(schedule, last_missed=schedule.timing.latest(due - 1, edge) or due)
         if schedule.missed == "run_once":
-            return schedule, schedule.timing.latest(schedule.due - 1, now) or schedule.due
+            return schedule, schedule.timing.latest(due - 1, now) or due
         following = schedule.timing.next(edge)
         if following is None or following > now:
             return replace(schedule, due=following), None
