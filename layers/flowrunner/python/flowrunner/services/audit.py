@@ -277,5 +277,6 @@ def _matches(record: Record, action: str | None, who: str | None) -> bool:
 def _tell(record: Record) -> None:
     """A copy for the log, which is kept elsewhere and longer than the account."""
     if _log.isEnabledFor(logging.INFO):
-        fields = {"account": record.account, "correlation": record.correlation}
-        _log.info("audit: %s", record.action, extra={"fields": fields, "data": record.entry()})
+        data = record.entry()
+        extra = {"account": record.account, "correlation": record.correlation, "data": data}
+        _log.info("audit: %s", record.action, extra=extra)
