@@ -15,7 +15,9 @@ from flowrunner.services.identity import Actor, Role
 from flowrunner.services.members import Member
 from flowrunner.services.passwords import Passwords
 from flowrunner.services.people import make_people
-from flowrunner.settings import AccountSettings
+from flowrunner.services.quotas import Quotas
+from flowrunner.services.usage import Usage
+from flowrunner.settings import AccountSettings, QuotaSettings
 from flowrunner.testing import TurnedClock
 
 PASSWORD = "correct horse battery"
@@ -54,12 +56,20 @@ class Server:
         self.clock = clock or TurnedClock()
         self.hasher = QuickHasher()
         self.audit = Audit(self.backend.entities, self.clock)
+        self.quotas = Quotas(
+            QuotaSettings(users=8, tokens=150),
+            self.backend.values,
+            self.backend.history,
+            Usage(self.entities, self.clock),
+            self.clock,
+        )
         self.settings = AccountSettings(**{"signup": "open", **settings})
         self.people = make_people(
             self.backend.entities,
             self.audit,
             self.clock,
             SystemDraws(),
+            self.quotas,
             self.settings,
             origins=[ORIGIN],
             passwords=Passwords(self.hasher),

@@ -92,6 +92,7 @@ class Accounts:
         if found is not None and found.deleting:
             raise Conflict(f"the account {account} is being removed")
         if found is not None and self._members.users(account, limit=1):
+            self._members.confirm_user(account, FIRST)  # whoever made it may have died before they did
             return False
         member = self._found(account, title(name), FIRST, owner)
         self._audit.record(member.actor(), Action.ACCOUNT_CREATED, account, name=member.account.name)

@@ -6,6 +6,7 @@ import base64
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from flowrunner.errors import Forbidden, InvalidInput, Unauthenticated
 from flowrunner.services.identity import Actor
@@ -34,7 +35,7 @@ class Credentials:
     address: str = ""
     correlation: str = ""
     host: str = ""
-    """The header `Host`: a console that is served from there is our own."""
+    """Where the request was sent, from the header `Host`, with or without a scheme: our own console is there."""
 
 
 class Authenticator:
@@ -52,7 +53,7 @@ class Authenticator:
         self._logins = logins
         self._tokens = tokens
         self._sessions = sessions
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._origins = frozenset(map(_origin, origins))
 
     def authenticate(self, given: Credentials) -> Actor:
         """Who asks.
@@ -91,7 +92,9 @@ class Authenticator:
         if origin is None:
             return False
         origin = origin.lower()
-        return origin in self._origins or (host != "" and origin.partition("://")[2] == host.lower())
+        rest = origin.partition("://")[2]
+        # A proxy may have ended TLS, so the schemes of the two can differ.
+        return origin in self._origins or (rest != "" and rest == host.lower().rpartition("://")[2])
 
     def _by_header(self, header: str, given: Credentials) -> Actor:
         scheme, _, rest = header.partition(" ")
@@ -116,6 +119,12 @@ class Authenticator:
             raise Forbidden("a session's request must come from the console's own origin")
         if not hmac.compare_digest((given.csrf or "").encode("utf-8", "surrogatepass"), csrf_of(cookie).encode()):
             raise Forbidden("send the session's CSRF token in the header X-CSRF-Token")
+
+
+def _origin(url: str) -> str:
+    """The origin of a URL, as browsers send it."""
+    parts = urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _basic(text: str) -> tuple[str, str]:

@@ -219,6 +219,10 @@ class Members:
                 if orjson.loads(row.body)["user"] == user:
                     self._entities.delete(account, TOKEN, row.id)
 
+    def count(self, account: AccountId, kind: str) -> int:
+        """How many things of a kind the account has."""
+        return sum(1 for _ in self._pages(account, kind, ""))
+
     def _pages(self, account: AccountId, kind: str, prefix: str) -> Iterator[Entity]:
         after: str | None = None
         while True:

@@ -13,6 +13,7 @@ from flowrunner.services.authentication import Authenticator
 from flowrunner.services.logins import Logins
 from flowrunner.services.members import Members
 from flowrunner.services.passwords import Passwords
+from flowrunner.services.quotas import Quotas
 from flowrunner.services.sessions import Sessions
 from flowrunner.services.tickets import Tickets
 from flowrunner.services.tokens import Tokens
@@ -38,6 +39,7 @@ def make_people(
     audit: Audit,
     clock: Clock,
     draws: Draws,
+    quotas: Quotas,
     settings: AccountSettings,
     *,
     origins: Collection[str] = (),
@@ -47,7 +49,7 @@ def make_people(
     passwords = passwords or Passwords()
     members = Members(entities, clock)
     logins = Logins(members, passwords, audit, clock, draws)
-    tokens = Tokens(entities, members, audit, clock, draws)
+    tokens = Tokens(entities, members, audit, quotas, clock, draws)
     sessions = Sessions(
         entities,
         members,
@@ -62,7 +64,7 @@ def make_people(
     return People(
         members=members,
         accounts=Accounts(entities, members, passwords, audit, clock, draws, open_to_all=settings.signup == "open"),
-        users=Users(members, passwords, logins, sessions, audit, clock, draws),
+        users=Users(members, passwords, logins, sessions, audit, quotas, clock, draws),
         tokens=tokens,
         sessions=sessions,
         authenticator=authenticator,

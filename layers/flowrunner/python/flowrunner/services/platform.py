@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowrunner.engine.engine import Engine
+from flowrunner.engine.retention import Retention
 from flowrunner.services.accounts import Accounts
 from flowrunner.services.audit import Audit
 from flowrunner.services.authentication import Authenticator
@@ -12,16 +13,15 @@ from flowrunner.services.background import Background, Task
 from flowrunner.services.erasure import Erasure
 from flowrunner.services.flows import FlowService
 from flowrunner.services.installation import shared_key
-from flowrunner.services.logins import Logins
-from flowrunner.services.members import Members
-from flowrunner.services.passwords import Passwords
+from flowrunner.services.people import make_people
 from flowrunner.services.plugins import Plugins
 from flowrunner.services.quotas import Quotas
 from flowrunner.services.runs import RunService
 from flowrunner.services.sessions import Sessions
 from flowrunner.services.tickets import Tickets
 from flowrunner.services.tokens import Tokens
-from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL, Usage
+from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL
+from flowrunner.services.usage import Usage
 from flowrunner.services.users import Users
 from flowrunner.settings import Settings
 
@@ -62,24 +62,21 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
     backend, clock, draws = parts.backend, parts.clock, parts.draws
     entities = backend.entities
     audit = Audit(entities, clock)
-    members = Members(entities, clock)
-    passwords = Passwords()
-    logins = Logins(members, passwords, audit, clock, draws)
-    tokens = Tokens(entities, members, audit, clock, draws)
-    sessions = Sessions(entities, members, logins, audit, clock, draws)
     origins = [*settings.api.cors_origins, *([settings.public_url] if settings.public_url else [])]
-    authenticator = Authenticator(members, logins, tokens, sessions, origins)
     usage = Usage(entities, clock)
     engine.watchers.watch_all(usage.observe)
     quotas = Quotas(settings.quotas, backend.values, backend.history, usage, clock)
+    people = make_people(entities, audit, clock, draws, quotas, settings.accounts, origins=origins)
     plugins = Plugins(entities, clock, parts.registry, audit)
     flows = FlowService(engine, audit, quotas, [plugins])
     runs = RunService(engine, flows, audit, quotas)
-    erasure = Erasure(backend, members, engine.control.cancel_quietly, clock)
+    erasure = Erasure(backend, people.members, engine.control.cancel, clock)
+    retention = Retention(backend, clock, settings.store.retention)
     tasks = [
         Task("flows", 60_000, flows.sweep),
         Task("erasure", 60_000, erasure.sweep),
         Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
+        Task("retention", 60_000, lambda: retention.sweep() and None),
         Task("expiry", HOUR, lambda: entities.purge(clock.now()) and None),
     ]
     return Platform(
@@ -88,12 +85,12 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         audit=audit,
         usage=usage,
         quotas=quotas,
-        accounts=Accounts(entities, members, passwords, audit, clock, draws),
-        users=Users(members, passwords, logins, sessions, audit, clock, draws),
-        tokens=tokens,
-        sessions=sessions,
-        tickets=Tickets(entities, authenticator, clock, draws),
-        authenticator=authenticator,
+        accounts=people.accounts,
+        users=people.users,
+        tokens=people.tokens,
+        sessions=people.sessions,
+        tickets=people.tickets,
+        authenticator=people.authenticator,
         plugins=plugins,
         flows=flows,
         runs=runs,

@@ -24,6 +24,7 @@ from flowrunner.services.audit import Action, Audit
 from flowrunner.services.identity import PERMISSIONS, Actor, Permission, require
 from flowrunner.services.members import TOKEN, Members
 from flowrunner.services.names import title
+from flowrunner.services.quotas import Quotas
 
 PREFIX = "fr_live_"
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -70,10 +71,13 @@ class Token:
 class Tokens:
     """Makes, lists, revokes and recognises tokens."""
 
-    def __init__(self, entities: Entities, members: Members, audit: Audit, clock: Clock, draws: Draws) -> None:
+    def __init__(
+        self, entities: Entities, members: Members, audit: Audit, quotas: Quotas, clock: Clock, draws: Draws
+    ) -> None:
         self._entities = entities
         self._members = members
         self._audit = audit
+        self._quotas = quotas
         self._clock = clock
         self._draws = draws
 
@@ -84,8 +88,8 @@ class Tokens:
     ) -> tuple[Token, str]:
         """A new token of the actor's, and its text, which nobody can show again.
 
-        Raises `Forbidden` for a scope that the actor lacks, `InvalidInput`. A token made with a token ends with that
-        one's expiry at the latest.
+        A token made with a token ends with that one's expiry at the latest. Raises `Forbidden` for a scope that the
+        actor lacks, `InvalidInput`, `QuotaExceeded`.
         """
         require(actor, Permission.TOKENS_WRITE)
         if actor.user is None:
@@ -97,6 +101,7 @@ class Tokens:
             raise InvalidInput("a token without scopes can do nothing; name at least one", field="scopes")
         if expires_in is not None and not MIN_LIFE <= expires_in <= MAX_LIFE:
             raise InvalidInput("a token lives for at least a minute and at most ten years", field="expires_in_ms")
+        self._quotas.check_count(actor.account, "tokens", lambda: self._members.count(actor.account, TOKEN))
         now = self._clock.now()
         text = new_token(self._draws)
         token = Token(

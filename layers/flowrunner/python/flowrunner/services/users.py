@@ -11,9 +11,10 @@ from flowrunner.ports.clock import Clock, Draws
 from flowrunner.services.audit import Action, Audit
 from flowrunner.services.identity import PERMISSIONS, Actor, Permission, Role, require
 from flowrunner.services.logins import Logins
-from flowrunner.services.members import Member, Members, User
+from flowrunner.services.members import USER, Member, Members, User
 from flowrunner.services.names import user_name
 from flowrunner.services.passwords import Passwords, acceptable
+from flowrunner.services.quotas import Quotas
 from flowrunner.services.sessions import Sessions
 
 
@@ -31,6 +32,7 @@ class Users:
         logins: Logins,
         sessions: Sessions,
         audit: Audit,
+        quotas: Quotas,
         clock: Clock,
         draws: Draws,
     ) -> None:
@@ -39,6 +41,7 @@ class Users:
         self._logins = logins
         self._sessions = sessions
         self._audit = audit
+        self._quotas = quotas
         self._clock = clock
         self._draws = draws
 
@@ -54,11 +57,12 @@ class Users:
         return self._member(actor.account, id)
 
     def create(self, actor: Actor, name: str, password: str, role: Role) -> Member:
-        """Raises `Conflict` when the name is taken on this server, `InvalidInput`, `Forbidden`."""
+        """Raises `Conflict` when the name is taken on this server, `InvalidInput`, `Forbidden`, `QuotaExceeded`."""
         require(actor, Permission.USERS_WRITE)
         _require_covered(actor, role)
         name = user_name(name)
         password = acceptable(password, name)
+        self._quotas.check_count(actor.account, "users", lambda: self._members.count(actor.account, USER))
         now = self._clock.now()
         user = User(
             account=actor.account,
@@ -139,6 +143,17 @@ class Users:
             self._sessions.keep(actor, replace(member, user=user))
         self._audit.record(actor, Action.PASSWORD_CHANGED, user.name, user=id)
         self._members.end_logins(actor.account, id, tokens=False, keep_session=actor.session if own else None)
+
+    def reset_password(self, username: str, new: str) -> None:
+        """Set a forgotten password and end all the user's sessions. For whoever has the store itself in their hands.
+
+        Raises `NotFound` and `InvalidInput`.
+        """
+        member = self._members.find(user_name(username))
+        if member is None:
+            raise NotFound("there is no such user")
+        operator = replace(member.actor(), name="operator", permissions=frozenset(Permission), user=None)
+        self.change_password(operator, member.user.id, new)
 
     # -- how ----------------------------------------------------------------------------------------------------
 
