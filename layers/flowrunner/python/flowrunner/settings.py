@@ -22,7 +22,7 @@ FILE = "flowrunner.yaml"
 NOT_SETTINGS = ("FLOWRUNNER_SHARED", "FLOWRUNNER_SECRET_")
 """Variables of that prefix with another purpose: where the tests find their data, and secrets by name."""
 
-LISTS = ("egress.allow", "api.cors_origins")
+LISTS = ("egress.allow", "api.cors_origins", "api.trusted_proxies")
 """Settings that are lists; in the environment their entries are separated by commas."""
 
 
@@ -95,6 +95,11 @@ class SecretSettings(Section):
 
 
 class ApiSettings(Section):
+    host: str = Field("127.0.0.1", description="Address that `serve` and `dev` listen on")
+    port: int = Field(8080, ge=0, le=65_535, description="Port that `serve` and `dev` listen on; 0: any free one")
+    trusted_proxies: list[str] = Field(
+        default_factory=list, description="Addresses of proxies whose X-Forwarded-For and -Proto headers are believed"
+    )
     max_body: Size = Field(4 * 1024 * 1024, description="Bytes of a request body")
     body_timeout: Duration = Field(30_000, description="Time for a request body to arrive")
     max_wait: Duration = Field(60_000, description="The longest `?wait=` for a run's end")
@@ -129,9 +134,29 @@ class QuotaSettings(Section):
     users: int = Field(100, ge=0, description="Users of an account; 0: no limit")
 
 
+class WebhookSettings(Section):
+    threads: int = Field(16, ge=1, le=256, description="Outbound webhooks: sent at once per process")
+    per_second: int = Field(10, ge=1, le=1000, description="Outbound webhooks: sent to one host in a second per process")
+    in_flight: int = Field(4, ge=1, le=64, description="Outbound webhooks: sent to one endpoint at once per process")
+    keep: Duration = Field(7 * 86_400_000, ge=2 * 86_400_000, description="How long deliveries are shown, at least 2d")
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+
+
+class MetricsSettings(Section):
+    enabled: bool = Field(False, description="Serve GET /metrics for Prometheus; to all who reach it, so mind who can")
+
+
+class TelemetrySettings(Section):
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://.+$",
+        description="An OpenTelemetry collector that takes OTLP over HTTP, http://localhost:4318; none: no traces",
+    )
+    service_name: str = Field("flowrunner", min_length=1, description="What traces call this service")
 
 
 class Settings(Section):
@@ -146,7 +171,10 @@ class Settings(Section):
     api: ApiSettings = ApiSettings()
     accounts: AccountSettings = AccountSettings()
     quotas: QuotaSettings = QuotaSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     public_url: str | None = Field(None, description="Where this server is reached, for links to callbacks")
 
 
