@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
@@ -18,6 +19,9 @@ from flowrunner.ports.backend import Backend
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse
 from flowrunner.sandbox.evaluator import Limits, Sandbox
 from flowrunner.settings import Settings
+
+if TYPE_CHECKING:
+    from flowrunner.services.platform import Platform
 
 LOCAL_ACCOUNT = "local"
 """The account of everything that runs without a server."""
@@ -41,6 +45,13 @@ def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend
             public_url=settings.public_url,
         )
     )
+
+
+def make_platform(settings: Settings, environ: Mapping[str, str]) -> Platform:
+    """The services of a server as the settings want them. Raises `ConfigurationError`."""
+    from flowrunner.services.platform import assemble
+
+    return assemble(make_engine(settings, environ), settings)
 
 
 def make_backend(settings: Settings) -> Backend:

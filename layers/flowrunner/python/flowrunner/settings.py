@@ -141,6 +141,12 @@ class WebhookSettings(Section):
     keep: Duration = Field(7 * 86_400_000, ge=2 * 86_400_000, description="How long deliveries are shown, at least 2d")
 
 
+class HookSettings(Section):
+    max_body: Size = Field(1024 * 1024, description="Bytes of a request to an inbound webhook")
+    max_wait: Duration = Field(25_000, description="How long a hook with `respond: sync` waits for its run's end")
+    per_minute: int = Field(600, ge=0, description="Requests a minute to one hook from one address; 0: no limit")
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -172,6 +178,7 @@ class Settings(Section):
     accounts: AccountSettings = AccountSettings()
     quotas: QuotaSettings = QuotaSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    hooks: HookSettings = HookSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -6,53 +6,83 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flowrunner.bootstrap import LOCAL_ACCOUNT
-from flowrunner.cli.engines import settings_for, working_engine
+from flowrunner.cli.engines import settings_for
 from flowrunner.cli.exits import ExitCode, escape, read_flow_file
-from flowrunner.cli.worker import keep_clean
+from flowrunner.cli.server import serving
 from flowrunner.core.durations import format_duration
 from flowrunner.core.ids import AccountId
 from flowrunner.engine.engine import Engine
-from flowrunner.errors import InvalidInput
+from flowrunner.errors import Conflict, InvalidInput
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
+from flowrunner.services.accounts import Owner
+from flowrunner.services.identity import Actor, Permission, trigger_actor
+from flowrunner.services.platform import Platform
 from flowrunner.settings import masked
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)
+USER = "dev"
+LOGIN_FILE = ".flowrunner/dev-password"
 LOOPBACK = ["127.0.0.0/8", "::1", "localhost"]
 
 
-def run_dev(store: str | None, examples: Path, secrets_file: Path | None, config_file: Path | None) -> ExitCode:
+def run_dev(
+    store: str | None,
+    examples: Path,
+    host: str | None,
+    port: int | None,
+    secrets_file: Path | None,
+    config_file: Path | None,
+) -> ExitCode:
     """Load the example flows, serve the store, show what happens; until Ctrl-C."""
-    loaded = settings_for(config_file, store=store, secrets_file=secrets_file, allow=LOOPBACK)
-    with working_engine(loaded) as (engine, _):
-        count = _load(engine, examples)
+    loaded = settings_for(config_file, store=store, secrets_file=secrets_file, allow=LOOPBACK, host=host, port=port)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with serving(loaded) as (platform, server):
+        password = _login(platform, Path(LOGIN_FILE))
+        actor = trigger_actor(ACCOUNT, "dev")
+        platform.flows.adopt(ACCOUNT, "dev")
+        count = _load(platform, replace(actor, permissions=frozenset(Permission)), examples)
         url = masked(loaded.settings.store.url)
-        print(f"flowrunner dev: store {url}, {count} flows from {examples}/", file=sys.stderr)
+        print(f"flowrunner dev on {server.url}: store {url}, {count} flows from {examples}/", file=sys.stderr)
+        print(f"user {USER}, password {password}  (kept in {LOGIN_FILE})", file=sys.stderr)
         print("flows may reach this machine's own addresses (127.0.0.0/8, ::1), unlike in production", file=sys.stderr)
-        print(f"run one from another terminal:  flowrunner run NAME --store {url}", file=sys.stderr)
-        leave = keep_clean(engine, loaded.settings.store.retention)
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        Activity(engine).follow(stop)
-        leave.set()
+        print(f"from another terminal:  flowrunner login --server {server.url} --username {USER}", file=sys.stderr)
+        Activity(platform.engine).follow(stop)
     return ExitCode.OK
 
 
-def _load(engine: Engine, folder: Path) -> int:
+def _login(platform: Platform, file: Path) -> str:
+    """The password of the user who is there for development, made at the first start and kept in a file."""
+    password = file.read_text("utf-8").strip() if file.exists() else ""
+    fresh = not password
+    if fresh:
+        password = platform.engine.parts.draws.token()[:20]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(password + "\n", "utf-8")
+    made = platform.accounts.bootstrap(ACCOUNT, "Local", Owner(USER, password))
+    if fresh and not made:  # the file was lost
+        platform.users.reset_password(USER, password)
+    return password
+
+
+def _load(platform: Platform, actor: Actor, folder: Path) -> int:
     """Save the flows of a folder; one that is not valid is named and left out."""
     count = 0
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         try:
-            row = engine.save_flow(ACCOUNT, read_flow_file(file).decode("utf-8", "replace"))
-        except InvalidInput as error:
+            saved = platform.flows.save(actor, read_flow_file(file).decode("utf-8", "replace"))
+        except (InvalidInput, Conflict) as error:
             print(f"{file}: {error}", file=sys.stderr)
             continue
         count += 1
-        print(f"  {row.name} (revision {row.revision})", file=sys.stderr)
+        print(f"  {saved.record.name} (revision {saved.row.revision})", file=sys.stderr)
     return count
 
 

@@ -22,6 +22,8 @@ def settings_for(
     allow: Sequence[str] | None = None,
     secrets_file: Path | None = None,
     processes: int | None = None,
+    host: str | None = None,
+    port: int | None = None,
 ) -> Loaded:
     """The settings with a command's flags over them."""
     flags = {
@@ -29,6 +31,8 @@ def settings_for(
         "egress.allow": list(allow) if allow else None,
         "secrets.file": str(secrets_file) if secrets_file else None,
         "worker.processes": processes,
+        "api.host": host,
+        "api.port": port,
     }
     return load_settings(os.environ, flags, config_file)
 

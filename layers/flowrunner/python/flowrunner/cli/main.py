@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 config = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 app.add_typer(config, name="config")
+admin = typer.Typer(no_args_is_help=True, help="What needs the store itself: the first account, a lost password.")
+app.add_typer(admin, name="admin")
 
 FlowFile = Annotated[Path, typer.Argument(help="A flow in YAML or JSON; - for standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -27,6 +29,8 @@ Store = Annotated[str | None, typer.Option("--store", help="memory:, sqlite:///F
 Allow = Annotated[
     list[str] | None, typer.Option("--allow", help="A private host or CIDR that flows may reach; may be repeated.")
 ]
+Host = Annotated[str | None, typer.Option(help="The address to listen on; default: api.host.")]
+Port = Annotated[int | None, typer.Option(help="The port; 0: any free one; default: api.port.")]
 Secrets = Annotated[Path | None, typer.Option("--secrets-file", help="A dotenv file of secrets.")]
 
 
@@ -158,16 +162,34 @@ def worker(
 
 @app.command()
 @reported
+def serve(
+    store: Store = None,
+    host: Host = None,
+    port: Port = None,
+    with_worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run steps in this process, too.")] = True,
+    allow: Allow = None,
+    config_file: Config = None,
+) -> None:
+    """Serve the API on a store, with a worker; on SIGTERM or Ctrl-C what is under way is let finish."""
+    from flowrunner.cli.serve import run_serve
+
+    raise typer.Exit(run_serve(store, host, port, allow, config_file, with_worker=with_worker))
+
+
+@app.command()
+@reported
 def dev(
     store: Store = None,
     examples: Annotated[Path, typer.Option(help="A folder of flows to load.")] = Path("examples"),
+    host: Host = None,
+    port: Port = None,
     secrets_file: Secrets = None,
     config_file: Config = None,
 ) -> None:
-    """Everything on this machine: the store, a worker, and the flows of a folder, with live activity."""
+    """Everything on this machine: API, worker, and the flows of a folder, with live activity."""
     from flowrunner.cli.dev import run_dev
 
-    raise typer.Exit(run_dev(store, examples, secrets_file, config_file))
+    raise typer.Exit(run_dev(store, examples, host, port, secrets_file, config_file))
 
 
 @app.command()
@@ -197,3 +219,30 @@ def config_show(
     from flowrunner.cli.config import show_config
 
     show_config(as_json=json, store=store, config_file=config_file)
+
+
+@admin.command("create-account")
+@reported
+def admin_create_account(
+    name: Annotated[str, typer.Argument(help="The account's name.")],
+    owner: Annotated[str, typer.Option(help="The user name of its owner.")],
+    store: Store = None,
+    config_file: Config = None,
+) -> None:
+    """Make an account with its owner; the password comes from a prompt or standard input."""
+    from flowrunner.cli.admin import create_account
+
+    create_account(name, owner, store, config_file)
+
+
+@admin.command("reset-password")
+@reported
+def admin_reset_password(
+    username: Annotated[str, typer.Argument(help="Whose password.")],
+    store: Store = None,
+    config_file: Config = None,
+) -> None:
+    """Set a lost password, and end the user's sessions."""
+    from flowrunner.cli.admin import reset_password
+
+    reset_password(username, store, config_file)

@@ -21,14 +21,14 @@ MAX_FAILURES = 6
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of work. `round` does what is due and may answer when it wants to come back (a moment in ms).
+    """One kind of work. `round` does what is due; an integer that it answers is the moment (ms) to come back.
 
     It comes back after `interval` ms at the latest, and at once when `Background.wake(name)` is called.
     """
 
     name: str
     interval: Millis
-    round: Callable[[], Millis | None]
+    round: Callable[[], object]
     at_stop: bool = False
     """Run once more when the process stops: for what is kept in memory."""
 
@@ -77,7 +77,7 @@ class Background:
             try:
                 back = task.round()
                 failures = 0
-                if back is not None:
+                if isinstance(back, int):
                     pause = max(0, min(pause, back - self._clock.now()))
             except Exception:
                 failures = min(failures + 1, MAX_FAILURES)

@@ -220,6 +220,11 @@ class FlowService:
             raise Conflict(f"there is a flow {name!r}", hint="choose another name, or change that flow")
         return self._store(actor, entity, record, loaded, text, 0)
 
+    def save(self, actor: Actor, text: str) -> SavedFlow:
+        """Store a document under its name, new or as the next revision. Raises as `create` and `update`."""
+        flow = self.by_name(actor.account, self._engine.load(text).flow.name)
+        return self.create(actor, text) if flow is None else self.update(actor, flow, text)
+
     def update(self, actor: Actor, flow: FlowId, text: str, expected_revision: int | None = None) -> SavedFlow:
         """Store a new revision; the newest document again stores nothing.
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.retention import Retention
+from flowrunner.ports.clock import Clock
+from flowrunner.ports.entities import Entities
 from flowrunner.services.accounts import Accounts
 from flowrunner.services.audit import Audit
 from flowrunner.services.authentication import Authenticator
@@ -76,8 +79,8 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         Task("flows", 60_000, flows.sweep),
         Task("erasure", 60_000, erasure.sweep),
         Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
-        Task("retention", 60_000, lambda: retention.sweep() and None),
-        Task("expiry", HOUR, lambda: entities.purge(clock.now()) and None),
+        Task("retention", 60_000, retention.sweep),
+        Task("expiry", HOUR, partial(_purge, entities, clock)),
     ]
     return Platform(
         settings=settings,
@@ -97,3 +100,7 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         background=Background(clock, tasks),
         cursor_key=shared_key(entities, clock, draws, "cursors"),
     )
+
+
+def _purge(entities: Entities, clock: Clock) -> None:
+    entities.purge(clock.now())
