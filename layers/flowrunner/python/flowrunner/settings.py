@@ -19,8 +19,16 @@ from flowrunner.errors import ConfigurationError
 
 PREFIX = "FLOWRUNNER_"
 FILE = "flowrunner.yaml"
-NOT_SETTINGS = ("FLOWRUNNER_SHARED", "FLOWRUNNER_SECRET_")
-"""Variables of that prefix with another purpose: where the tests find their data, and secrets by name."""
+NOT_SETTINGS = (
+    "FLOWRUNNER_SHARED",
+    "FLOWRUNNER_SECRET_",
+    "FLOWRUNNER_SERVER",
+    "FLOWRUNNER_TOKEN",
+    "FLOWRUNNER_PROFILE",
+    "FLOWRUNNER_INSECURE_HTTP",
+)
+"""Variables of that prefix with another purpose: where the tests find their data, secrets by name, and the server that
+the command line talks to (`cli.remote.profiles`)."""
 
 LISTS = ("egress.allow", "api.cors_origins", "api.trusted_proxies")
 """Settings that are lists; in the environment their entries are separated by commas."""
@@ -102,6 +110,8 @@ class ApiSettings(Section):
     )
     max_body: Size = Field(4 * 1024 * 1024, description="Bytes of a request body")
     body_timeout: Duration = Field(30_000, description="Time for a request body to arrive")
+    requests_per_account: int = Field(6_000, ge=0, description="Requests a minute of one account; 0: no limit")
+    requests_per_address: int = Field(3_000, ge=0, description="Requests a minute from one address; 0: no limit")
     max_wait: Duration = Field(60_000, description="The longest `?wait=` for a run's end")
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins of other web pages that may call the API, exactly as browsers send them"

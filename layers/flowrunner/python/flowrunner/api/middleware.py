@@ -1,4 +1,7 @@
-"""What happens around every request: its id, the limits on its body, the headers that keep browsers safe."""
+"""What happens around every request: its id, the limits on its body, the headers that keep browsers safe.
+
+`RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers; the route counts the request.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,10 @@ class Correlation:
                 headers[CORRELATION_HEADER] = correlation
                 for name, value in SAFE_HEADERS.items():
                     headers.setdefault(name, value)
+                if "rate" in scope["state"]:
+                    name, rate = scope["state"]["rate"]
+                    headers["RateLimit-Policy"] = f'"{name}";q={rate.limit};w=60'
+                    headers["RateLimit"] = f'"{name}";r={rate.remaining};t={rate.reset_seconds}'
                 if scope["path"].startswith("/v1/"):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)

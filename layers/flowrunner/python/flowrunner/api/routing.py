@@ -21,6 +21,8 @@ from flowrunner.errors import InvalidInput
 from flowrunner.services.authentication import Credentials
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.platform import Platform
+from flowrunner.settings import Settings
+from flowrunner.services.throttle import Throttle, address_key
 
 SESSION_COOKIE = "flowrunner_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -74,8 +76,11 @@ class ApiRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             request = StrictRequest(request.scope, request.receive)
+            platform = platform_of(request)
+            _throttled(request, "address", platform.address_throttle, address_key(address_of(request)))
             if not self.public:
                 actor = await run_in_threadpool(identify, request)
+                _throttled(request, "account", platform.account_throttle, actor.account)
                 if self.permission is not None:
                     require(actor, self.permission)
                 request.state.actor = actor
@@ -86,6 +91,15 @@ class ApiRoute(APIRoute):
             return await handle(request)
 
         return strict
+
+
+def _throttled(request: Request, name: str, throttle: Throttle | None, key: str) -> None:
+    """Count the request, and note what to tell the caller. Raises `TooManyRequests`."""
+    if throttle is None:
+        return
+    decision = throttle.check(key)
+    request.state.rate = (name, decision)
+    decision.require(f"too many requests from this {name}")
 
 
 def router(tag: str, prefix: str = "") -> APIRouter:
@@ -99,15 +113,21 @@ def identify(request: Request) -> Actor:
     return platform.authenticator.authenticate(
         Credentials(
             authorization=request.headers.get("authorization"),
-            session=request.cookies.get(f"__Host-{SESSION_COOKIE}") or request.cookies.get(SESSION_COOKIE),
+            session=request.cookies.get(session_cookie(platform.settings)),
             csrf=request.headers.get(CSRF_HEADER),
             origin=request.headers.get("origin"),
             reads=request.method in READS,
             address=address_of(request),
             correlation=correlation_of(request),
-            host=f"{request.url.scheme}://{request.headers.get('host', '')}",
+            host=host_of(request),
         )
     )
+
+
+def session_cookie(settings: Settings) -> str:
+    """The name of the session's cookie. Over HTTPS it is one that no other host and no plain HTTP can set."""
+    secure = (settings.public_url or "").lower().startswith("https://")
+    return f"__Host-{SESSION_COOKIE}" if secure else SESSION_COOKIE
 
 
 def platform_of(request: Request) -> Platform:
@@ -119,6 +139,11 @@ def platform_of(request: Request) -> Platform:
 def address_of(request: Request) -> str:
     """The client's address: the peer's, or what a trusted proxy says (uvicorn sees to that)."""
     return request.client.host if request.client else ""
+
+
+def host_of(request: Request) -> str:
+    """Where the request was sent, as an origin."""
+    return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
 async def _platform(request: Request) -> Platform:

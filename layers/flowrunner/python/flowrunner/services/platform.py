@@ -21,6 +21,7 @@ from flowrunner.services.plugins import Plugins
 from flowrunner.services.quotas import Quotas
 from flowrunner.services.runs import RunService
 from flowrunner.services.sessions import Sessions
+from flowrunner.services.throttle import Throttle
 from flowrunner.services.tickets import Tickets
 from flowrunner.services.tokens import Tokens
 from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL
@@ -50,6 +51,8 @@ class Platform:
     flows: FlowService
     runs: RunService
     background: Background
+    account_throttle: Throttle | None
+    address_throttle: Throttle | None
     cursor_key: bytes
     """Seals the cursors of lists; the same in every process."""
 
@@ -98,9 +101,15 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         flows=flows,
         runs=runs,
         background=Background(clock, tasks),
+        account_throttle=_throttle(clock, settings.api.requests_per_account),
+        address_throttle=_throttle(clock, settings.api.requests_per_address),
         cursor_key=shared_key(entities, clock, draws, "cursors"),
     )
 
 
 def _purge(entities: Entities, clock: Clock) -> None:
     entities.purge(clock.now())
+
+
+def _throttle(clock: Clock, per_minute: int) -> Throttle | None:
+    return Throttle(clock, per_minute) if per_minute else None

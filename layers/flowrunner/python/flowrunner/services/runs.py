@@ -108,18 +108,26 @@ class RunService:
         )
 
     def start_triggered(
-        self, account: AccountId, flow: FlowId, input: Json, run: RunId, started_by: str, correlation: str = ""
+        self,
+        account: AccountId,
+        flow: FlowId,
+        input: Json,
+        run: RunId,
+        started_by: str,
+        correlation: str = "",
+        depth: int = 0,
     ) -> RunId:
         """For triggers: start a run whose id is derived from its cause, so that the same cause starts it once.
 
-        Raises as `start`, and `NotFound` for a flow that is not active.
+        `depth` counts the runs that have called each other to get here. Raises as `start`, and `NotFound` for a flow
+        that is not active.
         """
         row = self._flows.active(account, flow)
         if self._backend.runs.load([(account, run)])[0] is not None:
             return run
         self._quotas.check_start(account)
         return self._engine.start(
-            StartRequest(account, row.id, row.revision, input, run, started_by, labels=_correlated(correlation))
+            StartRequest(account, row.id, row.revision, input, run, started_by, depth, labels=_correlated(correlation))
         )
 
     def _once(self, account: AccountId, wish: StartWish) -> RunId:
@@ -235,7 +243,7 @@ class RunService:
         return ShownRun(row, RunFacts.decode(row.body), decode(orjson.loads(row.head)), result)
 
     def _value(self, row: RunRow, stored: Json) -> Json:
-        return self._engine.services.reader.value(row.account, row.id, stored)
+        return self._engine.value(row.account, row.id, stored)
 
     def _attempts(self, account: AccountId, run: RunId, step: str) -> list[Attempt]:
         """All attempts of a step, by its id if it is one, else by its label."""
