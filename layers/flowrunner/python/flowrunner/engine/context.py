@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
+from flowrunner.engine.own_calls import OwnCalls
 from flowrunner.engine.services import ParentStep
 from flowrunner.nodes.base import Callback, ChildRuns, Level, Params, RunInfo
 from flowrunner.ports.callbacks import CallbackRow
@@ -51,7 +52,9 @@ class StepContext:
 
     @property
     def http(self) -> HttpClient:
-        return self._services.http
+        services = self._services
+        own = services.public_url
+        return OwnCalls(services.http, own, self._execution.info.depth) if own else services.http
 
     @property
     def egress(self) -> Sequence[Sequence[str]]:
@@ -60,12 +63,14 @@ class StepContext:
 
     @property
     def values(self) -> KeyValues:
-        return self._services.backend.values
+        return self._execution.kept
 
     @property
     def children(self) -> ChildRuns:
         row, info = self._job.view.row, self._execution.info
-        return self._services.children.of(ParentStep(row.account, row.id, self.step, self.attempt, info.depth))
+        return self._services.children.of(
+            ParentStep(row.account, row.id, self.step, self.attempt, info.depth, self._execution.scope.known())
+        )
 
     def now(self) -> Millis:
         return self._services.clock.now()

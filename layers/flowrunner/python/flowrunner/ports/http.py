@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+DEPTH_HEADER = "X-Flowrunner-Depth"
+"""On calls to this server itself: how many runs have called each other so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
