@@ -88,7 +88,7 @@ class Delivery:
     @property
     def key(self) -> str:
         """The id of its entity: an endpoint's deliveries are listed by time."""
-        return f"{self.endpoint}.{self.created_at:013d}.{self.id.removeprefix('msg_')[:12]}"
+        return f"{self.endpoint}.{self.created_at:013d}.{self.id.removeprefix('msg_')}"
 
     def tried(self, result: Try, wait: Millis, jitter: float) -> Delivery:
         """After a try. `wait` is what the receiver asked for, `jitter` a draw from [0, 1)."""

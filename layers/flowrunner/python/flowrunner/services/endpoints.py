@@ -6,7 +6,6 @@ run's events may go to is found by two short ranges of ids, however many flows t
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,18 +21,19 @@ ACCOUNT_SCOPE = "account"
 PAGE = 200
 TRIES = 20
 
+OVERLAP: Millis = 24 * 3_600_000
+"""How long a key that was replaced still signs, beside the new one."""
+
 FAILING_LIMIT: Millis = 5 * 86_400_000
 """An endpoint that has answered nothing well for this long is disabled."""
 
 
 @dataclass(frozen=True, slots=True)
-class SealedKey:
-    """A signing key as it is kept: encrypted. `until` is set on one that was replaced and still signs until then."""
+class KeyRef:
+    """A signing key by its name. `until` is set on one that was replaced and still signs until then."""
 
-    sealed: bytes
+    id: str
     until: Millis | None = None
-    kid: str = ""
-    """The name of the key that it is encrypted with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Endpoint:
     nodes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
-    keys: tuple[SealedKey, ...] = ()
+    keys: tuple[KeyRef, ...] = ()
     secret: str | None = None
     document: bool = False
     """It stands in the flow's document, and changes with that."""
@@ -68,9 +68,14 @@ class Endpoint:
     def signed(self) -> bool:
         return bool(self.keys) or self.secret is not None
 
-    def live_keys(self, now: Millis) -> tuple[SealedKey, ...]:
+    def live_keys(self, now: Millis) -> tuple[KeyRef, ...]:
         """The keys that sign at `now`, the newest first."""
         return tuple(key for key in self.keys if key.until is None or key.until > now)
+
+    def with_key(self, key: KeyRef, now: Millis) -> Endpoint:
+        """With a new key. The one before it signs for some time yet; older ones are done."""
+        before = [replace(old, until=now + OVERLAP) for old in self.keys if old.until is None]
+        return replace(self, keys=(key, *before), updated_at=now)
 
     def succeeded(self) -> Endpoint | None:
         """After a delivery was taken; None when nothing changes."""
@@ -94,7 +99,7 @@ class Endpoint:
             "nodes": self.nodes,
             "headers": dict(self.headers),
             "description": self.description,
-            "keys": [[base64.b64encode(key.sealed).decode(), key.until, key.kid] for key in self.keys],
+            "keys": [[key.id, key.until] for key in self.keys],
             "secret": self.secret,
             "document": self.document,
             "enabled": self.enabled,
@@ -117,7 +122,7 @@ class Endpoint:
             nodes=tuple(document["nodes"]),
             headers=document["headers"],
             description=document["description"],
-            keys=tuple(SealedKey(base64.b64decode(sealed), until, kid) for sealed, until, kid in document["keys"]),
+            keys=tuple(KeyRef(id, until) for id, until in document["keys"]),
             secret=document["secret"],
             document=document["document"],
             enabled=document["enabled"],

@@ -22,7 +22,7 @@ from flowrunner.services.deliveries import Deliveries, Delivery
 from flowrunner.services.endpoint_keys import EndpointKeys
 from flowrunner.services.endpoints import ACCOUNT_SCOPE, Endpoint, Endpoints
 from flowrunner.services.identity import Actor, Permission, require
-from flowrunner.services.webhook_messages import TEST_EVENT, check_headers, payload
+from flowrunner.services.webhook_messages import TEST_EVENT, check_headers, message_id, payload
 
 MAX_URL = 2048
 MAX_DESCRIPTION = 256
@@ -126,7 +126,8 @@ class Webhooks:
             raise _invalid("flow", "there is no such flow")
         self._check(wanted)
         self._check_count(actor.account, lambda: self._endpoints.count(actor.account))
-        endpoint, key = self._keys.fresh(wanted, now)
+        ref, key = self._keys.make(actor.account, wanted.id)
+        endpoint = replace(wanted, keys=(ref,))
         if not self._endpoints.add(endpoint):
             raise Conflict("there is a webhook of that id")
         self._audit.record(actor, Action.WEBHOOK_CREATED, endpoint.id, events=list(endpoint.events), flow=flow)
@@ -149,28 +150,27 @@ class Webhooks:
     def delete(self, actor: Actor, webhook: str) -> None:
         """Remove an endpoint; what was not delivered yet is not sent. Raises `NotFound`, `Conflict`."""
         require(actor, Permission.WEBHOOKS_WRITE)
-        if self._found(actor, webhook).document:
+        found = self._found(actor, webhook)
+        if found.document:
             raise Conflict("the webhook stands in its flow's document", hint="take it out there, or disable it")
         self._endpoints.remove(actor.account, webhook)
+        self._keys.forget(found)
         self._audit.record(actor, Action.WEBHOOK_DELETED, webhook)
 
     def rotate(self, actor: Actor, webhook: str) -> WithKey:
         """Give an endpoint a new key. The one before signs beside it for 24 hours. Raises `NotFound`, `Conflict`."""
         require(actor, Permission.WEBHOOKS_WRITE)
-        if self._found(actor, webhook).document:
+        before = self._found(actor, webhook)
+        if before.document:
             raise Conflict(
                 "the webhook is signed with a secret of the vault",
                 hint="write the new key and the old one into it, separated by a space; later the new one alone",
             )
-        made: dict[str, str] = {}
-
-        def renewed(endpoint: Endpoint) -> Endpoint:
-            after, made["key"] = self._keys.fresh(endpoint, self._clock.now())
-            return after
-
-        after = self._endpoints.change(actor.account, webhook, renewed)
+        ref, key = self._keys.make(actor.account, webhook)
+        after = self._endpoints.change(actor.account, webhook, lambda found: found.with_key(ref, self._clock.now()))
+        self._keys.forget(before, kept=after.keys)
         self._audit.record(actor, Action.WEBHOOK_SECRET_ROTATED, webhook)
-        return WithKey(after, made["key"])
+        return WithKey(after, key)
 
     def test(self, actor: Actor, webhook: str) -> Delivery:
         """Send a `webhook.test`, whatever the endpoint's events are. Raises `NotFound`, `Conflict` when disabled."""
@@ -179,7 +179,7 @@ class Webhooks:
         if not endpoint.enabled:
             raise Conflict("the webhook is disabled", hint="enable it, then test")
         now = self._clock.now()
-        message = "msg_" + self._draws.new_id().replace("-", "")
+        message = message_id(webhook, TEST_EVENT, self._draws.new_id())
         body = payload(TEST_EVENT, now, {"webhook": webhook, "by": actor.name})
         delivery = Delivery(actor.account, message, webhook, TEST_EVENT, body, now, next_try=now)
         self._deliveries.add(delivery)
@@ -230,20 +230,7 @@ class Webhooks:
         """Remove all endpoints of a flow that is being deleted."""
         for endpoint in list(self._endpoints.of_flow(account, flow)):
             self._endpoints.remove(account, endpoint.id)
-
-    def reseal(self, account: AccountId) -> int:
-        """Encrypt the keys of an account's endpoints with the cipher's present key; answers how many had another.
-
-        For the rotation of the vault's keys, which may call it again after a crash.
-        """
-        done, after = 0, None
-        while page := self._endpoints.page(account, None, after, 200):
-            for endpoint in page:
-                if self._keys.resealed(endpoint) is not None:
-                    self._endpoints.change(account, endpoint.id, self._keys.resealed)
-                    done += 1
-            after = page[-1].id
-        return done
+            self._keys.forget(endpoint)
 
     # -- how ----------------------------------------------------------------------------------------------------
 
