@@ -54,7 +54,7 @@ def _log_attempt(change: Change, attempt: Attempt) -> None:
             return
 
 
-def _say(change: Change, level: int, words: str, attempt: Attempt | None = None, **data: Any) -> None:
+def _say(change: Change, level: int, words: str, attempt: Attempt | None = None, /, **data: Any) -> None:
     if not log.isEnabledFor(level):
         return
     view = change.view
