@@ -15,11 +15,16 @@ from flowrunner.services.authentication import Authenticator
 from flowrunner.services.background import Background, Task
 from flowrunner.services.erasure import Erasure
 from flowrunner.services.flows import FlowService
+from flowrunner.services.hook_paths import HookPaths
+from flowrunner.services.hooks import HookService
 from flowrunner.services.installation import shared_key
 from flowrunner.services.people import make_people
 from flowrunner.services.plugins import Plugins
 from flowrunner.services.quotas import Quotas
 from flowrunner.services.runs import RunService
+from flowrunner.services.schedule_sweep import INTERVAL as SCHEDULE_INTERVAL
+from flowrunner.services.schedule_sweep import ScheduleSweep
+from flowrunner.services.schedules import ScheduleService
 from flowrunner.services.sessions import Sessions
 from flowrunner.services.throttle import Throttle
 from flowrunner.services.tickets import Tickets
@@ -50,6 +55,8 @@ class Platform:
     plugins: Plugins
     flows: FlowService
     runs: RunService
+    hooks: HookService
+    schedules: ScheduleService
     background: Background
     account_throttle: Throttle | None
     address_throttle: Throttle | None
@@ -74,12 +81,16 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
     quotas = Quotas(settings.quotas, backend.values, backend.history, usage, clock)
     people = make_people(entities, audit, clock, draws, quotas, settings.accounts, origins=origins)
     plugins = Plugins(entities, clock, parts.registry, audit)
-    flows = FlowService(engine, audit, quotas, [plugins])
+    hook_paths = HookPaths(entities, clock)
+    schedules = ScheduleService(engine, audit, quotas)
+    flows = FlowService(engine, audit, quotas, [plugins, hook_paths, schedules])
     runs = RunService(engine, flows, audit, quotas)
+    schedule_sweep = ScheduleSweep(entities, clock, runs.start_triggered)
     erasure = Erasure(backend, people.members, engine.control.cancel, clock)
     retention = Retention(backend, clock, settings.store.retention)
     tasks = [
         Task("flows", 60_000, flows.sweep),
+        Task("schedules", SCHEDULE_INTERVAL, schedule_sweep.sweep),
         Task("erasure", 60_000, erasure.sweep),
         Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
         Task("retention", 60_000, retention.sweep),
@@ -100,6 +111,8 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         plugins=plugins,
         flows=flows,
         runs=runs,
+        hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
+        schedules=schedules,
         background=Background(clock, tasks),
         account_throttle=_throttle(clock, settings.api.requests_per_account),
         address_throttle=_throttle(clock, settings.api.requests_per_address),

@@ -67,6 +67,12 @@ class Schedule:
         """With the next moment behind `now`, if it is to fire at all."""
         return replace(self, due=self.timing.next(now) if self.enabled and self.active else None)
 
+    def upcoming(self, now: Millis, count: int) -> list[Millis]:
+        """When it fires next; never while it is disabled or its flow out of service."""
+        if not (self.enabled and self.active):
+            return []
+        return self.timing.upcoming(now, count)
+
     def encode(self) -> Entity:
         """The entity to store."""
         body: dict[str, Any] = {

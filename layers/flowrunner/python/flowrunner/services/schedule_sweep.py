@@ -27,6 +27,9 @@ from flowrunner.services.schedule_entries import KIND, LastError, Schedule, deco
 GRACE: Millis = 5 * 60_000
 """How late a run may start and still count as on time. What lies further back was missed."""
 
+INTERVAL: Millis = 10_000
+"""How often to look at the latest: a schedule that another process has made is seen so late."""
+
 BATCH = 100
 BROKEN_RETRY: Millis = 3_600_000
 

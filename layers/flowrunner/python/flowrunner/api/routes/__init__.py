@@ -4,6 +4,31 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from flowrunner.api.routes import catalogue, flows, runs, steps
+from flowrunner.api.routes import (
+    accounts,
+    callbacks,
+    catalogue,
+    flows,
+    hooks,
+    runs,
+    schedules,
+    sessions,
+    steps,
+    tokens,
+    users,
+)
 
-ROUTERS: tuple[APIRouter, ...] = (flows.api, runs.api, steps.api, catalogue.api)
+ROUTERS: tuple[APIRouter, ...] = (
+    flows.api,
+    runs.api,
+    steps.api,
+    catalogue.api,
+    hooks.api,
+    hooks.inbound,
+    schedules.api,
+    callbacks.api,
+    accounts.api,
+    users.api,
+    tokens.api,
+    sessions.api,
+)
