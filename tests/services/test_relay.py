@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from flowrunner.core.ids import AccountId, RunId
+from flowrunner.engine.records import RunFacts
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import InvalidInput, StoreError
 from flowrunner.ports.entities import Entity
@@ -236,7 +237,7 @@ def test_a_run_that_never_came_is_forgotten() -> None:
 
 
 def _row(flow_id: Any, run: str = "run-x") -> RunRow:
-    return RunRow(ACCOUNT, RunId(run), flow_id, 1, "test", 1, 0, b"", 1, "running", b"")
+    return RunRow(ACCOUNT, RunId(run), flow_id, 1, "test", 1, 0, RunFacts().encode(), 1, "running", b"")
 
 
 def test_a_run_that_was_announced_twice_is_told_once() -> None:

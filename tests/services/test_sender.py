@@ -15,6 +15,7 @@ import pytest
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.http import GuardedClient
 from flowrunner.core.ids import AccountId
+from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, InvalidInput, NodeTimeout, NotFound, StoreError
 from flowrunner.ports.http import HttpRequest, HttpResponse
 from flowrunner.services.deliveries import SCHEDULE, Delivery, DeliveryStatus, Try
@@ -147,6 +148,18 @@ def test_no_redirect_is_followed_and_little_is_read() -> None:
         sent = p.receiver.requests[0]
         assert (sent.method, sent.timeout, sent.max_redirects) == ("POST", 15.0, 0)
         assert (sent.max_bytes, sent.cut) == (1024, True)
+
+
+@pytest.mark.parametrize(("host", "depth"), [("flows.example.com", "4"), ("receiver.example.com", None)])
+def test_a_hook_of_this_server_is_told_how_deep_it_is_called(host: str, depth: str | None) -> None:
+    """So that a flow which its own webhook starts ends somewhere; strangers are not told."""
+    with post(public_url="https://flows.example.com") as p:
+        p.webhook(url=f"https://{host}/hooks/acct/again")
+        row = p.bench.engine.save_flow(ACCOUNT, DONE)
+        p.bench.engine.start(StartRequest(ACCOUNT, row.id, row.revision, depth=3))
+        p.bench.work()
+        p.pass_on()
+        assert headers(p.receiver.requests[0]).get("x-flowrunner-depth") == depth
 
 
 # -- keys of documents --------------------------------------------------------------------------------------------------

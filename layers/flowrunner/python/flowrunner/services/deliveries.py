@@ -74,6 +74,8 @@ class Delivery:
     payload: str
     created_at: Millis
     run: str | None = None
+    depth: int = 0
+    """How many runs had started each other: a receiver may be a hook of this server."""
     status: DeliveryStatus = DeliveryStatus.PENDING
     tries: tuple[Try, ...] = ()
     attempt: int = 0
@@ -113,6 +115,7 @@ class Delivery:
             "payload": self.payload,
             "created": self.created_at,
             "run": self.run,
+            "depth": self.depth,
             "status": self.status.value,
             "tries": [[one.at, one.duration, one.status, one.error, one.response] for one in self.tries],
             "attempt": self.attempt,
@@ -136,6 +139,7 @@ class Delivery:
             payload=document["payload"],
             created_at=document["created"],
             run=document["run"],
+            depth=document["depth"],
             status=DeliveryStatus(document["status"]),
             tries=tuple(Try(*values) for values in document["tries"]),
             attempt=document["attempt"],

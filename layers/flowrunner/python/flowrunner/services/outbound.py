@@ -69,7 +69,7 @@ def make_outbound(
     relay = Relay(entities, endpoints, deliveries, engine.feed, clock, parts.public_url)
     limits = SenderSettings(settings.threads, settings.per_second, settings.in_flight)
     sender = Sender(
-        deliveries, endpoints, keys, services.secrets, services.http, audit, clock, draws, limits, executor
+        deliveries, endpoints, keys, services.secrets, services.http, audit, clock, draws, limits, parts.public_url, executor
     )  # fmt: skip  # its ports in their order
     services.before_start.append(relay.announced)
     engine.watchers.watch_all(relay.changed)

@@ -22,6 +22,7 @@ import orjson
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId
 from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.feed import Feed, Page
+from flowrunner.engine.records import RunFacts
 from flowrunner.engine.run_events import RunEvent
 from flowrunner.engine.watch import Change
 from flowrunner.errors import FlowrunnerError, NotFound, StoreError
@@ -69,6 +70,7 @@ class _Relay:
             "flow": self.about.flow,
             "name": self.about.flow_name,
             "revision": self.about.revision,
+            "depth": self.about.depth,
             "announced": self.announced_at,
             "start": self.start,
             "cursor": self.cursor,
@@ -83,7 +85,7 @@ class _Relay:
         return _Relay(
             entity.account,
             RunId(entity.id),
-            RunRef(FlowId(document["flow"]), document["name"], document["revision"]),
+            RunRef(FlowId(document["flow"]), document["name"], document["revision"], document["depth"]),
             document["announced"],
             document["start"],
             document["cursor"],
@@ -168,12 +170,12 @@ class Relay:
         start = row.rev if reopened else 0
         for _ in range(TRIES):
             now = self._clock.now()
-            about = RunRef(row.flow, row.flow_name, row.revision)
+            about = RunRef(row.flow, row.flow_name, row.revision, RunFacts.decode(row.body).depth)
             found = self._entities.get(row.account, KIND, row.id, now)
             if found is None:
                 relay = _Relay(row.account, row.id, about, now, start, start, now)
             elif reopened:
-                relay = replace(_Relay.read(found), announced_at=now, start=start, pause=SOONEST)
+                relay = replace(_Relay.read(found), about=about, announced_at=now, start=start, pause=SOONEST)
             else:
                 return
             if self._entities.put(relay.entity(now + SOONEST), now, found.rev if found else 0) is not None:
@@ -240,7 +242,17 @@ class Relay:
         now = self._clock.now()
         body = event_payload(event, relay.about, self._public_url)
         added = self._deliveries.add(
-            Delivery(endpoint.account, message, endpoint.id, event.type, body, now, relay.run, next_try=now)
+            Delivery(
+                endpoint.account,
+                message,
+                endpoint.id,
+                event.type,
+                body,
+                created_at=now,
+                run=relay.run,
+                depth=relay.about.depth,
+                next_try=now,
+            )
         )
         self._told.put(message, True, 1)
         return added

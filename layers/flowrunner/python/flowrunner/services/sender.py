@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.engine.cache import SizedCache
+from flowrunner.engine.own_calls import OwnCalls
 from flowrunner.errors import FlowrunnerError, NotFound
 from flowrunner.nodes.http_errors import retry_after
 from flowrunner.nodes.webhook import signing_key
@@ -76,6 +77,7 @@ class Sender:
         clock: Clock,
         draws: Draws,
         settings: SenderSettings | None = None,
+        public_url: str | None = None,
         executor: Executor | None = None,
     ) -> None:
         self._deliveries = deliveries
@@ -87,6 +89,7 @@ class Sender:
         self._clock = clock
         self._draws = draws
         self._settings = settings or SenderSettings()
+        self._public_url = public_url
         self._pool = executor
         self._rate = Pace(burst=self._settings.per_second)
         self._queues = Pace()
@@ -202,7 +205,8 @@ class Sender:
 
     def _post(self, delivery: Delivery, endpoint: Endpoint, now: Millis) -> HttpResponse:
         headers = headers_for(delivery.id, now, delivery.payload, self._signing_keys(endpoint, now), endpoint.headers)
-        return self._http.send(
+        http = OwnCalls(self._http, self._public_url, delivery.depth) if self._public_url else self._http
+        return http.send(
             HttpRequest(
                 method="POST",
                 url=endpoint.url,

@@ -18,6 +18,7 @@ from flowrunner.core.times import iso_time
 from flowrunner.engine.run_events import RunEvent
 from flowrunner.errors import InvalidInput
 from flowrunner.nodes.http_sending import USER_AGENT, json_text, merged_headers
+from flowrunner.ports.http import DEPTH_HEADER
 
 MAX_PAYLOAD = 20 * 1024
 """What the Standard Webhooks specification recommends at most."""
@@ -26,7 +27,7 @@ TEST_EVENT = "webhook.test"
 
 OURS = frozenset(
     {"connection", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
-    | {"user-agent", "x-flowrunner-depth"}
+    | {"user-agent", DEPTH_HEADER.lower()}
 )
 OUR_PREFIXES = ("content-", "webhook-", "proxy-")
 MAX_HEADERS = 20
@@ -40,6 +41,8 @@ class RunRef:
     flow: FlowId
     flow_name: str
     revision: int
+    depth: int = 0
+    """How many runs had started each other when it began."""
 
 
 def message_id(endpoint: str, run: str, event: str) -> str:
