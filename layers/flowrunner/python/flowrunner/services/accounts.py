@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 from flowrunner.core.ids import AccountId, Millis
@@ -23,8 +24,6 @@ SIGN_UPS_PER_HOUR = 10
 """From one address."""
 RESERVED: Millis = 600_000
 """How long a user name stays taken when a sign-up is cut off."""
-FIRST = "first"
-"""The id of the user that `bootstrap` makes, so that two processes make the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,9 @@ class Accounts:
         if found is not None and found.deleting:
             raise Conflict(f"the account {account} is being removed")
         if found is not None and self._members.users(account, limit=1):
-            self._members.confirm_user(account, FIRST)  # whoever made it may have died before they did
+            self._members.confirm_user(account, first_user(account))  # whoever made it may have died before they did
             return False
-        member = self._found(account, title(name), FIRST, owner)
+        member = self._found(account, title(name), first_user(account), owner)
         self._audit.record(member.actor(), Action.ACCOUNT_CREATED, account, name=member.account.name)
         return True
 
@@ -161,3 +160,8 @@ class Accounts:
         if found is None:
             raise NotFound("there is no such account")
         return found
+
+
+def first_user(account: AccountId) -> str:
+    """The id of the user that `bootstrap` makes: derived, so that two processes make the same one."""
+    return hashlib.sha256(f"first user of {account}".encode()).hexdigest()[:32]
