@@ -81,6 +81,10 @@ class Service:
         """Work until nothing is due now."""
         self.worker.drain()
 
+    def later(self, millis: int) -> None:
+        """Turn the clock on."""
+        self.clock.turn_to(self.clock.now() + millis)
+
     def _team(self, name: str) -> Team:
         account = AccountId(f"acct-{name}")
         platform = self.platform
