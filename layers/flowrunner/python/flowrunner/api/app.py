@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from flowrunner import __version__
 from flowrunner.api import errors
 from flowrunner.api.middleware import BodyLimits, Correlation
+from flowrunner.api.observing import Observing
 from flowrunner.api.openapi import describe
 from flowrunner.api.paging import Cursors
 from flowrunner.api.routes import ROUTERS
@@ -55,6 +56,7 @@ def create_app(platform: Platform) -> FastAPI:
             expose_headers=EXPOSED,
             max_age=600,
         )
+    app.add_middleware(Observing, telemetry=platform.telemetry, clock=platform.engine.parts.clock)
     app.add_middleware(Correlation, new_id=platform.engine.parts.draws.new_id)
     return app
 

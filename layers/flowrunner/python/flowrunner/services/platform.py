@@ -15,6 +15,7 @@ from flowrunner.services.authentication import Authenticator
 from flowrunner.services.background import Background, Task
 from flowrunner.services.erasure import Erasure
 from flowrunner.services.flows import FlowService
+from flowrunner.services.health import Health
 from flowrunner.services.hook_paths import HookPaths
 from flowrunner.services.hooks import HookService
 from flowrunner.services.installation import shared_key
@@ -33,6 +34,7 @@ from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL
 from flowrunner.services.usage import Usage
 from flowrunner.services.users import Users
 from flowrunner.settings import Settings
+from flowrunner.telemetry.observing import Telemetry, observe_engine
 
 HOUR = 3_600_000
 
@@ -58,6 +60,8 @@ class Platform:
     hooks: HookService
     schedules: ScheduleService
     background: Background
+    health: Health
+    telemetry: Telemetry
     account_throttle: Throttle | None
     address_throttle: Throttle | None
     cursor_key: bytes
@@ -66,6 +70,7 @@ class Platform:
     def close(self) -> None:
         """End the background work, then everything below."""
         self.background.stop()
+        self.telemetry.close()
         self.engine.close()
 
 
@@ -114,6 +119,8 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
         background=Background(clock, tasks),
+        health=Health(entities, clock),
+        telemetry=observe_engine(engine, settings),
         account_throttle=_throttle(clock, settings.api.requests_per_account),
         address_throttle=_throttle(clock, settings.api.requests_per_address),
         cursor_key=shared_key(entities, clock, draws, "cursors"),

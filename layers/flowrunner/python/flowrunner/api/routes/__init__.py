@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from flowrunner.api.routes import (
     accounts,
+    audit,
     callbacks,
     catalogue,
     flows,
@@ -14,7 +15,9 @@ from flowrunner.api.routes import (
     schedules,
     sessions,
     steps,
+    system,
     tokens,
+    usage,
     users,
 )
 
@@ -31,4 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     users.api,
     tokens.api,
     sessions.api,
+    usage.api,
+    audit.api,
+    system.api,
 )
