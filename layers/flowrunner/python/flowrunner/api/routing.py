@@ -21,8 +21,8 @@ from flowrunner.errors import InvalidInput
 from flowrunner.services.authentication import Credentials
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.platform import Platform
-from flowrunner.settings import Settings
 from flowrunner.services.throttle import Throttle, address_key
+from flowrunner.settings import Settings
 
 SESSION_COOKIE = "flowrunner_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -85,8 +85,7 @@ class ApiRoute(APIRoute):
                     require(actor, self.permission)
                 request.state.actor = actor
             if self.body_field is not None or request.method not in READS:
-                await request.body()
-                if self.body_field is not None and _is_json(request):
+                if await request.body() and self.body_field is not None and _is_json(request):
                     await request.json()
             return await handle(request)
 
