@@ -132,7 +132,7 @@ def test_runs_are_found() -> None:
         fast, slow = api.flow(), api.flow(SLOW)
         ids = []
         for flow in (fast, slow, fast, slow):
-            ids.append(api.start(flow["id"]))
+            ids.append(api.start(flow["id"], {"name": "x"}))
             api.later(1_000)
         api.call("POST", f"/v1/runs/{ids[3]}/cancel")
 
