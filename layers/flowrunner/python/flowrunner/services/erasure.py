@@ -2,8 +2,9 @@
 
 A note in the system's account says what is to be removed and since when; it outlives everything of the account.
 
-    cancel the runs  →  remove, batch by batch, once no run is live (or after a minute)
-                     →  look again after a while, for what a worker wrote late  →  remove the note
+    shut the account, cancel its runs, remove what starts new ones (with all that services keep of it)
+      →  remove the rest, batch by batch, once no run is live (or after a minute)
+      →  look again after a while, for what a worker wrote late  →  remove the note
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import orjson
 
@@ -81,10 +83,14 @@ class Erasure:
         note = _Note(body.get("since", now), body.get("emptied_at"))
         if note.emptied_at is None:
             self._shut(account)
-            if self._live_runs(account) and now < note.since + PATIENCE:
+            live = self._live_runs(account)
+            if not _emptied(partial(self._entities.delete_account, account, BATCH)):
+                self._later(row, note, now)
+                return
+            if live and now < note.since + PATIENCE:
                 self._later(row, note, now + POLL)
                 return
-        if not self._remove(account):
+        if not _emptied(partial(self._backend.delete_account, account, BATCH)):
             self._later(row, note, now)
         elif note.emptied_at is None:
             self._later(row, replace(note, emptied_at=now), now + LATE)
@@ -111,10 +117,11 @@ class Erasure:
                 continue
         return bool(runs)
 
-    def _remove(self, account: AccountId) -> bool:
-        """Remove what fits into a round. True when nothing is left."""
-        return any(self._backend.delete_account(account, BATCH) == 0 for _ in range(BATCHES))
-
     def _later(self, row: Entity, note: _Note, due: Millis) -> None:
         body = orjson.dumps({"since": note.since, "emptied_at": note.emptied_at})
         self._entities.put(replace(row, body=body, due=due), self._clock.now(), expected_rev=row.rev)
+
+
+def _emptied(remove: Callable[[], int]) -> bool:
+    """Remove what fits into a round. True when nothing is left."""
+    return any(remove() == 0 for _ in range(BATCHES))
