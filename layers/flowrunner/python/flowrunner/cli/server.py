@@ -92,6 +92,7 @@ def serving(loaded: Loaded, *, with_worker: bool = True) -> Iterator[tuple[Platf
     try:
         yield platform, server
     finally:
+        platform.live.stop()
         server.stop()
         platform.engine.attach(None)
         if with_worker:
