@@ -118,6 +118,12 @@ class ApiSettings(Section):
     )
 
 
+class LiveSettings(Section):
+    readers: int = Field(5_000, ge=1, description="Live event streams and WebSocket subscriptions per process")
+    readers_per_account: int = Field(2_000, ge=1, description="The same of one account in one process")
+    heartbeat: Duration = Field(15_000, ge=1_000, description="A silent event stream gets a comment so often")
+
+
 class AccountSettings(Section):
     signup: Literal["open", "closed"] = Field(
         "closed", description="open: anybody who reaches the server may make an account; closed: only the command line"
@@ -157,6 +163,16 @@ class HookSettings(Section):
     per_minute: int = Field(600, ge=0, description="Requests a minute to one hook from one address; 0: no limit")
 
 
+class VaultSettings(Section):
+    key_file: str = Field(
+        ".flowrunner/keys.json",
+        description="The keys that encrypt secrets: made at the first start, the same file for all processes; back it up",
+    )
+    min_key_age: Duration = Field(
+        86_400_000, ge=0, description="A rotation adds no new key while the present one is younger"
+    )
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -184,7 +200,9 @@ class Settings(Section):
     values: ValueSettings = ValueSettings()
     egress: EgressSettings = EgressSettings()
     secrets: SecretSettings = SecretSettings()
+    vault: VaultSettings = VaultSettings()
     api: ApiSettings = ApiSettings()
+    live: LiveSettings = LiveSettings()
     accounts: AccountSettings = AccountSettings()
     quotas: QuotaSettings = QuotaSettings()
     webhooks: WebhookSettings = WebhookSettings()

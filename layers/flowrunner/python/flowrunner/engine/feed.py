@@ -29,8 +29,8 @@ ENDS = {
 
 WHOLE = "~"
 WITHIN = "-"
-OPEN = "."
-_CURSOR = re.compile(r"(\d{1,12})([~.-])([\x21-\x7e]{0,200})")
+OPEN = "!"
+_CURSOR = re.compile(r"(\d{1,12})([~!-])([\x21-\x7e]{0,200})")
 
 
 class Position(NamedTuple):
@@ -126,10 +126,12 @@ class Feed:
         cursor = events[-1].position if events else after
         return Pages(events, cursor, state.rev, more, state.status.over and not more)
 
-    def news(self, account: AccountId, run: RunId, after_rev: int) -> News:
-        """What has happened since a revision. Raises `NotFound`."""
+    def news(self, account: AccountId, run: RunId, after_rev: int | None = None) -> News:
+        """What has happened since a revision; None for nothing but how things are. Raises `NotFound`."""
         row, state = self._head(account, run)
-        committed = [read_attempt(one) for one in self._committed(account, run, after_rev, state.rev)]
+        committed: list[Attempt] = []
+        if after_rev is not None:
+            committed = [read_attempt(one) for one in self._committed(account, run, after_rev, state.rev)]
         return News(row, state, committed, self.under_way(account, run))
 
     def under_way(self, account: AccountId, run: RunId) -> list[Attempt]:

@@ -19,6 +19,8 @@ from flowrunner.services.health import Health
 from flowrunner.services.hook_paths import HookPaths
 from flowrunner.services.hooks import HookService
 from flowrunner.services.installation import shared_key
+from flowrunner.services.live import Hub
+from flowrunner.services.live_readers import LiveLimits
 from flowrunner.services.people import make_people
 from flowrunner.services.plugins import Plugins
 from flowrunner.services.quotas import Quotas
@@ -57,6 +59,7 @@ class Platform:
     plugins: Plugins
     flows: FlowService
     runs: RunService
+    live: Hub
     hooks: HookService
     schedules: ScheduleService
     background: Background
@@ -69,6 +72,7 @@ class Platform:
 
     def close(self) -> None:
         """End the background work, then everything below."""
+        self.live.stop()
         self.background.stop()
         self.telemetry.close()
         self.engine.close()
@@ -116,6 +120,7 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         plugins=plugins,
         flows=flows,
         runs=runs,
+        live=Hub(engine, LiveLimits(settings.live.readers, settings.live.readers_per_account)),
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
         background=Background(clock, tasks),
