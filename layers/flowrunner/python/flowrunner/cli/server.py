@@ -15,6 +15,7 @@ from flowrunner.cli.engines import report
 from flowrunner.errors import ConfigurationError
 from flowrunner.services.platform import Platform
 from flowrunner.settings import ApiSettings, Loaded
+from flowrunner.telemetry.logs import configure_logging
 
 CLOSE_SECONDS = 5
 """After this time a stopping server cuts off requests that have not ended, such as event streams."""
@@ -76,6 +77,7 @@ def serving(loaded: Loaded, *, with_worker: bool = True) -> Iterator[tuple[Platf
     from flowrunner.api.app import create_app
 
     settings = loaded.settings
+    configure_logging(settings.log)
     platform = make_platform(settings, os.environ)
     try:
         server = HttpServer(create_app(platform), settings.api)
@@ -86,12 +88,14 @@ def serving(loaded: Loaded, *, with_worker: bool = True) -> Iterator[tuple[Platf
     thread = threading.Thread(target=worker.run, args=(settings.worker.grace,), name="worker", daemon=True)
     if with_worker:
         thread.start()
+        platform.health.expect("worker", thread.is_alive)
         platform.engine.attach(worker)
     platform.background.start()
     server.start()
     try:
         yield platform, server
     finally:
+        platform.health.stopping()
         platform.live.stop()
         server.stop()
         platform.engine.attach(None)
