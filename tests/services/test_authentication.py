@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from flowrunner.errors import Forbidden, InvalidInput, TooManyRequests, Unauthenticated
+from flowrunner.services import logins as logins_module
 from flowrunner.services.audit import Action
 from flowrunner.services.authentication import Credentials
 from flowrunner.services.identity import Actor, Permission, Role
 from flowrunner.services.installation import SYSTEM
+from flowrunner.services.members import Member
 
 from tests.attacks import attacks
 from tests.services.people import ORIGIN, PASSWORD, Server, basic
@@ -94,7 +96,7 @@ def test_an_unknown_user_costs_what_a_known_one_does() -> None:
     vera = server.user(owner, "vera", Role.VIEWER)
     server.users.update(owner, vera.user or "", disabled=True)
     costs, said = [], []
-    for index, name in enumerate(["olga", "vera", "nobody", "no\0body", "x" * 3000, "\u202e"]):
+    for index, name in enumerate(["olga", "vera", "nobody", "no\0body", "x" * 3000, "\u202e", "e\u0301"]):
         verified, records = server.hasher.verified, len(server.audit.list(_system()).records)
         mine = len(server.audit.list(owner).records)
         with pytest.raises(Unauthenticated) as caught:
@@ -102,7 +104,7 @@ def test_an_unknown_user_costs_what_a_known_one_does() -> None:
         said.append(str(caught.value))
         records = len(server.audit.list(_system()).records) - records + len(server.audit.list(owner).records) - mine
         costs.append((server.hasher.verified - verified, records))
-    assert costs == [(1, 1)] * 6
+    assert costs == [(1, 1)] * 7
     assert len(set(said)) == 1
 
 
@@ -253,10 +255,29 @@ def test_many_connections_cost_one_hash() -> None:
     """Requests that arrive together with the same password wait for the first, and none is taken for a guess."""
     server = Server()
     server.owner()
+    logins = server.people.logins
+    recall, verify = logins._recall, server.hasher.verify
+    arrived = threading.Semaphore(0)
+    release = threading.Event()
+
+    def counted(digest: bytes) -> Member | None:
+        found = recall(digest)
+        arrived.release()
+        return found
+
+    def slow(stored: str, password: str, /) -> bool:
+        release.wait(30)
+        return verify(stored, password)
+
+    logins._recall = counted  # type: ignore[method-assign]  # to know when all have looked and found nothing
+    server.hasher.verify = slow  # type: ignore[method-assign]  # until then nobody is done
     names: list[str] = []
     threads = [threading.Thread(target=lambda: names.append(server.basic("olga").name)) for _ in range(40)]
     for thread in threads:
         thread.start()
+    for _ in threads:
+        assert arrived.acquire(timeout=30)
+    release.set()
     for thread in threads:
         thread.join()
     assert names == ["olga"] * 40
@@ -275,6 +296,32 @@ def test_an_outdated_hash_is_renewed_at_login() -> None:
     hashed = server.hasher.hashed
     server.basic("olga")
     assert server.hasher.hashed == hashed
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name that was used longest ago is hashed again."""
+    monkeypatch.setattr(logins_module, "CACHE_SIZE", 1)
+    server = Server()
+    server.user(server.owner(), "vera", Role.VIEWER)
+    for name in ("olga", "vera", "vera", "olga"):
+        server.basic(name)
+    assert server.hasher.verified == 3
+
+
+def test_half_a_surrogate_pair_is_nobodys_name() -> None:
+    """What JSON lets through and no store holds is an unknown user."""
+    with pytest.raises(Unauthenticated):
+        Server().sessions.login("\ud800", PASSWORD, "192.0.2.1")
+
+
+def test_a_user_who_goes_while_logging_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new hash has nowhere to go, and that is all."""
+    server = Server()
+    owner = server.owner()
+    server.hasher.version = 2
+    member = server.member(owner)
+    server.members.remove_user(owner.account, owner.user or "")
+    assert server.people.logins._rehashed(member, PASSWORD) is member
 
 
 def test_a_wrong_password_renews_nothing() -> None:

@@ -297,6 +297,21 @@ def test_an_owner_sets_somebodys_password() -> None:
     server.basic("ed", NEW)
 
 
+def test_whoever_has_the_store_resets_a_password() -> None:
+    """For when the last owner has forgotten theirs; the record says that the operator did."""
+    server = Server()
+    owner = server.owner()
+    begun = server.sessions.login("olga", PASSWORD, "192.0.2.1")
+    server.users.reset_password("OLGA", NEW)
+    with pytest.raises(Unauthenticated):
+        server.sessions.identify(begun.cookie, "")
+    server.basic("olga", NEW)
+    record = server.audit.list(owner).records[0]
+    assert (record.action, record.who) == (Action.PASSWORD_CHANGED, "operator")
+    with pytest.raises(NotFound):
+        server.users.reset_password("nobody", NEW)
+
+
 def test_a_log_in_that_overlaps_a_change_of_password_does_not_outlive_it() -> None:
     """A session begun with the old password, stored after the others were ended, is refused all the same."""
     server = Server()

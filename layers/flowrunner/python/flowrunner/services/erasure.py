@@ -77,8 +77,6 @@ class Erasure:
 
     def _go_on(self, row: Entity) -> None:
         account, now = AccountId(row.id), self._clock.now()
-        if row.account != SYSTEM:
-            return
         body = orjson.loads(row.body) if row.body else {}
         note = _Note(body.get("since", now), body.get("emptied_at"))
         if note.emptied_at is None:

@@ -26,6 +26,7 @@ class People:
     """The services about accounts, users and how they are recognised. They share counts and caches."""
 
     members: Members
+    logins: Logins
     accounts: Accounts
     users: Users
     tokens: Tokens
@@ -63,6 +64,7 @@ def make_people(
     authenticator = Authenticator(members, logins, tokens, sessions, origins)
     return People(
         members=members,
+        logins=logins,
         accounts=Accounts(entities, members, passwords, audit, clock, draws, open_to_all=settings.signup == "open"),
         users=Users(members, passwords, logins, sessions, audit, quotas, clock, draws),
         tokens=tokens,
