@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from urllib.request import urlopen
 
 import pytest
-from flowrunner.errors import StoreError
+from flowrunner.errors import ConfigurationError, StoreError
 from flowrunner.settings import load_settings
+from flowrunner.telemetry.exposing import expose_metrics
 from flowrunner.telemetry.metrics import CONTENT_TYPE, Metrics
 from flowrunner.telemetry.observing import Telemetry, observe_engine
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -167,3 +170,22 @@ def test_what_is_not_used_is_not_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_worker_serves_its_metrics_on_a_port_of_its_own() -> None:
+    """The first free one from where the settings say, so that several processes of one command have one each."""
+    with bench() as b, socket.create_server(("127.0.0.1", 0)) as taken:
+        metrics = measured(b)
+        b.run(flow("a: {type: transform}"))
+        first = taken.getsockname()[1]
+        port, close = expose_metrics(metrics, "127.0.0.1", first, 20)
+        try:
+            assert first < port < first + 20
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+                assert b"flowrunner_runs_started_total 1.0" in answer.read()
+        finally:
+            close()
+        with pytest.raises(ConfigurationError, match="taken"):
+            expose_metrics(metrics, "127.0.0.1", first)
+        with pytest.raises(ConfigurationError, match="cannot be served on 192"):
+            expose_metrics(metrics, "192.0.2.1", first)

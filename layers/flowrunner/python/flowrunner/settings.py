@@ -180,6 +180,10 @@ class LogSettings(Section):
 
 class MetricsSettings(Section):
     enabled: bool = Field(False, description="Serve GET /metrics for Prometheus; to all who reach it, so mind who can")
+    host: str = Field("127.0.0.1", description="Where `flowrunner worker` serves its metrics")
+    port: int = Field(
+        9464, ge=1, le=65_535, description="... and on which port; further processes of one command take the next ones"
+    )
 
 
 class TelemetrySettings(Section):

@@ -7,19 +7,22 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from flowrunner.bootstrap import make_backend, worker_settings
-from flowrunner.cli.engines import engine_for, report, settings_for
+from flowrunner.bootstrap import make_backend, make_platform, worker_settings
+from flowrunner.cli.engines import report, settings_for
 from flowrunner.cli.exits import ExitCode, UsageError
-from flowrunner.core.ids import Millis
-from flowrunner.engine.engine import Engine
-from flowrunner.engine.retention import Retention
 from flowrunner.settings import Loaded, masked
+from flowrunner.telemetry.exposing import expose_metrics
+from flowrunner.telemetry.logs import configure_logging
 
 RESTART_SECONDS = 1.0
 """Before a worker process that died is replaced, so that one that cannot start does not spin."""
+
+MOST_PROCESSES = 256
+"""Of one command (`worker.processes`): so many ports for metrics are tried."""
 
 
 def run_workers(
@@ -39,29 +42,24 @@ def run_workers(
 
 
 def _serve(loaded: Loaded) -> ExitCode:
+    """One worker, with the background work of a server: whichever process is there does it."""
     settings = loaded.settings
-    with engine_for(loaded) as engine:
-        worker = engine.worker(worker_settings(settings), on_error=report)
+    configure_logging(settings.log)
+    platform = make_platform(settings, os.environ)
+    with ExitStack() as stack:
+        stack.callback(platform.close)
+        worker = platform.engine.worker(worker_settings(settings), on_error=report)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: worker.stop())
-        leave = keep_clean(engine, settings.store.retention)
+        if platform.telemetry.metrics is not None:
+            section = settings.metrics
+            port, close = expose_metrics(platform.telemetry.metrics, section.host, section.port, MOST_PROCESSES)
+            stack.callback(close)
+            print(f"metrics are on {section.host}:{port}", file=sys.stderr)
+        platform.background.start()
         print(f"{worker.name} serves {masked(settings.store.url)}; stop it with Ctrl-C", file=sys.stderr)
         worker.run(settings.worker.grace)
-        leave.set()
     return ExitCode.OK
-
-
-def keep_clean(engine: Engine, retention: Millis | None) -> threading.Event:
-    """Remove what retention no longer keeps, now and then, in a thread; set the answer to end that."""
-    leave = threading.Event()
-    cleaner = Retention(engine.parts.backend, engine.parts.clock, retention)
-
-    def serve() -> None:
-        while not leave.wait(60.0):
-            cleaner.sweep()
-
-    threading.Thread(target=serve, name="retention", daemon=True).start()
-    return leave
 
 
 def _supervise(loaded: Loaded) -> ExitCode:
