@@ -91,7 +91,7 @@ def test_a_key_opens_for_its_own_endpoint_only() -> None:
         ({"events": ["run.completed", "run.done"]}, "events[1]"),
         ({"events": ["webhook.test"]}, "events[0]"),
         ({"nodes": ["a"]}, "nodes"),
-        ({"flow": "no-such-flow"}, "flow"),
+        ({"flow": "no-such-flow"}, "flow_id"),
         ({"description": "two\nlines"}, "description"),
         ({"description": "x" * 257}, "description"),
         ({"headers": {"Host": "evil.example"}}, "headers.Host"),

@@ -155,9 +155,7 @@ class Endpoints:
 
     def of_run(self, account: AccountId, flow: FlowId) -> list[Endpoint]:
         """The enabled endpoints that events of a run of `flow` may go to."""
-        return [
-            one for scope in (ACCOUNT_SCOPE, flow) for one in self._scope(account, scope) if one.enabled
-        ]  # fmt: skip  # one line per question
+        return [one for scope in (ACCOUNT_SCOPE, flow) for one in self._scope(account, scope) if one.enabled]
 
     def count(self, account: AccountId) -> int:
         """How many endpoints people have made; those of documents count with their flows."""

@@ -63,14 +63,22 @@ def make_outbound(
     clock, draws, entities = parts.clock, parts.draws, parts.backend.entities
     endpoints, keys = Endpoints(entities, clock), EndpointKeys(box, draws)
     deliveries = Deliveries(entities, endpoints, audit, clock, settings.keep)
-    webhooks = Webhooks(
-        endpoints, deliveries, keys, parts.backend.flows, audit, clock, draws, check_url, check_count
-    )  # fmt: skip  # its ports in their order
+    webhooks = Webhooks(endpoints, deliveries, keys, parts.backend.flows, audit, clock, draws, check_url, check_count)
     relay = Relay(entities, endpoints, deliveries, engine.feed, clock, parts.public_url)
     limits = SenderSettings(settings.threads, settings.per_second, settings.in_flight)
     sender = Sender(
-        deliveries, endpoints, keys, services.secrets, services.http, audit, clock, draws, limits, parts.public_url, executor
-    )  # fmt: skip  # its ports in their order
+        deliveries,
+        endpoints,
+        keys,
+        services.secrets,
+        services.http,
+        audit,
+        clock,
+        draws,
+        limits,
+        public_url=parts.public_url,
+        executor=executor,
+    )
     services.before_start.append(relay.announced)
     engine.watchers.watch_all(relay.changed)
     return Outbound(webhooks, deliveries, relay, sender)

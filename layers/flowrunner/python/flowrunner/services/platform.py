@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from flowrunner.core.ids import AccountId
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.retention import Retention
 from flowrunner.ports.clock import Clock
@@ -13,6 +15,7 @@ from flowrunner.services.accounts import Accounts
 from flowrunner.services.audit import Audit
 from flowrunner.services.authentication import Authenticator
 from flowrunner.services.background import Background, Task
+from flowrunner.services.deliveries import Deliveries
 from flowrunner.services.erasure import Erasure
 from flowrunner.services.flows import FlowService
 from flowrunner.services.health import Health
@@ -21,6 +24,7 @@ from flowrunner.services.hooks import HookService
 from flowrunner.services.installation import shared_key
 from flowrunner.services.live import Hub
 from flowrunner.services.live_readers import LiveLimits
+from flowrunner.services.outbound import Outbound, make_outbound
 from flowrunner.services.people import make_people
 from flowrunner.services.plugins import Plugins
 from flowrunner.services.quotas import Quotas
@@ -28,6 +32,7 @@ from flowrunner.services.runs import RunService
 from flowrunner.services.schedule_sweep import INTERVAL as SCHEDULE_INTERVAL
 from flowrunner.services.schedule_sweep import ScheduleSweep
 from flowrunner.services.schedules import ScheduleService
+from flowrunner.services.secret_box import SecretBox
 from flowrunner.services.sessions import Sessions
 from flowrunner.services.throttle import Throttle
 from flowrunner.services.tickets import Tickets
@@ -35,6 +40,7 @@ from flowrunner.services.tokens import Tokens
 from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL
 from flowrunner.services.usage import Usage
 from flowrunner.services.users import Users
+from flowrunner.services.webhooks import CheckUrl, Webhooks
 from flowrunner.settings import Settings
 from flowrunner.telemetry.observing import Telemetry, observe_engine
 
@@ -62,6 +68,9 @@ class Platform:
     live: Hub
     hooks: HookService
     schedules: ScheduleService
+    webhooks: Webhooks
+    deliveries: Deliveries
+    outbound: Outbound
     background: Background
     health: Health
     telemetry: Telemetry
@@ -74,12 +83,16 @@ class Platform:
         """End the background work, then everything below."""
         self.live.stop()
         self.background.stop()
+        self.outbound.close()
         self.telemetry.close()
         self.engine.close()
 
 
-def assemble(engine: Engine, settings: Settings) -> Platform:
-    """The services over an engine. Nothing runs yet: `Platform.background.start` begins what nobody asks for."""
+def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platform:
+    """The services over an engine. Nothing runs yet: `Platform.background.start` begins what nobody asks for.
+
+    `check_url` says whether a request to a URL would be let out now: the egress guard's `check`.
+    """
     parts = engine.parts
     backend, clock, draws = parts.backend, parts.clock, parts.draws
     entities = backend.entities
@@ -92,7 +105,11 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
     plugins = Plugins(entities, clock, parts.registry, audit)
     hook_paths = HookPaths(entities, clock)
     schedules = ScheduleService(engine, audit, quotas)
-    flows = FlowService(engine, audit, quotas, [plugins, hook_paths, schedules])
+    assert parts.keys is not None, "a server has keys"
+    box = SecretBox(entities, parts.keys, clock)
+    count = partial(_check_webhooks, quotas)
+    outbound = make_outbound(engine, box, audit, check_url, settings.webhooks, count)
+    flows = FlowService(engine, audit, quotas, [plugins, hook_paths, schedules, outbound.webhooks])
     runs = RunService(engine, flows, audit, quotas)
     schedule_sweep = ScheduleSweep(entities, clock, runs.start_triggered)
     erasure = Erasure(backend, people.members, engine.control.cancel, clock)
@@ -104,7 +121,10 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
         Task("retention", 60_000, retention.sweep),
         Task("expiry", HOUR, partial(_purge, entities, clock)),
+        *outbound.tasks(),
     ]
+    background = Background(clock, tasks)
+    outbound.wake_by(background.wake)
     return Platform(
         settings=settings,
         engine=engine,
@@ -123,7 +143,10 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
         live=Hub(engine, LiveLimits(settings.live.readers, settings.live.readers_per_account)),
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
-        background=Background(clock, tasks),
+        webhooks=outbound.webhooks,
+        deliveries=outbound.deliveries,
+        outbound=outbound,
+        background=background,
         health=Health(entities, clock),
         telemetry=observe_engine(engine, settings),
         account_throttle=_throttle(clock, settings.api.requests_per_account),
@@ -134,6 +157,10 @@ def assemble(engine: Engine, settings: Settings) -> Platform:
 
 def _purge(entities: Entities, clock: Clock) -> None:
     entities.purge(clock.now())
+
+
+def _check_webhooks(quotas: Quotas, account: AccountId, count: Callable[[], int]) -> None:
+    quotas.check_count(account, "webhooks", count)
 
 
 def _throttle(clock: Clock, per_minute: int) -> Throttle | None:

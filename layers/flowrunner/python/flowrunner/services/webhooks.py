@@ -123,7 +123,7 @@ class Webhooks:
             updated_at=now,
         )
         if flow is not None and self._flows.get(actor.account, flow) is None:
-            raise _invalid("flow", "there is no such flow")
+            raise _invalid("flow_id", "there is no such flow")
         self._check(wanted)
         self._check_count(actor.account, lambda: self._endpoints.count(actor.account))
         ref, key = self._keys.make(actor.account, wanted.id)
@@ -261,7 +261,7 @@ class Webhooks:
         if not endpoint.url.startswith(("http://", "https://")) or len(endpoint.url) > MAX_URL:
             raise _invalid("url", f"must begin with https:// or http://, and have at most {MAX_URL} characters")
         if endpoint.nodes and endpoint.flow is None:
-            raise _invalid("nodes", "nodes belong to a flow: name it in `flow`, or leave `nodes` out")
+            raise _invalid("nodes", "nodes belong to a flow: name it in `flow_id`, or leave `nodes` out")
         if len(endpoint.description) > MAX_DESCRIPTION or not endpoint.description.isprintable():
             raise _invalid("description", f"must be one line of at most {MAX_DESCRIPTION} characters")
         check_headers(endpoint.headers)

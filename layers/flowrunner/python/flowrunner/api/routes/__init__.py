@@ -21,6 +21,7 @@ from flowrunner.api.routes import (
     tokens,
     usage,
     users,
+    webhooks,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -41,4 +42,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     usage.api,
     audit.api,
     system.api,
+    webhooks.api,
 )
