@@ -394,10 +394,11 @@ def test_bad_wishes(made: Services, wish: ScheduleWish, field: str) -> None:
     """What could never run is refused at once, naming the field, when it is made and when it is changed."""
     flow = made.save(ORDERS)
     good = made.schedules.create(OWNER, flow, ScheduleWish(cron="0 0 1 * *", input={"id": "1"}))
-    for attempt in (
+    attempts: list[Any] = [
         lambda: made.schedules.create(OWNER, flow, wish),
         lambda: made.schedules.update(OWNER, good.id, wish),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(InvalidInput) as refused:
             attempt()
         assert field in [one["field"] for one in refused.value.details["problems"]]

@@ -13,13 +13,15 @@ from flowrunner.ports.backend import Backend
 from flowrunner.ports.history import RunFilter
 from flowrunner.services.audit import Audit
 from flowrunner.services.flows import FlowService, FlowStatus, Follower
+from flowrunner.services.hook_paths import HookPaths
+from flowrunner.services.hooks import HookService
 from flowrunner.services.identity import PERMISSIONS, Actor, Role
 from flowrunner.services.quotas import Quotas
 from flowrunner.services.runs import RunService
 from flowrunner.services.schedule_sweep import ScheduleSweep
 from flowrunner.services.schedules import ScheduleService
 from flowrunner.services.usage import Usage
-from flowrunner.settings import QuotaSettings
+from flowrunner.settings import HookSettings, QuotaSettings
 
 from tests.engine.harness import ACCOUNT, Bench, bench
 
@@ -37,6 +39,8 @@ class Services:
     runs: RunService
     schedules: ScheduleService
     sweep: ScheduleSweep
+    paths: HookPaths
+    hooks: HookService
 
     @property
     def engine(self) -> Engine:
@@ -83,7 +87,10 @@ def over(made: Bench, quotas: Mapping[str, int] | None = None) -> Services:
         QuotaSettings(**(quotas or {})), parts.backend.values, parts.backend.history, Usage(entities, clock), clock
     )
     schedules = ScheduleService(made.engine, audit, limits)
-    followers: list[Follower] = [schedules]
+    paths = HookPaths(entities, clock)
+    followers: list[Follower] = [paths, schedules]
     flows = FlowService(made.engine, audit, limits, followers)
     runs = RunService(made.engine, flows, audit, limits)
-    return Services(made, audit, flows, runs, schedules, ScheduleSweep(entities, clock, runs.start_triggered))
+    sweep = ScheduleSweep(entities, clock, runs.start_triggered)
+    hooks = HookService(made.engine, paths, runs, audit, HookSettings())
+    return Services(made, audit, flows, runs, schedules, sweep, paths, hooks)
