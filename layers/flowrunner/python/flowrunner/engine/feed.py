@@ -151,34 +151,32 @@ class Feed:
             begun = run_event(row.id, "run.started", row.created_at, 1)
             if after.event != begun.id:
                 yield Placed(Position(0, WHOLE, begun.id), begun)
-        seen: set[tuple[str, int]] = set()
-        yield from self._taken(row, after, state.rev, seen)
-        yield from self._open(row, after, state.rev, seen)
+        yield from self._taken(row, after, state.rev)
+        yield from self._open(row, after, state.rev)
         if state.status.over:
             ended = end_event(row, state)
             place = Position(state.rev, WHOLE, ended.id)
             if after != place:
                 yield Placed(place, ended)
 
-    def _taken(self, row: RunRow, after: Position, until: int, seen: set[tuple[str, int]]) -> Iterator[Placed]:
+    def _taken(self, row: RunRow, after: Position, until: int) -> Iterator[Placed]:
         """The events of the steps that commits have taken, from the position on."""
         last = after.rev - 1 if after.kind == WITHIN else after.rev
         rows = self._committed(row.account, row.id, last, until)
         for rev, together in groupby(rows, key=lambda one: one.rev):
             events: list[RunEvent] = []
             for one in together:
-                seen.add((one.step, one.attempt))
                 events += attempt_events(row.id, read_attempt(one))
             placed = place(rev, events)
             if after.kind == WITHIN and rev == after.rev:
                 placed = _behind(after.event, placed)
             yield from placed
 
-    def _open(self, row: RunRow, after: Position, rev: int, seen: set[tuple[str, int]]) -> Iterator[Placed]:
+    def _open(self, row: RunRow, after: Position, rev: int) -> Iterator[Placed]:
         """The events of the steps under way: only the last one of a walk lets the reader begin a new walk."""
         events: list[RunEvent] = []
         for one in self._history.open_steps(row.account, row.id):
-            if (one.step, one.attempt) not in seen:
+            if not one.rev:  # a commit has taken one that waits: it is in the history
                 events += attempt_events(row.id, read_attempt(one))
         placed = [Placed(Position(rev, OPEN, event.id), event) for event in events]
         if placed:

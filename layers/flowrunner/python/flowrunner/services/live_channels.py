@@ -117,14 +117,15 @@ class RunChannel:
         return found
 
     def _tell(self, attempt: Attempt) -> list[Frame]:
-        """The news of a step under way. They stand behind all that was committed."""
+        """The news of a step under way. They stand behind all that was committed; of one that waits there are none."""
         step = self._steps.setdefault((attempt.step, attempt.attempt), UnderWay())
         new = [
             frame(Placed(Position(self.rev, WHOLE, event.id), event))
             for event in attempt_events(self.run, attempt, step.told)
         ]
-        if not attempt.rev:
-            step.frames += new
+        if attempt.rev:
+            return []
+        step.frames += new
         return new
 
     def _end(self, event: RunEvent) -> Frame:
