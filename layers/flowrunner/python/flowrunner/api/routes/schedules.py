@@ -100,7 +100,13 @@ def list_schedules(
     return Page(items=[_model(schedule, now) for schedule in page], next_cursor=next_cursor)
 
 
-@api.post("/v1/schedules", operation_id="create_schedule", summary="Make a schedule", status_code=201)
+@api.post(
+    "/v1/schedules",
+    operation_id="create_schedule",
+    summary="Make a schedule",
+    status_code=201,
+    responses={404: {"description": "There is no such flow."}},
+)
 @needs(Permission.SCHEDULES_WRITE)
 def create_schedule(caller: Caller, platform: ThePlatform, wish: NewSchedule, response: Response) -> ScheduleModel:
     """It fires from now on. The answer has its next five times."""
