@@ -23,6 +23,7 @@ from flowrunner.ports.entities import Entity
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
 from flowrunner.services.audit import Action, Audit
+from flowrunner.services.costs import run_micro_dollars
 from flowrunner.services.flows import FlowService
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.quotas import Quotas
@@ -32,6 +33,9 @@ IDEMPOTENCY_KEPT: Millis = 24 * 3_600_000
 """How long the answer to an `Idempotency-Key` is remembered."""
 
 PAGE = 500
+
+COST_SAMPLE = 100
+"""Attempts that the estimate of a run's cost looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,11 @@ class RunService:
     def output(self, shown: ShownRun) -> Json:
         """The run's output; None while there is none."""
         return self._value(shown.row, shown.result.get("out"))
+
+    def micro_dollars(self, shown: ShownRun) -> int:
+        """What the run costs on AWS, estimated from its steps and the work of the first of them."""
+        page = self._backend.history.steps(shown.row.account, shown.row.id, limit=COST_SAMPLE)
+        return run_micro_dollars(shown.state.steps, [read_attempt(row) for row in page])
 
     def steps(
         self, actor: Actor, run: RunId, after: tuple[StepId, int] | None = None, limit: int = 100

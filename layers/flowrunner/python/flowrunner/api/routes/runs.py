@@ -18,7 +18,6 @@ from flowrunner.core.ids import FlowId, RunId
 from flowrunner.core.status import TERMINAL
 from flowrunner.errors import InvalidInput
 from flowrunner.ports.history import RunFilter
-from flowrunner.services.costs import run_micro_dollars
 from flowrunner.services.identity import Actor, Permission
 from flowrunner.services.platform import Platform
 from flowrunner.services.runs import ShownRun, StartWish
@@ -234,7 +233,7 @@ def _answer(platform: Platform, caller: Actor, run: RunId) -> RunAnswer:
         input=platform.runs.input(shown),
         output=platform.runs.output(shown),
         parent_run=shown.facts.parent[0] if shown.facts.parent else None,
-        estimated_cost_usd=run_micro_dollars(shown.state.steps) / 1_000_000,
+        estimated_cost_usd=platform.runs.micro_dollars(shown) / 1_000_000,
     )
 
 
