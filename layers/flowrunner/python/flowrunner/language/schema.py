@@ -266,7 +266,7 @@ class FlowDocument(Model):
 def flow_json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a flow document."""
     schema = _closed(FlowDocument.model_json_schema(by_alias=True))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Flowrunner flow", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Flowrunner flow"}
 
 
 def _closed(schema: Any) -> Any:

@@ -103,6 +103,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
     quotas = Quotas(settings.quotas, backend.values, backend.history, usage, clock)
     people = make_people(entities, audit, clock, draws, quotas, settings.accounts, origins=origins)
     plugins = Plugins(entities, clock, parts.registry, audit)
+    engine.services.may_execute = plugins.allowed
     hook_paths = HookPaths(entities, clock)
     schedules = ScheduleService(engine, audit, quotas)
     assert parts.keys is not None, "a server has keys"
