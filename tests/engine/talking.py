@@ -13,7 +13,7 @@ PATIENCE = 30.0
 
 
 class TalkParams(Params):
-    lines: list[str] = []
+    lines: tuple[str, ...] = ()
     secret: str = ""
     """Said last; a test gives it as an expression."""
     data: Json = None

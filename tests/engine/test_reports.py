@@ -162,7 +162,7 @@ def test_an_attempt_keeps_so_much_and_says_what_it_dropped() -> None:
     said = plain()
     for index in range(400):
         said.log(f"{index} " + "x" * 1_000)
-    for index in range(400):
+    for _ in range(400):
         said.emit("token", "y" * 1_000)
     said.close()
     said.close()

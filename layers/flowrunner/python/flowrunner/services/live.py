@@ -24,7 +24,7 @@ from flowrunner.ports.runs import RunRow
 from flowrunner.ports.wakeups import Topic
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.live_accounts import AccountChannel, known_runs, new_runs, row_after
-from flowrunner.services.live_channels import RunChannel, RunKey
+from flowrunner.services.live_channels import Channels, RunChannel, RunKey
 from flowrunner.services.live_frames import Batch, Frame
 from flowrunner.services.live_logs import LogFilter, read_logs
 from flowrunner.services.live_readers import LiveLimits, Readers, Subscription
@@ -61,7 +61,7 @@ class Hub:
         self._backend = engine.parts.backend
         self._clock = engine.parts.clock
         self._lock = threading.Lock()
-        self._channels: dict[RunKey, RunChannel] = {}
+        self._channels = Channels(self._watchers, self._hear)
         self._accounts: dict[AccountId, AccountChannel] = {}
         self._readers = Readers(limits or LiveLimits())
         self._changes: deque[Change] = deque()
@@ -151,7 +151,7 @@ class Hub:
             self._readers.remove(reader)
             if reader.channel is not None:
                 reader.channel.members = [one for one in reader.channel.members if one is not reader]
-                self._release(reader.channel)
+                self._channels.release(reader.channel)
             account = self._accounts.get(reader.account) if reader.run is None else None
             if account is not None:
                 account.members = [one for one in account.members if one is not reader]
@@ -184,9 +184,13 @@ class Hub:
         """Tell all that is new."""
         for change in _drain(self._changes):
             self._change(change)
+        now = self._clock.monotonic()
+        self._look_at_runs(now)
+        # What happened to steps goes before the end of their run.
+        self._catch_up()
         for change in _drain(self._account_changes):
             self._account_change(change)
-        self._look()
+        self._look_at_accounts(now)
         self._relay()
         self._catch_up()
         self._outbox.flush()
@@ -201,7 +205,7 @@ class Hub:
             except Exception:  # noqa: BLE001  # whatever it is, it is logged and the hub goes on
                 _log.exception("telling live events failed; they are read again")
                 with self._lock:
-                    self._stale.update(self._channels)
+                    self._stale.update((one.account, one.run) for one in self._channels.all())
                 self._stopping.wait(LOOK)
             self._stopping.wait(PAUSE)
 
@@ -263,7 +267,7 @@ class Hub:
     def _relay_new(self, account: AccountChannel, row: RunRow, state: State) -> None:
         """Pass on the steps of a run from its beginning. Called with the lock."""
         key = (row.account, row.id)
-        if key not in self._channels and len(account.live) <= AT_ONCE:
+        if self._channels.get(key) is None and len(account.live) <= AT_ONCE:
             channel = self._install(RunChannel(News(row, state, (), ())))
             channel.relayed = True
             channel.users += 1
@@ -271,21 +275,12 @@ class Hub:
 
     # -- what others commit -------------------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        now = self._clock.monotonic()
-        if self._channels and now - self._looked >= (LOOK_SOON if self._hinted else LOOK):
-            hinted, self._hinted, self._looked = self._hinted, False, now
-            self._look_at_runs(now, hinted=hinted)
-        if self._accounts and now - self._accounts_looked >= (
-            ACCOUNTS_LOOK_SOON if self._accounts_hinted else ACCOUNTS_LOOK
-        ):
-            self._accounts_hinted, self._accounts_looked = False, now
-            for account in list(self._accounts.values()):
-                self._look_at_account(account)
-
-    def _look_at_runs(self, now: float, *, hinted: bool) -> None:
+    def _look_at_runs(self, now: float) -> None:
+        if not self._channels or now - self._looked < (LOOK_SOON if self._hinted else LOOK):
+            return
+        hinted, self._hinted, self._looked = self._hinted, False, now
         with self._lock:
-            watched = [channel for channel in self._channels.values() if now - channel.fresh_at > FRESH]
+            watched = [channel for channel in self._channels.all() if now - channel.fresh_at > FRESH]
         for start in range(0, len(watched), AT_ONCE):
             channels = watched[start : start + AT_ONCE]
             rows = self._backend.runs.load([(one.account, one.run) for one in channels])
@@ -297,11 +292,18 @@ class Hub:
                     with self._lock:
                         self._tell(channel, channel.catch_up(news))
 
-    def _look_at_account(self, account: AccountChannel) -> None:
-        rows = new_runs(self._backend.history, self._backend.runs, account, self._clock.now())
-        with self._lock:
-            for row, state in rows:
-                self._tell_account(account, account.see(row, state))
+    def _look_at_accounts(self, now: float) -> None:
+        soon = ACCOUNTS_LOOK_SOON if self._accounts_hinted else ACCOUNTS_LOOK
+        if not self._accounts or now - self._accounts_looked < soon:
+            return
+        self._accounts_hinted, self._accounts_looked = False, now
+        for account in list(self._accounts.values()):
+            rows = new_runs(self._backend.history, self._backend.runs, account, self._clock.now())
+            self._stale |= {(row.account, row.id) for row, state in rows if state.status.over}
+            self._catch_up()
+            with self._lock:
+                for row, state in rows:
+                    self._tell_account(account, account.see(row, state))
 
     def _relay(self) -> None:
         """Have a channel for each live run of an account whose steps are wanted, and for no other."""
@@ -315,11 +317,11 @@ class Hub:
                 new += [(account.account, run) for run in wanted if run not in account.relayed]
                 account.relayed.update(wanted)
                 account.relayed.intersection_update(wanted)
-            for channel in list(self._channels.values()):
+            for channel in self._channels.all():
                 keeper = self._accounts.get(channel.account)
                 if channel.relayed and (keeper is None or channel.run not in keeper.relayed):
                     channel.relayed = False
-                    self._release(channel)
+                    self._channels.release(channel)
         for key in new:
             with suppress(NotFound):
                 found = self._open(*key)
@@ -329,7 +331,7 @@ class Hub:
     def _catch_up(self) -> None:
         with self._lock:
             stale, self._stale = self._stale, set()
-            channels = [self._channels[key] for key in stale if key in self._channels]
+            channels = [channel for key in stale if (channel := self._channels.get(key)) is not None]
         for channel in channels:
             try:
                 news = self._feed.news(channel.account, channel.run, channel.rev)
@@ -353,7 +355,7 @@ class Hub:
             self._post(channel.members, Batch(found, ended=channel.ended))
         if channel.ended:
             channel.members = []
-            self._remove(channel)
+            self._channels.remove(channel)
 
     def _tell_account(self, account: AccountChannel, found: Sequence[Frame]) -> None:
         if found:
@@ -382,24 +384,11 @@ class Hub:
             return channel
 
     def _install(self, channel: RunChannel) -> RunChannel:
-        """Begin to hear of a run. What happened before that and after it was read is caught up with."""
-        key = (channel.account, channel.run)
-        self._channels[key] = channel
-        channel.unwatch = self._watchers.watch(channel.run, self._hear)
-        self._stale.add(key)
+        """Begin to hear of a run. What happened between its reading and now is caught up with."""
+        self._channels.add(channel)
+        self._stale.add((channel.account, channel.run))
         self._bell.set()
         return channel
-
-    def _release(self, channel: RunChannel) -> None:
-        channel.users -= 1
-        if not channel.users:
-            self._remove(channel)
-
-    def _remove(self, channel: RunChannel) -> None:
-        key = (channel.account, channel.run)
-        if self._channels.get(key) is channel:
-            del self._channels[key]
-        channel.unwatch()
 
 
 def _drain(changes: deque[Change]) -> list[Change]:

@@ -14,7 +14,7 @@ from flowrunner.core.state import Phase, State
 from flowrunner.engine.feed import ENDS, WHOLE, News, Placed, Position, end_event, place
 from flowrunner.engine.records import Attempt
 from flowrunner.engine.run_events import RunEvent, Told, attempt_events, run_event
-from flowrunner.engine.watch import Change
+from flowrunner.engine.watch import Change, Watchers
 from flowrunner.ports.history import step_order
 from flowrunner.services.live_frames import Frame, frame, frames
 
@@ -131,6 +131,41 @@ class RunChannel:
     def _end(self, event: RunEvent) -> Frame:
         self.ended = True
         return frame(Placed(Position(self.rev, WHOLE, event.id), event))
+
+
+class Channels:
+    """The runs that are watched in this process; one is heard of as long as it is here."""
+
+    def __init__(self, watchers: Watchers, hear: Callable[[Change], None]) -> None:
+        self._watchers = watchers
+        self._hear = hear
+        self._channels: dict[RunKey, RunChannel] = {}
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def get(self, key: RunKey) -> RunChannel | None:
+        return self._channels.get(key)
+
+    def all(self) -> list[RunChannel]:
+        return list(self._channels.values())
+
+    def add(self, channel: RunChannel) -> None:
+        self._channels[channel.account, channel.run] = channel
+        channel.unwatch = self._watchers.watch(channel.run, self._hear)
+
+    def release(self, channel: RunChannel) -> None:
+        """One user less; the last one takes the channel along."""
+        channel.users -= 1
+        if not channel.users:
+            self.remove(channel)
+
+    def remove(self, channel: RunChannel) -> None:
+        """Hear no more of a run; safe to repeat."""
+        key = (channel.account, channel.run)
+        if self._channels.get(key) is channel:
+            del self._channels[key]
+        channel.unwatch()
 
 
 def _nothing() -> None:

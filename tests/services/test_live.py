@@ -1,0 +1,333 @@
+"""The hub: who watches gets everything at least once, in order, whoever works on the run; nobody else's; and no more
+than fits.
+"""
+
+from __future__ import annotations
+
+import pytest
+from flowrunner.adapters.memory.backend import MemoryBackend
+from flowrunner.core.ids import RunId
+from flowrunner.engine.feed import Position
+from flowrunner.errors import Forbidden, NotFound, TooManyRequests
+from flowrunner.services.identity import Actor
+from flowrunner.services.live_readers import LiveLimits
+
+from tests.engine.harness import ACCOUNT, Bench, bench
+from tests.engine.test_positions import WIDE
+from tests.engine.test_runs import flow
+from tests.services.watching import STRANGER, VIEWER, watching
+
+SHORT = flow("""
+a: {type: script, hooks: {exec: "log('one'); return 1"}, next: b}
+b: {type: approval, params: {message: "go?"}}""")
+
+
+def finish(b: Bench, run: RunId, step: str = "b") -> None:
+    b.engine.control.signal(ACCOUNT, run, step, {"approved": True})
+    b.work()
+
+
+def whole(b: Bench, run: RunId) -> list[str]:
+    return [event.id for event in b.engine.feed.read(ACCOUNT, run).events]
+
+
+def test_who_watches_from_the_start_gets_the_history_as_it_happens() -> None:
+    """Every event once and in order, from the run's start to its end."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        reader = live.watch(run)
+        reader.replay()
+        assert reader.types == ["run.started"]
+        b.work()
+        live.turn()
+        assert reader.types[-1] == "step.waiting"
+        finish(b, run)
+        live.turn()
+        assert [frame.event.id for frame in reader.frames] == whole(b, run)
+        assert reader.ended
+
+
+def test_who_joins_later_gets_what_was_before() -> None:
+    """Once, and then what follows."""
+    with watching() as (b, live):
+        run = b.start(WIDE)
+        b.work()
+        reader = live.watch(run)
+        reader.replay()
+        live.turn()
+        assert [frame.event.id for frame in reader.frames] == whole(b, run)
+        finish(b, run, "wait")
+        finish(b, run, "wait2")
+        live.turn()
+        assert sorted(reader.ids) == sorted(whole(b, run))
+        assert reader.ended
+
+
+def test_who_joins_after_the_end_gets_all_of_it_and_the_end() -> None:
+    """No channel is made for a run that is over."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        b.work()
+        finish(b, run)
+        reader = live.watch(run)
+        reader.replay()
+        assert [frame.event.id for frame in reader.frames] == whole(b, run)
+        assert reader.ended
+        assert not live.hub._channels
+
+
+def test_from_any_event_on_the_rest_follows() -> None:
+    """A reader that comes back with the position of any frame gets everything after it."""
+    with watching() as (b, live):
+        run = b.start(WIDE)
+        first = live.watch(run)
+        first.replay()
+        b.work()
+        live.turn()
+        at = [frame.position for frame in first.frames]
+        readers = [live.watch(run, Position.parse(str(position))) for position in at]
+        for reader in readers:
+            reader.replay()
+        finish(b, run, "wait2")
+        live.turn()
+        finish(b, run, "wait")
+        live.turn()
+        assert len(first.frames) > 20
+        for index, reader in enumerate(readers):
+            seen = [frame.event.id for frame in first.frames[: index + 1]]
+            assert {*seen, *reader.ids} == set(whole(b, run))
+            assert reader.ended
+
+
+def test_what_another_process_commits_is_read_from_the_store() -> None:
+    """The hub looks at the heads of watched runs, without any hint and even if no change was told."""
+    backend = MemoryBackend()
+    with watching(backend) as (b, live), bench(backend) as other:
+        run = b.start(SHORT)
+        reader = live.watch(run)
+        reader.replay()
+        live.turn()
+        other.work()
+        live.turn()
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert reader.types[-1] == "step.waiting"
+        finish(other, run)
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert [frame.event.id for frame in reader.frames] == whole(b, run)
+        assert reader.ended
+
+
+def test_two_processes_may_work_on_one_run() -> None:
+    """A commit of ours on top of theirs shows that there is something to read first."""
+    backend = MemoryBackend()
+    with watching(backend) as (b, live), bench(backend) as other:
+        run = b.start(WIDE)
+        reader = live.watch(run)
+        reader.replay()
+        live.turn()
+        other.work()
+        finish(b, run, "wait")
+        finish(other, run, "wait2")
+        live.turn()
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert sorted(reader.ids) == sorted(whole(b, run))
+        assert reader.ended
+
+
+def test_a_run_that_is_deleted_ends_the_stream() -> None:
+    """Who watches it is let go; who comes then finds nothing."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        b.work()
+        reader = live.watch(run)
+        reader.replay()
+        b.engine.parts.backend.history.delete(ACCOUNT, run)
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert reader.ended
+        with pytest.raises(NotFound):
+            live.watch(run)
+
+
+def test_a_run_that_goes_on_after_its_end_can_be_watched_again() -> None:
+    """A redrive between a reader's first page and its last leads it into the new life of the run."""
+    document = flow('a: {type: script, hooks: {exec: "throw new Error(1)"}}')
+    with watching() as (b, live):
+        run = b.start(document)
+        b.work()
+        reader = live.watch(run)
+        b.engine.control.redrive(ACCOUNT, run)
+        reader.replay()
+        assert not reader.ended
+        b.work()
+        live.turn()
+        assert reader.ended
+        assert reader.types[-1] == "run.failed"
+
+
+def test_others_see_nothing() -> None:
+    """Another account's run is as good as missing; without the permission nothing is shown at all."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        with pytest.raises(NotFound):
+            live.watch(run, actor=STRANGER)
+        nobody = Actor(ACCOUNT, "nobody", frozenset())
+        with pytest.raises(Forbidden):
+            live.watch(run, actor=nobody)
+        with pytest.raises(Forbidden):
+            live.watch_account(nobody)
+        stranger = live.watch_account(STRANGER, steps=True)
+        b.work()
+        finish(b, run)
+        live.turn()
+        assert stranger.frames == []
+        assert live.hub.readers == 1
+
+
+def test_a_slow_reader_is_let_go_and_resumes() -> None:
+    """What does not fit into its mailbox closes it; from its last event on it gets the rest."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        slow = live.watch(run, most=100)
+        quick = live.watch(run)
+        slow.replay()
+        quick.replay()
+        b.work()
+        live.turn()
+        assert slow.subscription.mailbox.closed.result() == "slow"
+        assert not quick.subscription.mailbox.closed.done()
+        slow.subscription.close()
+        finish(b, run)
+        live.turn()
+        again = live.watch(run, slow.frames[-1].position)
+        again.replay()
+        assert [frame.event.id for frame in (*slow.frames, *again.frames)] == whole(b, run)
+
+
+def test_there_is_room_for_so_many() -> None:
+    """Beyond that a reader is told to come back; who leaves makes room."""
+    with watching(limits=LiveLimits(readers=3, per_account=2)) as (b, live):
+        run = b.start(SHORT)
+        first = live.watch(run)
+        live.watch_account()
+        with pytest.raises(TooManyRequests, match="the account has 2"):
+            live.watch(run)
+        live.watch_account(STRANGER)
+        with pytest.raises(TooManyRequests, match="no room"):
+            live.watch_account(Actor(RunId("third"), "x", VIEWER.permissions))  # type: ignore[arg-type]  # any text
+        first.subscription.close()
+        first.subscription.close()
+        live.watch(run)
+        assert live.hub.readers == 3
+
+
+def test_nothing_is_left_when_everybody_has_gone() -> None:
+    """No channel, no watcher of the run, no count."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        readers = [live.watch(run), live.watch(run), live.watch_account(steps=True)]
+        readers[0].replay()
+        live.turn()
+        assert b.engine.watchers.followed(run)
+        for reader in readers:
+            reader.subscription.close()
+        live.turn()
+        assert not b.engine.watchers.followed(run)
+        assert not live.hub._channels
+        assert not live.hub._accounts
+        assert live.hub.readers == 0
+
+
+def test_when_the_server_stops_everybody_is_let_go() -> None:
+    """So that a rolling restart does not wait for streams; nobody new comes in."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        reader = live.watch(run)
+        live.hub.stop()
+        live.turn()
+        assert reader.subscription.mailbox.closed.result() == "stopping"
+        with pytest.raises(TooManyRequests):
+            live.watch(run)
+
+
+# -- an account's runs -----------------------------------------------------------------------------------------------
+
+
+def test_an_account_hears_of_all_its_runs_from_now_on() -> None:
+    """Their starts and ends, once each, and nothing of runs before."""
+    with watching() as (b, live):
+        before = b.start(SHORT)
+        b.work()
+        reader = live.watch_account()
+        live.turn()
+        run = b.start(SHORT)
+        b.work()
+        live.turn()
+        finish(b, run)
+        finish(b, before)
+        live.turn()
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        got = [(frame.event.run_id, frame.event.type) for frame in reader.frames]
+        assert sorted(got) == sorted([(run, "run.started"), (run, "run.completed"), (before, "run.completed")])
+
+
+def test_an_account_hears_of_steps_if_it_asks() -> None:
+    """Of runs that are under way already and of new ones; who did not ask gets none."""
+    with watching() as (b, live):
+        before = b.start(SHORT)
+        b.work()
+        with_steps, without = live.watch_account(steps=True), live.watch_account()
+        live.turn()
+        run = b.start(SHORT)
+        live.turn()
+        b.work()
+        finish(b, run)
+        finish(b, before)
+        live.turn()
+        new = [frame.event.id for frame in with_steps.frames if frame.event.run_id == run]
+        assert sorted(new) == sorted(whole(b, run))
+        old = [frame.event.type for frame in with_steps.frames if frame.event.run_id == before]
+        assert sorted(old) == ["run.completed", "step.succeeded"]
+        assert {frame.event.type for frame in without.frames} == {"run.started", "run.completed"}
+        with_steps.subscription.close()
+        live.turn()
+        assert not live.hub._channels
+
+
+def test_an_account_hears_of_runs_of_other_processes() -> None:
+    """Found by listing them; one that began and ended unseen is told of as well."""
+    backend = MemoryBackend()
+    with watching(backend) as (b, live), bench(backend) as other:
+        reader = live.watch_account(steps=True)
+        live.turn()
+        run = other.start(SHORT)
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert reader.types == ["run.started"]
+        other.work()
+        finish(other, run)
+        quick = other.start(flow("a: {type: transform, params: {value: 1}}"))
+        other.work()
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        live.turn()
+        ends = [(frame.event.run_id, frame.event.type) for frame in reader.frames if frame.event.step_id is None]
+        assert sorted(ends) == sorted((one, kind) for one in (run, quick) for kind in ("run.started", "run.completed"))
+        assert "step.succeeded" in [frame.event.type for frame in reader.frames if frame.event.run_id == run]
+
+
+def test_a_redrive_is_a_start() -> None:
+    """An account's view of its runs shows that one lives again."""
+    with watching() as (b, live):
+        run = b.start(flow('a: {type: script, hooks: {exec: "throw new Error(1)"}}'))
+        reader = live.watch_account()
+        live.turn()
+        b.work()
+        b.engine.control.redrive(ACCOUNT, run)
+        b.work()
+        live.turn()
+        assert reader.ids == ["run:1:run.failed", "run:2:run.started", "run:2:run.failed"]
