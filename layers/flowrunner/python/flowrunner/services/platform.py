@@ -126,6 +126,8 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
     ]
     background = Background(clock, tasks)
     outbound.wake_by(background.wake)
+    telemetry = observe_engine(engine, settings)
+    outbound.sender.on_outcome = telemetry.delivery
     return Platform(
         settings=settings,
         engine=engine,
@@ -149,7 +151,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
         outbound=outbound,
         background=background,
         health=Health(entities, clock),
-        telemetry=observe_engine(engine, settings),
+        telemetry=telemetry,
         account_throttle=_throttle(clock, settings.api.requests_per_account),
         address_throttle=_throttle(clock, settings.api.requests_per_address),
         cursor_key=shared_key(entities, clock, draws, "cursors"),

@@ -99,6 +99,8 @@ class Sender:
         self._by_account: Counter[AccountId] = Counter()
         self._durations: SizedCache[str, Millis] = SizedCache(10_000)
         self.on_free: Callable[[], None] = lambda: None
+        self.on_outcome: Callable[[str], None] = lambda outcome: None
+        """Called after each try: `delivered`, `retried` (another one follows) or `failed`."""
 
     def send(self) -> Millis | None:
         """Begin all that is due and can go. Answers when to come back."""
@@ -246,6 +248,8 @@ class Sender:
             if newer is None:
                 break
             delivery = newer
+        failed = after.status is DeliveryStatus.FAILED
+        self.on_outcome("delivered" if result.taken else "failed" if failed else "retried")
         self._judge(endpoint, result, gone=gone)
 
     def _judge(self, endpoint: Endpoint, result: Try, *, gone: bool) -> None:

@@ -88,7 +88,7 @@ class Metrics:
                 self._retries.labels(kind).inc()
 
     def delivery(self, outcome: str) -> None:
-        """Count a try to deliver: `succeeded`, `failed` (tried again), `given_up`."""
+        """Count a try to deliver: `delivered`, `retried` (another one follows) or `failed`."""
         self._deliveries.labels(outcome).inc()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
