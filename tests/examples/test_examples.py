@@ -58,6 +58,7 @@ LOCAL: dict[str, tuple[Json, Json]] = {
         {"warmest": {"name": "Rome", "celsius": 26.7}},
     ),
     "approval": ({"amount": 20, "what": "stamps"}, {"pay": {"paid": 20, "what": "stamps"}}),
+    "triggers": ({"sku": "A1"}, {"status": 200, "body": {"sku": "A1", "stock": 17}}),
 }
 REMOTE: dict[str, tuple[Json, Json]] = {
     "parallel-fetch": ({"order_id": "7"}, {"customer": "Ada", "spent": 42}),
