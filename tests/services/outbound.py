@@ -11,6 +11,7 @@ from typing import Any
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.memory.cipher import MemoryKeyRing
 from flowrunner.core.ids import RunId
+from flowrunner.ports.backend import Backend
 from flowrunner.ports.cipher import KeyRing
 from flowrunner.ports.http import HttpRequest, HttpResponse
 from flowrunner.services.audit import Audit
@@ -138,14 +139,16 @@ def post(
     http: Any = None,
     limits: dict[str, Any] | None = None,
     beside: Post | None = None,
+    backend: Backend | None = None,
     **options: Any,
 ) -> Iterator[Post]:
     """A bench whose outbound webhooks are answered by `answer`, or sent by the client `http`.
 
-    With `beside` it is another process on the same store, with a clock of its own.
+    With `beside` it is another process with the same keys, on the same store unless told, with a clock of its own.
     """
     receiver, executor, check = Receiver(answer), Here(), UrlCheck()
-    backend = beside.bench.engine.parts.backend if beside is not None else None
+    if beside is not None:
+        backend = backend or beside.bench.engine.parts.backend
     keys = beside.keys if beside is not None else MemoryKeyRing()
     with bench(backend, http=http or receiver, **options) as b:
         parts = b.engine.parts

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import orjson
 import pytest
+from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.engine.records import RunFacts
 from flowrunner.engine.starter import StartRequest
@@ -390,3 +393,28 @@ def test_two_processes_that_read_the_same_run_tell_it_once() -> None:
             other.out.sender.send()
             assert len(told(p, hook.id)) == 6
             assert len(p.receiver.requests) + len(other.receiver.requests) == 6
+
+
+def test_two_processes_on_a_database_file(tmp_path: Path) -> None:
+    """Two backends of one SQLite file, relays and senders in threads of both: each event goes out once."""
+    first, second = (SqliteBackend(tmp_path / "f.db", "normal") for _ in range(2))
+    first.migrate()
+    with post(backend=first) as p, post(backend=second, beside=p) as other:
+        hook = p.webhook(*ALL, url="https://a.example.com/").endpoint
+        for _ in range(10):
+            p.bench.start(TWO)
+        p.bench.work()
+        other.turn(SOONEST)
+        threads = [Thread(target=one.pass_on) for one in (p, other) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        p.turn(SOONEST)
+        for one in (p, other, p, other):
+            one.settle(p.now() + 3_600_000)
+        sent = [dict(one.headers)["webhook-id"] for one in (*p.receiver.requests, *other.receiver.requests)]
+        assert len(sent) == len(set(sent)) == len(p.out.deliveries.list(OWNER, hook.id, limit=100)) == 60
+        assert p.relays() == 0
+    first.close()
+    second.close()
