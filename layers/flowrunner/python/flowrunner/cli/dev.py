@@ -23,6 +23,7 @@ from flowrunner.services.accounts import Owner
 from flowrunner.services.identity import Actor, Permission, trigger_actor
 from flowrunner.services.platform import Platform
 from flowrunner.settings import masked
+from flowrunner.telemetry.logs import configure_logging
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)
 USER = "dev"
@@ -40,6 +41,9 @@ def run_dev(
 ) -> ExitCode:
     """Load the example flows, serve the store, show what happens; until Ctrl-C."""
     loaded = settings_for(config_file, store=store, secrets_file=secrets_file, allow=LOOPBACK, host=host, port=port)
+    log = loaded.settings.log
+    # What happens is shown below; unless somebody asks for more, the log says what is wrong.
+    configure_logging(log if "log.level" in loaded.sources else log.model_copy(update={"level": "warning"}))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

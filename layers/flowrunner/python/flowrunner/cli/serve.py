@@ -11,6 +11,7 @@ from flowrunner.cli.engines import settings_for
 from flowrunner.cli.exits import ExitCode, UsageError
 from flowrunner.cli.server import serving
 from flowrunner.settings import masked
+from flowrunner.telemetry.logs import configure_logging
 
 
 def run_serve(
@@ -26,6 +27,7 @@ def run_serve(
     loaded = settings_for(config_file, store=store, allow=allow, host=host, port=port)
     if loaded.settings.store.url == "memory:" and not with_worker:
         raise UsageError("a server on memory: without a worker would never run anything")
+    configure_logging(loaded.settings.log)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -15,7 +15,6 @@ from flowrunner.cli.engines import report
 from flowrunner.errors import ConfigurationError
 from flowrunner.services.platform import Platform
 from flowrunner.settings import ApiSettings, Loaded
-from flowrunner.telemetry.logs import configure_logging
 
 CLOSE_SECONDS = 5
 """After this time a stopping server cuts off requests that have not ended, such as event streams."""
@@ -77,7 +76,6 @@ def serving(loaded: Loaded, *, with_worker: bool = True) -> Iterator[tuple[Platf
     from flowrunner.api.app import create_app
 
     settings = loaded.settings
-    configure_logging(settings.log)
     platform = make_platform(settings, os.environ)
     try:
         server = HttpServer(create_app(platform), settings.api)

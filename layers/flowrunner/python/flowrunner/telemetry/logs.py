@@ -48,9 +48,9 @@ def bound(**fields: str) -> Iterator[None]:
         _context.reset(token)
 
 
-def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> logging.Handler:
+def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Send all logs of this process to `stream` (stderr), as the settings want them; replaces what was configured."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream is not None else _Stderr()
     handler.setFormatter(json_formatter() if settings.format == "json" else TextFormatter())
     root = logging.getLogger()
     for other in list(root.handlers):
@@ -65,7 +65,17 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> lo
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.captureWarnings(capture=True)
-    return handler
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment: whoever redirects it, or closes what it was, need not know of logs."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # the base class sets it once
+        return sys.stderr
 
 
 def document_of(record: logging.LogRecord) -> dict[str, Any]:
