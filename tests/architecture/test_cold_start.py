@@ -15,17 +15,20 @@ SCREEN = {"rich", "typer"}
 NETWORK = {"httpcore", "ssl", "asyncio"}
 FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
 MODELS = {"pydantic"}
-ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS
+CRYPTOGRAPHY = {"aws_cryptographic_material_providers", "aws_encryption_sdk", "botocore", "cryptography"}
+ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY
 
 NEVER_LOADED = {
     "flowrunner": ALL,
     "flowrunner.core.decide": ALL | {"logging"},
     "flowrunner.language.load": ALL - MODELS - {"yaml"},
     "flowrunner.nodes.registry": ALL - MODELS,
-    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS) - {"yaml"},  # it loads documents
+    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY) - {"yaml"},  # it loads documents
+    "flowrunner.bootstrap": STORES | CRYPTOGRAPHY,
+    "flowrunner.adapters.local.keyring": ALL - NETWORK,
     "flowrunner.adapters.memory.backend": ALL,
     "flowrunner.adapters.sqlite.backend": ALL - {"sqlite3"},
-    "flowrunner.cli.main": STORES | NETWORK | FORMATS,
+    "flowrunner.cli.main": STORES | NETWORK | FORMATS | CRYPTOGRAPHY,
 }
 """Module: what must not be loaded once it has been imported in a new process."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from flowrunner.adapters.local.clock import SystemDraws
 from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.adapters.memory.backend import MemoryBackend
+from flowrunner.adapters.memory.cipher import MemoryKeyRing
 from flowrunner.bootstrap import LazyHttp
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId
@@ -22,6 +23,7 @@ from flowrunner.engine.worker import Worker
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.sandbox.evaluator import Sandbox
+from flowrunner.services.vault_parts import vault_parts
 from flowrunner.testing import TurnedClock
 
 ACCOUNT = AccountId("acct")
@@ -88,13 +90,22 @@ def make_engine(
     limits: ValueLimits | None = None,
     **options: Any,
 ) -> tuple[Engine, TurnedClock]:
-    """An engine on `backend` (memory unless told) and the clock that it goes by."""
+    """An engine on `backend` (memory unless told) and the clock that it goes by.
+
+    `secrets` are those of `ACCOUNT`, beside what a vault has.
+    """
     clock = TurnedClock()
+    backend = backend or MemoryBackend()
+    local = LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in (secrets or {}).items()})
+    vault = vault_parts(backend.entities, MemoryKeyRing(), clock, local, ACCOUNT)
     given: dict[str, Any] = {
-        "backend": backend or MemoryBackend(),
+        "backend": backend,
         "registry": Registry(),
         "sandbox": shared_sandbox(),
-        "secrets": LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in (secrets or {}).items()}),
+        "secrets": vault.secrets,
+        "keys": vault.keys,
+        "sealer": vault.sealer,
+        "on_secret_read": vault.on_secret_read,
         "http": LazyHttp(allow),
         "clock": clock,
         "draws": SystemDraws(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import orjson
@@ -166,8 +167,8 @@ def test_everything_is_recorded() -> None:
 def test_the_number_of_secrets_has_a_limit() -> None:
     """A new name counts, a new value does not; an import counts as a whole."""
 
-    def check(account: AccountId, count: int) -> None:
-        if count > 2:
+    def check(account: AccountId, count: Callable[[], int]) -> None:
+        if count() >= 2:
             raise QuotaExceeded
 
     safe = make_safe(check_count=check)

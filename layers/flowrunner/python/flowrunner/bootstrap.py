@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
+from flowrunner.adapters.local.keyring import LocalKeyRing
 from flowrunner.adapters.local.secrets import LocalSecrets
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.engine.engine import Engine, Parts
 from flowrunner.engine.values import ValueLimits
 from flowrunner.engine.worker import WorkerSettings
 from flowrunner.errors import ConfigurationError, FlowrunnerError
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
+from flowrunner.ports.cipher import KeyInfo, KeyRing
+from flowrunner.ports.clock import Clock
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse
 from flowrunner.sandbox.evaluator import Limits, Sandbox
+from flowrunner.services.secret_box import KIND as SEALED_KIND
+from flowrunner.services.vault_parts import vault_parts
 from flowrunner.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,19 +36,29 @@ LOCAL_ACCOUNT = "local"
 def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend | None = None) -> Engine:
     """An engine as the settings want it. Raises `ConfigurationError`."""
     limits = settings.sandbox
+    clock, store = SystemClock(), backend or make_backend(settings)
+    local = LocalSecrets(environ, Path(settings.secrets.file) if settings.secrets.file else None)
+    try:
+        vault = vault_parts(store.entities, make_keys(settings, store, clock), clock, local, AccountId(LOCAL_ACCOUNT))
+    except ConfigurationError:
+        store.close()
+        raise
     return Engine(
         Parts(
-            backend=backend or make_backend(settings),
+            backend=store,
             registry=Registry(),
             sandbox=Sandbox(
                 Limits(cpu=limits.cpu, wall=limits.wall, memory=limits.memory, output=limits.output), limits.processes
             ),
-            secrets=LocalSecrets(environ, Path(settings.secrets.file) if settings.secrets.file else None),
+            secrets=vault.secrets,
             http=LazyHttp(settings.egress.allow),
-            clock=SystemClock(),
+            clock=clock,
             draws=SystemDraws(),
             limits=ValueLimits(settings.values.inline, settings.values.largest),
             public_url=settings.public_url,
+            keys=vault.keys,
+            sealer=vault.sealer,
+            on_secret_read=vault.on_secret_read,
         )
     )
 
@@ -51,7 +67,32 @@ def make_platform(settings: Settings, environ: Mapping[str, str]) -> Platform:
     """The services of a server as the settings want them. Raises `ConfigurationError`."""
     from flowrunner.services.platform import assemble
 
-    return assemble(make_engine(settings, environ), settings)
+    return assemble(make_engine(settings, environ), settings, Guard(settings.egress.allow).check)
+
+
+def make_keys(settings: Settings, backend: Backend, clock: Clock) -> KeyRing:
+    """The keys of the vault: of a file, or of this process for a store that does not outlive it.
+
+    The file is made when something is first encrypted, or by a server when it starts. Raises `ConfigurationError` when
+    something is encrypted already and the file is missing or cannot be used.
+    """
+    if not backend.capabilities.durable:
+        return LazyKeys(_memory_keys)
+    path = Path(settings.vault.key_file).expanduser()
+
+    def in_use() -> bool:
+        return backend.entities.next_due(SEALED_KIND) is not None
+
+    keys = LazyKeys(lambda: LocalKeyRing.open(path, clock.now(), in_use=in_use()))
+    if in_use():
+        keys.primary()
+    return keys
+
+
+def _memory_keys() -> KeyRing:
+    from flowrunner.adapters.memory.cipher import MemoryKeyRing
+
+    return MemoryKeyRing()
 
 
 def make_backend(settings: Settings) -> Backend:
@@ -93,6 +134,43 @@ def worker_settings(settings: Settings) -> WorkerSettings:
     return WorkerSettings(
         threads=section.threads, in_flight=section.in_flight, lease=section.lease, step_timeout=section.step_timeout
     )
+
+
+class LazyKeys:
+    """Keys that are made or read when they are first needed. See `ports.cipher.KeyRing`."""
+
+    def __init__(self, make: Callable[[], KeyRing]) -> None:
+        self._make = make
+        self._made: KeyRing | None = None
+        self._lock = Lock()
+
+    def _ring(self) -> KeyRing:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    @property
+    def key_id(self) -> str:
+        return self._ring().key_id
+
+    def encrypt(self, plain: bytes, context: Mapping[str, str]) -> bytes:
+        return self._ring().encrypt(plain, context)
+
+    def decrypt(self, sealed: bytes, context: Mapping[str, str]) -> bytes:
+        return self._ring().decrypt(sealed, context)
+
+    def primary(self) -> KeyInfo:
+        return self._ring().primary()
+
+    def known(self) -> Sequence[KeyInfo]:
+        return self._ring().known()
+
+    def add(self, now: Millis, min_age: Millis) -> KeyInfo:
+        return self._ring().add(now, min_age)
+
+    def remove(self, key: str) -> bool:
+        return self._ring().remove(key)
 
 
 class LazyHttp:

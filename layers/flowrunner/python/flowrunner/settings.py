@@ -166,7 +166,7 @@ class HookSettings(Section):
 class VaultSettings(Section):
     key_file: str = Field(
         ".flowrunner/keys.json",
-        description="The keys that encrypt secrets: made at the first start, the same file for all processes; back it up",
+        description="The keys that encrypt secrets, one file for all processes; made at the first start. Back it up",
     )
     min_key_age: Duration = Field(
         86_400_000, ge=0, description="A rotation adds no new key while the present one is younger"

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from flowrunner.adapters.local.clock import SystemDraws
 from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.adapters.memory.backend import MemoryBackend
+from flowrunner.adapters.memory.cipher import MemorySealer
 from flowrunner.bootstrap import LOCAL_ACCOUNT
 from flowrunner.cli.exits import ExitCode, UsageError, escape, read_flow_file
 from flowrunner.core.flow import Json
@@ -141,6 +142,7 @@ def _run_case(text: bytes, case: Case, sandbox: Sandbox) -> list[str]:
             clock=clock,
             draws=SystemDraws(),
             compile=lambda document: with_mocks(load_valid_flow(document), mocks),
+            sealer=MemorySealer(),
         )
     )
     try:

@@ -149,15 +149,17 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
             _require(not begun, "a foreach that has begun, or an item of one, is not skipped")
             del turn.frontier[step]
             end_node(turn, step, entry, StepStatus.SKIPPED, SKIPPED)
-        case ev.StepExpanded(step, _, count):
+        case ev.StepExpanded(step, _, count, secrets):
             _require_executable(entry)
+            turn.note_secrets(secrets)
             expand(turn, step, entry, count)
         case ev.StepWaiting(step, _, until, child, secrets):
             _require_executable(entry)
             turn.note_secrets(secrets)
             turn.put(step, replace(entry, phase=Phase.WAITING, due=until, child=child))
-        case ev.SignalReceived(step, _, action, error):
+        case ev.SignalReceived(step, _, action, error, secrets):
             _require(entry.phase is Phase.WAITING, f"step {step} does not wait")
+            turn.note_secrets(secrets)
             if error is None:
                 _succeed(turn, step, entry, action)
             else:
@@ -165,9 +167,10 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
                 item = parent_of_item(step) is not None
                 phase = Phase.READY if item else Phase.HELD
                 _fail_step(turn, step, replace(entry, phase=phase, child=None), error)
-        case ev.TimerFired(step, _, action):
+        case ev.TimerFired(step, _, action, secrets):
             _require(entry.phase is Phase.WAITING, f"step {step} does not wait")
             _require(0 < entry.due <= turn.now, f"the timer of step {step} is not due")
+            turn.note_secrets(secrets)
             _succeed(turn, step, entry, action)
         case _:
             assert_never(event)

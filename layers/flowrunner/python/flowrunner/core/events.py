@@ -78,6 +78,7 @@ class StepExpanded:
     step: StepId
     attempt: int
     count: int
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class SignalReceived:
     attempt: int
     action: str = DEFAULT
     error: ErrorFacts | None = None
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class TimerFired:
     step: StepId
     attempt: int
     action: str = DEFAULT
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

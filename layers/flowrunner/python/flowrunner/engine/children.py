@@ -9,7 +9,10 @@ import orjson
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId
 from flowrunner.core.status import TERMINAL, RunStatus
+from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_ids import derived_run_id
+from flowrunner.engine.sealed_values import SecretInName
+from flowrunner.engine.seals import Opened, values_of
 from flowrunner.engine.services import ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.watch import Change, Watchers
@@ -45,7 +48,7 @@ class EngineChildren:
         row = self._services.backend.runs.load([(account, RunId(run))])[0]
         return row is None or row.status in TERMINAL
 
-    def output(self, account: AccountId, run: str) -> Json:
+    def output(self, account: AccountId, run: str) -> Opened:
         row = self._services.backend.runs.load([(account, RunId(run))])[0]
         if row is None:
             raise ChildFailed(f"run {run} is gone")
@@ -54,7 +57,7 @@ class EngineChildren:
             error = result.get("err") or {}
             reason = error.get("message") or row.status
             raise ChildFailed(f"run {run} of flow {row.flow_name} {row.status}: {reason}", run=run, error=error)
-        return self._services.reader.value(account, RunId(run), result.get("out"))
+        return self._services.reader.open(account, RunId(run), result.get("out"))
 
 
 class StepChildren:
@@ -95,6 +98,7 @@ class StepChildren:
             started_by=f"run:{parent.run}",
             depth=parent.depth + 1,
             parent=(parent.run, parent.step, parent.attempt) if signal_parent else None,
+            secrets=parent.known,
         )
         try:
             prepared = self._starter.prepare(request)
@@ -112,6 +116,8 @@ class StepChildren:
     def _flow(self, flow: str | None, revision: int | None, document: Mapping[str, Json] | None) -> FlowRow:
         account = self._parent.account
         if document is not None:
+            if Redactor(values_of(self._parent.known)).found(document):
+                raise SecretInName("the flow in `inline` holds the value of a secret", hint="let it read the secret")
             try:
                 return self._save(account, orjson.dumps(document).decode())
             except InvalidInput as error:

@@ -19,7 +19,10 @@ from flowrunner.engine.outcome import Outcome, RunView
 from flowrunner.engine.outputs import RunOutputs
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import Attempt, read_attempt
+from flowrunner.engine.redaction import Redactor
+from flowrunner.engine.seals import callback_place, values_of
 from flowrunner.engine.services import Services
+from flowrunner.engine.values import to_json
 from flowrunner.engine.views import read_view
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import Conflict, NotFound, StoreError
@@ -130,11 +133,23 @@ class Control:
         entry = view.state.frontier.get(row.step)
         if view.state.status.over or entry is None or entry.attempt != row.attempt:
             raise Conflict("the step does not wait any more")
-        fresh = self._backend.callbacks.deliver(row.token_hash, payload)
+        fresh = self._backend.callbacks.deliver(row.token_hash, self._hidden(row, view, payload))
         poke = Receipt(row.account, row.run, row.step, POKE)
         self._backend.queue.send([Message(poke, self._services.clock.now(), 0)])
         if not fresh:
             raise Conflict("the step was answered already")
+
+    def _hidden(self, row: CallbackRow, view: RunView, payload: Json) -> Json:
+        """The answer as it may be stored: it may repeat a secret that the run has sent."""
+        services, names = self._services, set(view.state.secrets)
+        if view.state.frontier[row.step].phase is not Phase.WAITING:
+            # Answered before the step has ended what it does: nobody knows yet which secrets it reads.
+            names |= set(services.secrets.names(row.account))
+        known = services.run_secrets.known(row.account, row.run, names)
+        if not known:
+            return payload
+        text, redactor = to_json(payload, "the answer"), Redactor(values_of(known))
+        return services.seals.wrap(row.account, callback_place(row.run, row.step), payload, text, known, redactor)
 
     def _redrive(self, view: RunView, node: str | None) -> Event:
         if node is None:

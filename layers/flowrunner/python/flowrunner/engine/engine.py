@@ -24,6 +24,8 @@ from flowrunner.engine.history import StepReader
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import LoadFlow, Programs
 from flowrunner.engine.records import Attempt, read_attempt
+from flowrunner.engine.run_secrets import OnSecretRead, RunSecrets
+from flowrunner.engine.seals import Opened, Seals
 from flowrunner.engine.services import Children, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.validation import environment
@@ -34,6 +36,7 @@ from flowrunner.errors import NotFound
 from flowrunner.language.load import LoadedFlow, load_flow, load_valid_flow
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
+from flowrunner.ports.cipher import KeyRing, Sealer
 from flowrunner.ports.clock import Clock, Draws
 from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.http import HttpClient
@@ -58,6 +61,11 @@ class Parts:
     compile: LoadFlow = load_valid_flow
     """How a stored document becomes a flow; flow tests put mocks in here."""
     public_url: str | None = None
+    keys: KeyRing | None = None
+    """What the services over this engine encrypt with; it has no use for them itself."""
+    sealer: Sealer | None = None
+    """Keeps values that hold secrets readable for later steps; without one they are masked for good."""
+    on_secret_read: OnSecretRead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,8 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.watchers = Watchers()
-        values = Values(parts.backend.blobs, parts.limits)
+        seals = Seals(parts.sealer)
+        values = Values(parts.backend.blobs, parts.limits, seals)
         self.programs = Programs(parts.backend.flows, parts.compile, parts.registry)
         late = _LateChildren()
         self.services = Services(
@@ -94,6 +103,8 @@ class Engine:
             clock=parts.clock,
             draws=parts.draws,
             values=values,
+            seals=seals,
+            run_secrets=RunSecrets(parts.secrets, parts.on_secret_read),
             reader=StepReader(parts.backend.history, values),
             children=late,
             public_url=parts.public_url,
@@ -190,7 +201,7 @@ class Engine:
             after = (page[-1].step, page[-1].attempt)
 
     def value(self, account: AccountId, run: RunId, stored: Json) -> Json:
-        """The value behind a stored form, such as an attempt's output."""
+        """The value behind a stored form, such as an attempt's output, with secrets masked."""
         return self.services.reader.value(account, run, stored)
 
     def _result(self, view: RunView) -> RunResult:
@@ -247,5 +258,5 @@ class _LateChildren:
     def ended(self, account: AccountId, run: str) -> bool:
         return self.children.ended(account, run)
 
-    def output(self, account: AccountId, run: str) -> Json:
+    def output(self, account: AccountId, run: str) -> Opened:
         return self.children.output(account, run)

@@ -64,6 +64,12 @@ class Entries:
         self._emitted += size
         self._add(self.events, entry, fits=self._emitted <= MOST_EMITTED)
 
+    def clear(self) -> None:
+        """Forget everything that was said."""
+        self.logs.clear()
+        self.events.clear()
+        self.dropped = 0
+
     def close(self) -> None:
         """Say how much was dropped. Called when the execution ends; it may be called again."""
         if self.dropped:

@@ -6,6 +6,7 @@ failure that the policy will not repeat is given the node's `fallback` first, th
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -35,8 +36,11 @@ from flowrunner.engine.outcome import Job, Outcome, facts_of
 from flowrunner.engine.records import Attempt, WaitFacts
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.scope import ITEMS_PER_PAGE, Scope
+from flowrunner.engine.sealed_values import SealedValues, check_name
+from flowrunner.engine.seals import callback_place, names_of
 from flowrunner.engine.services import Services, idempotency_key
-from flowrunner.errors import NodeCrashed, NodeTimeout, ParamsInvalid, StepError
+from flowrunner.engine.values import to_json
+from flowrunner.errors import NodeCrashed, NodeTimeout, ParamsInvalid, StepError, StoreError, Unreadable
 from flowrunner.nodes.base import Output, Result, RunInfo, Wait
 from flowrunner.ports.kv import Item
 from flowrunner.ports.runs import RowStatus
@@ -65,7 +69,7 @@ class Execution:
         )
         self.scope = Scope(
             services.reader,
-            services.secrets,
+            services.run_secrets,
             row.account,
             row.id,
             self.info,
@@ -80,6 +84,7 @@ class Execution:
         self.entries = Entries(services.clock.now, self.scope.redactor)
         self.hooks = HookRunner(services.sandbox, self.scope, self.entries, job.started_at, seed)
         self.seed = seed
+        self.kept = SealedValues(services.backend.values, services.seals, self.scope)
         self.input: Json = None
         self.params: dict[str, Json] = {}
         self.cached = False
@@ -100,6 +105,12 @@ class Execution:
 
     def failed(self, error: StepError) -> Outcome:
         """The outcome of a failure: a last word for `fallback` and `post` if the policy will not try again."""
+        try:
+            return self._failed(error)
+        except (StoreError, Unreadable):
+            return self._unmasked()
+
+    def _failed(self, error: StepError) -> Outcome:
         facts = facts_of(error)
         tries = self.job.entry.attempt - self.job.entry.spent
         if will_retry(self.node.node, facts, tries):
@@ -159,6 +170,9 @@ class Execution:
         return result
 
     def _execute(self) -> Result | Wait:
+        node_type = self.node.type.name
+        if not self.services.may_execute(self.scope.account, node_type):
+            raise StepError(f"the plugin {node_type} is disabled in this account", code="PLUGIN_DISABLED")
         model = self.services.registry.validate(self.node.node.type, self.params)
         exec_hook = self.node.node.hooks.get("exec")
         if exec_hook is not None:
@@ -188,12 +202,14 @@ class Execution:
         row = self.job.view.row
         self._waited = self.services.reader.attempt(row.account, row.id, self.job.step, self.job.entry.attempt)
         wait = (self._waited.wait if self._waited else None) or WaitFacts()
+        open_, scope = self.services.seals.unwrap, self.scope
         if "timer" in answer:
-            result = Result(wait.output, wait.action)
+            result = Result(scope.opened(open_(row.account, self._wait_place(), wait.output)), wait.action)
         elif "child" in answer:
-            result = Result(self.services.children.output(row.account, str(answer["child"])))
+            result = Result(scope.opened(self.services.children.output(row.account, str(answer["child"]))))
         else:
-            result = self.node.type.answered(answer.get("payload"))
+            payload = open_(row.account, callback_place(row.id, self.job.step), answer.get("payload"))
+            result = self.node.type.answered(scope.opened(payload))
         done = self._post(result)
         assert isinstance(done, Result), "a wait does not end in a wait"
         return done
@@ -216,7 +232,7 @@ class Execution:
             for start in range(0, len(items), ITEMS_PER_PAGE)
         ]
         row = replace(self._row(RowStatus.RUNNING), items=pages, ended_at=0)
-        return Outcome(StepExpanded(self.job.step, self.job.entry.attempt, len(items)), row)
+        return Outcome(StepExpanded(self.job.step, self.job.entry.attempt, len(items), tuple(row.secrets)), row)
 
     def _collect(self) -> Result:
         row = self.job.view.row
@@ -224,7 +240,7 @@ class Execution:
         for attempt in self.services.reader.items(row.account, row.id, self.job.step):
             if attempt.status is RowStatus.SUCCEEDED:
                 index = int(attempt.step.partition("[")[2][:-1])
-                outputs[index] = self.services.reader.value(row.account, row.id, attempt.output)
+                outputs[index] = self.scope.stored(attempt.output)
         return Result(outputs)
 
     # -- outcomes -----------------------------------------------------------------------------------------------
@@ -239,6 +255,8 @@ class Execution:
             for key, value in self.scope.written.items()
         }
         removed = tuple(sorted(self.scope.removed))
+        check_name(self.scope, "the name of a var", *written, *removed)
+        result = Result(result.output, self.scope.redactor().text(result.action))
         output = self._store(self._shown(result.output), "output", f"the output of node {self.node.node.id}")
         row = replace(
             self._row(RowStatus.SUCCEEDED),
@@ -254,19 +272,25 @@ class Execution:
         if self.job.answer is None:
             event = StepSucceeded(step, attempt, result.action, tuple(written), removed, tuple(row.secrets))
         elif "timer" in self.job.answer:
-            event = TimerFired(step, attempt, result.action)
+            event = TimerFired(step, attempt, result.action, tuple(row.secrets))
         else:
-            event = SignalReceived(step, attempt, result.action)
+            event = SignalReceived(step, attempt, result.action, secrets=tuple(row.secrets))
         return Outcome(event, row)
 
     def _waiting(self, wait: Wait) -> Outcome:
         until = wait.until or 0
-        row = self._row(RowStatus.WAITING)
+        row, redactor = self._row(RowStatus.WAITING), self.scope.redactor()
+        output = wait.output
+        if redactor:
+            text = to_json(output, "the output of the wait")
+            output = self.services.seals.wrap(
+                self.scope.account, self._wait_place(), output, text, self.scope.known(), redactor
+            )
         facts = WaitFacts(
             until,
-            wait.action,
-            wait.output,
-            self.scope.redactor().value(wait.data),
+            redactor.text(wait.action),
+            output,
+            redactor.value(wait.data),
             wait.child,
             row.ended_at,
             len(row.logs),
@@ -291,7 +315,12 @@ class Execution:
 
     def _failure(self, facts: ErrorFacts) -> Outcome:
         redactor = self.scope.redactor()
-        masked = replace(facts, message=redactor.text(facts.message), details=redactor.value(facts.details))
+        masked = replace(
+            facts,
+            code=redactor.text(facts.code),
+            message=redactor.text(facts.message),
+            details=redactor.value(facts.details),
+        )
         row = replace(
             self._row(RowStatus.FAILED),
             error=masked.record(self.node.node.id),
@@ -300,14 +329,28 @@ class Execution:
         )
         step, attempt = self.job.step, self.job.entry.attempt
         if self.job.answer is not None:
-            return Outcome(SignalReceived(step, attempt, error=masked), row)
+            return Outcome(SignalReceived(step, attempt, error=masked, secrets=tuple(row.secrets)), row)
         return Outcome(StepFailed(step, attempt, masked, tuple(row.secrets)), row)
+
+    def _unmasked(self) -> Outcome:
+        """The outcome when the run's secrets cannot be had: nothing that the step said or gave may be stored."""
+        self.entries.clear()
+        facts = ErrorFacts(
+            Unreadable.code, "the secrets that the run has read could not be had, to mask them", retryable=True
+        )
+        row = self._facts(RowStatus.FAILED, [], [], self.services.clock.now(), tuple(sorted(self.scope.read_secrets)))
+        row = replace(row, error=facts.record(self.node.node.id), retryable=True)
+        step, attempt = self.job.step, self.job.entry.attempt
+        if self.job.answer is not None:
+            return Outcome(SignalReceived(step, attempt, error=facts, secrets=tuple(row.secrets)), row)
+        return Outcome(StepFailed(step, attempt, facts, tuple(row.secrets)), row)
 
     def _row(self, status: RowStatus) -> Attempt:
         """The attempt as it is kept: masked with every secret read until now."""
         self.entries.close()
         redactor = self.scope.redactor() if self.entries else Redactor(())
-        secrets = tuple(sorted({*self.scope.read_secrets, *(self._waited.secrets if self._waited else ())}))
+        before = self._waited.secrets if self._waited else ()
+        secrets = tuple(sorted({*self.scope.read_secrets, *names_of(self.scope.carried), *before}))
         logs, events = redactor.value(self.entries.logs), redactor.value(self.entries.events)
         return self._facts(status, logs, events, self.services.clock.now(), secrets)
 
@@ -341,7 +384,11 @@ class Execution:
     def _store(self, value: Any, key: str, where: str) -> Json:
         row = self.job.view.row
         blob_key = f"{self.job.step}/{self.job.entry.attempt}/{self.executor}/{self.job.started_at}/{key}"
-        return self.services.values.store(row.account, row.id, blob_key, value, where)
+        known, redactor = self.scope.known(), self.scope.redactor()
+        return self.services.values.store(row.account, row.id, blob_key, value, where, known, redactor)
+
+    def _wait_place(self) -> str:
+        return f"wait/{self.job.view.row.id}/{self.job.step}/{self.job.entry.attempt}"
 
     def _shown(self, output: Json) -> Json:
         """The output as kept: that of `log` is there to be looked at, so secrets are masked in it."""
@@ -352,9 +399,7 @@ class Execution:
         if cache is None or self.node.cache_key is None:
             return None
         self._cache_key = self._cache_name()
-        found = self.services.backend.values.get(
-            self.scope.account, CACHE_NAMESPACE, self._cache_key, self.services.clock.now()
-        )
+        found = self.kept.get(self.scope.account, CACHE_NAMESPACE, self._cache_key, self.services.clock.now())
         if found is None:
             return None
         self.cached = True
@@ -366,12 +411,12 @@ class Execution:
             return
         value = {"output": result.output, "action": result.action}
         item = Item(self._cache_key, value, self.services.clock.now() + cache.ttl)
-        self.services.backend.values.set(self.scope.account, CACHE_NAMESPACE, item)
+        self.kept.set(self.scope.account, CACHE_NAMESPACE, item)
 
     def _cache_name(self) -> str:
-        from flowrunner.engine.values import to_json
-
         key = to_json(self._evaluate(self.node.cache_key, "cache.key"), "cache.key").decode()
+        if self.scope.redactor().found(key):
+            key = f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
         return f"{self.info.flow}/{self.node.node.id}/{key}"
 
 

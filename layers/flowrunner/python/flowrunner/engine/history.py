@@ -8,7 +8,8 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId, StepId
 from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.records import Attempt, read_attempt
-from flowrunner.engine.values import Values
+from flowrunner.engine.seals import Opened
+from flowrunner.engine.values import Values, is_sealed
 from flowrunner.ports.history import RunHistory
 from flowrunner.ports.runs import RowStatus, StepRow
 
@@ -73,8 +74,17 @@ class StepReader:
         """The last attempt of each item of a foreach, by index."""
         return [read_attempt(row) for row in self._history.item_steps(account, run, parent)]
 
+    def open(self, account: AccountId, run: RunId, stored: Json) -> Opened:
+        """The value behind a stored form, for the run itself: with the secrets that it holds, in clear.
+
+        Not for people: they see what `value` gives. Raises `Unreadable` when it cannot be decrypted.
+        """
+        if is_sealed(stored):
+            return self._values.open(account, run, stored)
+        return Opened(self.value(account, run, stored))
+
     def value(self, account: AccountId, run: RunId, stored: Json) -> Json:
-        """The value behind a stored form."""
+        """The value behind a stored form, with secrets masked."""
         if stored is None or "b" not in stored:
             return None if stored is None else stored.get("i")
         key = (account, run, stored["b"])
@@ -83,10 +93,3 @@ class StepReader:
             found = self._values.load(account, run, stored)
             self._blobs.put(key, found, stored["s"])
         return found
-
-    def page(self, account: AccountId, run: RunId, parent: StepId, page: int, stored: Json) -> list[Json]:
-        """A page of a foreach's items."""
-        items = self.value(account, run, stored)
-        if not isinstance(items, list):
-            raise TypeError(f"page {page} of the items of step {parent} is not a list")
-        return items

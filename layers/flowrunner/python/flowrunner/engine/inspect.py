@@ -12,6 +12,7 @@ from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import Attempt, RunFacts
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.scope import Scope
+from flowrunner.engine.seals import values_of
 from flowrunner.engine.services import Services, idempotency_key
 from flowrunner.nodes.base import RunInfo
 from flowrunner.ports.runs import RunRow
@@ -39,12 +40,12 @@ def step_input(services: Services, programs: Programs, row: RunRow, attempt: Att
         depth=facts.depth,
     )
     entry = Entry(attempt.node, attempt.parent, attempt.via, attempt=attempt.attempt, n=attempt.n)
-    reader, secrets = services.reader, services.secrets
+    reader, secrets = services.reader, services.run_secrets
     scope = Scope(reader, secrets, row.account, row.id, info, facts, program, state, attempt.step, entry, node)
     if node.ports is not None:
         seed = f"{row.id}/{attempt.step}/{attempt.attempt}"
         given = evaluate(services.sandbox, node.ports, scope, "inputs", now=attempt.started_at, seed=seed)
         scope.given["ports"] = given
     value = scope.start_input()
-    names = {*state.secrets, *attempt.secrets, *scope.read_secrets}
-    return Redactor(secrets.read(row.account, name) for name in names).value(value)
+    known = scope.known() | secrets.known(row.account, row.id, attempt.secrets)
+    return Redactor(values_of(known)).value(value)

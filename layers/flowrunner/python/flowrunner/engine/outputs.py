@@ -12,6 +12,7 @@ from flowrunner.engine.outcome import RunView
 from flowrunner.engine.records import Attempt
 from flowrunner.engine.scope import Scope
 from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.errors import StepError
 from flowrunner.nodes.base import RunInfo
 
 
@@ -27,14 +28,20 @@ class RunOutputs:
         Raises `StepError` when an expression of `outputs` fails or the value is too large.
         """
         scope = self._scope(view, state, fresh)
+        try:
+            value = self._value(view, state, scope)
+        except StepError as error:
+            raise scope.redactor().error(error) from None
+        known, redactor = scope.known(), scope.redactor()
+        key, where = f"output/{state.rev}", "the output of the run"
+        return self._services.values.store(view.row.account, view.row.id, key, value, where, known, redactor)
+
+    def _value(self, view: RunView, state: State, scope: Scope) -> Json:
         template = view.program.outputs
-        if template is not None:
-            now = self._services.clock.now()
-            value = evaluate(self._services.sandbox, template, scope, "outputs", now=now, seed=f"{view.row.id}/outputs")
-        else:
-            value = self._end_outputs(view, state, scope)
-        key = f"output/{state.rev}"
-        return self._services.values.store(view.row.account, view.row.id, key, value, "the output of the run")
+        if template is None:
+            return self._end_outputs(view, state, scope)
+        now, seed = self._services.clock.now(), f"{view.row.id}/outputs"
+        return evaluate(self._services.sandbox, template, scope, "outputs", now=now, seed=seed)
 
     def _end_outputs(self, view: RunView, state: State, scope: Scope) -> Mapping[str, Json]:
         return {
@@ -59,7 +66,7 @@ class RunOutputs:
             self._services.reader.remember(row.account, row.id, attempt.row(attempt.rev))
         return Scope(
             self._services.reader,
-            self._services.secrets,
+            self._services.run_secrets,
             row.account,
             row.id,
             info,

@@ -141,13 +141,13 @@ class Attempt:
         keys, removed, secrets = tuple(self.vars), tuple(self.removed), tuple(self.secrets)
         match self.status:
             case RowStatus.SUCCEEDED if self.wait is not None:
-                return SignalReceived(self.step, self.attempt, self.action or DEFAULT)
+                return SignalReceived(self.step, self.attempt, self.action or DEFAULT, secrets=secrets)
             case RowStatus.SUCCEEDED:
                 return StepSucceeded(self.step, self.attempt, self.action or DEFAULT, keys, removed, secrets)
             case RowStatus.SKIPPED:
                 return StepSkipped(self.step, self.attempt)
             case RowStatus.FAILED if self.wait is not None:
-                return SignalReceived(self.step, self.attempt, error=self.failure())
+                return SignalReceived(self.step, self.attempt, error=self.failure(), secrets=secrets)
             case RowStatus.FAILED:
                 return StepFailed(self.step, self.attempt, self.failure(), secrets)
             case _:

@@ -6,7 +6,6 @@ Everything is read as of one head, so an execution sees one moment of the run ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +16,9 @@ from flowrunner.engine.history import StepReader
 from flowrunner.engine.program import NodeProgram, Program
 from flowrunner.engine.records import RunFacts
 from flowrunner.engine.redaction import Redactor
-from flowrunner.errors import SecretMissing
+from flowrunner.engine.run_secrets import RunSecrets
+from flowrunner.engine.seals import Known, Opened, values_of
 from flowrunner.nodes.base import RunInfo
-from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.templates import UNDEFINED
 
 NOT_RUN = {"output": None, "status": None, "error": None, "action": None, "attempts": 0}
@@ -34,7 +33,7 @@ class Scope:
     """The scope of one execution. `load` is the function that templates and the sandbox call."""
 
     reader: StepReader
-    secrets: Secrets
+    secrets: RunSecrets
     account: AccountId
     run: RunId
     info: RunInfo
@@ -47,22 +46,39 @@ class Scope:
     given: dict[str, Json] = field(default_factory=dict)
     """Values known already: ports, params, context, output."""
     read_secrets: dict[str, str] = field(default_factory=dict)
+    carried: set[tuple[str, str]] = field(default_factory=set)
+    """Secrets that came with values that hold them, by name and value."""
     written: dict[str, Json] = field(default_factory=dict)
     """Vars that this execution has written; they land in the store with its commit."""
     removed: set[str] = field(default_factory=set)
-    _masks: tuple[int, Redactor] | None = None
+    _masks: tuple[tuple[int, int], Known, Redactor] | None = None
+
+    def known(self) -> Known:
+        """Every secret that the run has read so far."""
+        return self._masking()[0]
 
     def redactor(self) -> Redactor:
         """Masks every secret that the run has read so far."""
-        known = len(self.read_secrets)
-        if self._masks is None or self._masks[0] != known:
-            values = list(self.read_secrets.values())
-            for name in self.state.secrets:
-                if name not in self.read_secrets:
-                    with suppress(SecretMissing):  # deleted meanwhile: nobody can tell its value any more
-                        values.append(self.secrets.read(self.account, name))
-            self._masks = (known, Redactor(values))
-        return self._masks[1]
+        return self._masking()[1]
+
+    def _masking(self) -> tuple[Known, Redactor]:
+        size = (len(self.read_secrets), len(self.carried))
+        if self._masks is None or self._masks[0] != size:
+            names = {*self.state.secrets, *self.read_secrets}
+            known = self.secrets.known(self.account, self.run, names) if names else frozenset()
+            known = frozenset({*known, *self.carried, *list(self.read_secrets.items())})
+            self._masks = (size, known, Redactor(values_of(known)))
+        return self._masks[1:]
+
+    def opened(self, opened: Opened) -> Json:
+        """The value, for this execution to use; what it holds of secrets is masked from now on."""
+        if opened.secrets:
+            self.carried |= opened.secrets
+        return opened.value
+
+    def stored(self, stored: Json) -> Json:
+        """The value behind a stored form."""
+        return self.opened(self.reader.open(self.account, self.run, stored))
 
     def load(self, root: str, key: str | None) -> Any:
         """The value of `root`, or of `root.key` for the roots that are loaded by key."""
@@ -83,7 +99,7 @@ class Scope:
     def _plain(self, root: str) -> Json:
         match root:
             case "input":
-                return self.reader.value(self.account, self.run, self.facts.input)
+                return self.stored(self.facts.input)
             case "prev":
                 return self.previous(whole=True)
             case "item":
@@ -129,7 +145,7 @@ class Scope:
         row = self.reader.last(self.account, self.run, self.entry.parent)
         if row is None:
             return None
-        output = self.reader.value(self.account, self.run, row.output)
+        output = self.stored(row.output)
         return output if whole else self._payload(row.node, output)
 
     def start_input(self) -> Json:
@@ -145,7 +161,7 @@ class Scope:
 
     def _output_of(self, node: NodeId, state: NodeState, *, whole: bool) -> Json:
         row = self.reader.attempt(self.account, self.run, state.step, state.attempt)
-        output = self.reader.value(self.account, self.run, row.output) if row else None
+        output = self.stored(row.output) if row else None
         return output if whole else self._payload(node, output)
 
     def _payload(self, node: NodeId, output: Json) -> Json:
@@ -162,7 +178,7 @@ class Scope:
             return dict(NOT_RUN) if key in self.program.nodes else UNDEFINED
         row = self.reader.attempt(self.account, self.run, state.step, state.attempt)
         return {
-            "output": self.reader.value(self.account, self.run, row.output) if row else None,
+            "output": self.stored(row.output) if row else None,
             "status": state.status.value,
             "error": row.error if row else None,
             "action": state.action,
@@ -181,13 +197,14 @@ class Scope:
         if step is None:
             return UNDEFINED
         row = self.reader.last(self.account, self.run, step)
-        return self.reader.value(self.account, self.run, row.vars.get(key)) if row else UNDEFINED
+        return self.stored(row.vars.get(key)) if row else UNDEFINED
 
     def _secret(self, key: str | None) -> Json:
         if key is None:
             raise TypeError("secrets can be read one by one only: secrets.NAME")
         if key not in self.read_secrets:
-            self.read_secrets[key] = self.secrets.read(self.account, key)
+            first = key not in self.state.secrets
+            self.read_secrets[key] = self.secrets.read(self.account, self.run, key, first=first)
         return self.read_secrets[key]
 
     def _error(self) -> Json:
@@ -204,7 +221,10 @@ class Scope:
         if row is None:
             return None
         page, place = divmod(item_index(self.step), ITEMS_PER_PAGE)
-        return self.reader.page(self.account, self.run, parent, page, row.items[page])[place]
+        items = self.stored(row.items[page])
+        if not isinstance(items, list):
+            raise TypeError(f"page {page} of the items of step {parent} is not a list")
+        return items[place]
 
     def extra(self) -> Mapping[str, Json]:
         """Bindings under names of the author's choosing: the alias of a foreach item."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId
 from flowrunner.engine.history import StepReader
+from flowrunner.engine.run_secrets import RunSecrets
+from flowrunner.engine.seals import NOTHING, Known, Opened, Seals
 from flowrunner.engine.values import Values
 from flowrunner.nodes.base import ChildRuns
 from flowrunner.nodes.registry import Registry
@@ -31,6 +32,8 @@ class ParentStep:
     step: str
     attempt: int
     depth: int
+    known: Known = NOTHING
+    """The secrets that its run has read: the child's input may hold them."""
 
 
 class Children(Protocol):
@@ -42,7 +45,7 @@ class Children(Protocol):
 
     def of(self, parent: ParentStep) -> ChildRuns: ...
 
-    def output(self, account: AccountId, run: str) -> Json:
+    def output(self, account: AccountId, run: str) -> Opened:
         """The output of a child run that completed. Raises `StepError` (`CHILD_FAILED`) for one that did not."""
         ...
 
@@ -59,6 +62,8 @@ class Services:
     clock: Clock
     draws: Draws
     values: Values
+    seals: Seals
+    run_secrets: RunSecrets
     reader: StepReader
     children: Children
     public_url: str | None = None
@@ -68,6 +73,9 @@ class Services:
     What one writes is there before the run goes on, so that a crash loses neither; what one raises stops the start.
     A run that is announced may never come to be, and an existing one may be announced again.
     """
+
+    may_execute: Callable[[AccountId, str], bool] = lambda account, node_type: True
+    """Whether nodes of a type may execute for an account: plugins can be disabled."""
 
     def announce(self, *rows: RunRow) -> None:
         for observer in self.before_start:

@@ -23,6 +23,7 @@ from flowrunner.engine.program import Program
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import RunFacts
 from flowrunner.engine.scope import Scope
+from flowrunner.engine.seals import NOTHING, Known, names_of
 from flowrunner.engine.services import Services, idempotency_key
 from flowrunner.engine.slots import RunSlots, slot_key
 from flowrunner.errors import InvalidInput
@@ -47,6 +48,8 @@ class StartRequest:
     depth: int = 0
     parent: tuple[str, str, int] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Known = NOTHING
+    """Secrets that the input may hold, since the run that starts this one has read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,11 @@ class Starter:
             )
         run = request.run or RunId(self._services.draws.new_id())
         now = self._services.clock.now()
-        stored = self._services.values.store(request.account, run, "input", value, "the run's input")
+        stored = self._services.values.store(request.account, run, "input", value, "the run's input", request.secrets)
         facts = RunFacts(stored, request.started_by, request.depth, request.parent, dict(request.labels))
         slot, queued, cancel = self._place(request, run, program, facts)
-        state = State(started_at=now, slot=slot, parent=request.parent is not None)
+        secrets = tuple(sorted(names_of(request.secrets)))
+        state = State(started_at=now, slot=slot, parent=request.parent is not None, secrets=secrets)
         decision = decide(program.graph, state, RunStarted(queued), now, self._services.draws.fraction())
         row = RunRow(
             account=request.account,
@@ -142,7 +146,7 @@ class Starter:
         info = RunInfo(
             run, request.account, request.flow, request.revision, 1, 0, idempotency_key(run, ""), request.depth
         )
-        reader, secrets = self._services.reader, self._services.secrets
+        reader, secrets = self._services.reader, self._services.run_secrets
         scope = Scope(reader, secrets, request.account, run, info, facts, program, State(status=RunStatus.QUEUED))
         scope.given["input"] = request.input
         now = self._services.clock.now()

@@ -15,6 +15,8 @@ import orjson
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId
+from flowrunner.engine.redaction import Redactor
+from flowrunner.engine.seals import NOTHING, Known, Opened, Seals, values_of
 from flowrunner.errors import StepError, StoreError, ValueTooLarge
 from flowrunner.ports.blobs import Blobs
 
@@ -52,12 +54,25 @@ def _special(value: Any) -> Json:
 class Values:
     """Stores and loads values for one backend."""
 
-    def __init__(self, blobs: Blobs, limits: ValueLimits) -> None:
+    def __init__(self, blobs: Blobs, limits: ValueLimits, seals: Seals) -> None:
         self._blobs = blobs
         self._limits = limits
+        self._seals = seals
 
-    def store(self, account: AccountId, run: RunId, key: str, value: Any, where: str) -> Json:
+    def store(
+        self,
+        account: AccountId,
+        run: RunId,
+        key: str,
+        value: Any,
+        where: str,
+        known: Known = NOTHING,
+        redactor: Redactor | None = None,
+    ) -> Json:
         """The form in which a row keeps `value`: `{"i": …}` or `{"b": blob key, "s": size, "h": sha256}`.
+
+        Of a value that shows one of the secrets `known` (of which `redactor` may have been made already) these hold
+        the masked form; beside it are `k`, the key, and the sealed original in `x`, or in the blob that `y` names.
 
         `key` must be unique to the writer (it names the executor), since a blob is never overwritten. What is
         returned is meant for `orjson.dumps`; an inline value is embedded as the text it already is.
@@ -71,13 +86,21 @@ class Values:
                 size=len(text),
                 limit=self._limits.largest,
             )
-        if len(text) <= self._limits.inline:
-            return {"i": orjson.Fragment(text)}
-        self._blobs.put(account, run, key, text)
-        return {"b": key, "s": len(text), "h": hashlib.sha256(text).hexdigest()}
+        if not known:
+            return self._plain(account, run, key, text)
+        hidden = self._seals.hide(account, _place(run, key), text, known, redactor or Redactor(values_of(known)))
+        if hidden is None:
+            return self._plain(account, run, key, text)
+        stored = {**self._plain(account, run, key, orjson.dumps(hidden.shown)), "k": key}
+        if hidden.sealed is None:
+            return stored
+        if len(hidden.sealed) <= self._limits.inline:
+            return {**stored, "x": hidden.sealed}
+        self._blobs.put(account, run, f"{key}/sealed", hidden.sealed.encode())
+        return {**stored, "y": f"{key}/sealed"}
 
     def load(self, account: AccountId, run: RunId, stored: Json) -> Json:
-        """The value of a stored form; None for no form at all.
+        """The value of a stored form as people see it; None for no form at all.
 
         Raises `StoreError` when a blob is missing or is not what was stored.
         """
@@ -90,3 +113,28 @@ class Values:
             what = "is missing" if text is None else "was changed"
             raise StoreError(f"the stored value {stored['b']} of run {run} {what}")
         return orjson.loads(text)
+
+    def open(self, account: AccountId, run: RunId, stored: Json) -> Opened:
+        """The value of a stored form that holds secrets, as it was given. Raises `StoreError` or `Unreadable`."""
+        sealed = stored.get("x")
+        if sealed is None:
+            text = self._blobs.get(account, run, stored["y"])
+            if text is None:
+                raise StoreError(f"the stored value {stored['y']} of run {run} is missing")
+            sealed = text.decode("ascii")
+        return self._seals.open(account, _place(run, stored["k"]), sealed)
+
+    def _plain(self, account: AccountId, run: RunId, key: str, text: bytes) -> dict[str, Json]:
+        if len(text) <= self._limits.inline:
+            return {"i": orjson.Fragment(text)}
+        self._blobs.put(account, run, key, text)
+        return {"b": key, "s": len(text), "h": hashlib.sha256(text).hexdigest()}
+
+
+def is_sealed(stored: Json) -> bool:
+    """Whether a stored form has the original of a value beside its masked form."""
+    return stored is not None and ("x" in stored or "y" in stored)
+
+
+def _place(run: RunId, key: str) -> str:
+    return f"run/{run}/{key}"

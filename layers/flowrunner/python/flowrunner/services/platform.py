@@ -28,6 +28,7 @@ from flowrunner.services.outbound import Outbound, make_outbound
 from flowrunner.services.people import make_people
 from flowrunner.services.plugins import Plugins
 from flowrunner.services.quotas import Quotas
+from flowrunner.services.rotation import Rotation
 from flowrunner.services.runs import RunService
 from flowrunner.services.schedule_sweep import INTERVAL as SCHEDULE_INTERVAL
 from flowrunner.services.schedule_sweep import ScheduleSweep
@@ -40,6 +41,7 @@ from flowrunner.services.tokens import Tokens
 from flowrunner.services.usage import INTERVAL as USAGE_INTERVAL
 from flowrunner.services.usage import Usage
 from flowrunner.services.users import Users
+from flowrunner.services.vault import Vault
 from flowrunner.services.webhooks import CheckUrl, Webhooks
 from flowrunner.settings import Settings
 from flowrunner.telemetry.observing import Telemetry, observe_engine
@@ -68,6 +70,7 @@ class Platform:
     live: Hub
     hooks: HookService
     schedules: ScheduleService
+    vault: Vault
     webhooks: Webhooks
     deliveries: Deliveries
     outbound: Outbound
@@ -108,6 +111,8 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
     schedules = ScheduleService(engine, audit, quotas)
     assert parts.keys is not None, "a server has keys"
     box = SecretBox(entities, parts.keys, clock)
+    rotation = Rotation(entities, parts.keys, box, audit, clock, settings.vault.min_key_age)
+    vault = Vault(box, rotation, audit, partial(_check_secrets, quotas))
     count = partial(_check_webhooks, quotas)
     outbound = make_outbound(engine, box, audit, check_url, settings.webhooks, count)
     flows = FlowService(engine, audit, quotas, [plugins, hook_paths, schedules, outbound.webhooks])
@@ -122,6 +127,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
         Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
         Task("retention", 60_000, retention.sweep),
         Task("expiry", HOUR, partial(_purge, entities, clock)),
+        Task("vault", HOUR, vault.sweep),
         *outbound.tasks(),
     ]
     background = Background(clock, tasks)
@@ -146,6 +152,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
         live=Hub(engine, LiveLimits(settings.live.readers, settings.live.readers_per_account)),
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
+        vault=vault,
         webhooks=outbound.webhooks,
         deliveries=outbound.deliveries,
         outbound=outbound,
@@ -164,6 +171,10 @@ def _purge(entities: Entities, clock: Clock) -> None:
 
 def _check_webhooks(quotas: Quotas, account: AccountId, count: Callable[[], int]) -> None:
     quotas.check_count(account, "webhooks", count)
+
+
+def _check_secrets(quotas: Quotas, account: AccountId, count: Callable[[], int]) -> None:
+    quotas.check_count(account, "secrets", count)
 
 
 def _throttle(clock: Clock, per_minute: int) -> Throttle | None:

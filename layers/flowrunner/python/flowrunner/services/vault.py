@@ -16,8 +16,8 @@ from flowrunner.services.secret_import import ImportFormat, name_problem, parse_
 PURPOSE = "secret"
 PAGE = 500
 
-CountCheck = Callable[[AccountId, int], None]
-"""Raises `QuotaExceeded` when an account may not have this many secrets."""
+CountCheck = Callable[[AccountId, Callable[[], int]], None]
+"""Raises `QuotaExceeded` when an account that has so many secrets may not have one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Vault:
         if problem is not None:
             raise InvalidInput(problem, problems=[{"field": "value", "message": problem}])
         if self._check_count is not None and not self._has(actor, name):
-            self._check_count(actor.account, len(self._names(actor.account)) + 1)
+            self._check_count(actor.account, lambda: len(self._names(actor.account)))
         return self._put(actor, name, value)
 
     def get(self, actor: Actor, name: str) -> Secret:
@@ -88,7 +88,7 @@ class Vault:
         before = set(self._names(actor.account))
         created = [name for name in values if name not in before]
         if created and self._check_count is not None:
-            self._check_count(actor.account, len(before) + len(created))
+            self._check_count(actor.account, lambda: len(before) + len(created) - 1)
         for name, value in values.items():
             self._put(actor, name, value)
         self._audit.record(actor, Action.SECRETS_IMPORTED, created=len(created), updated=len(values) - len(created))
