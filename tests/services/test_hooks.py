@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -315,6 +316,16 @@ def test_two_deliveries_at_once(made: Services, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(made.runs, "start_triggered", start_behind_another)
     assert receive(made, signed()) == answers[0]
     assert len(made.started()) == 1
+
+
+def test_many_deliveries_at_once(made: Services) -> None:
+    """Three messages, each delivered by twenty senders at the same time, newly signed: three runs."""
+    made.save(hook("path: orders", SIGNED))
+    wanted = [signed(message=f"msg_{number % 3}", moment=START // 1000 + number) for number in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(made.hooks.receive, wanted))
+    assert len({one.run for one in taken}) == 3
+    assert {one.run for one in taken} == set(made.started())
 
 
 def test_a_refused_start_is_not_remembered(made: Services) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
+from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId
 from flowrunner.core.times import iso_time, parse_time
@@ -108,6 +112,28 @@ def test_several_processes_sweep(made: Services) -> None:
     other.sweep._serve(seen, START + HOUR)
     assert only(made) == after
     assert len(made.started()) == 1
+
+
+def test_many_sweep_at_once(tmp_path: Path) -> None:
+    """Eight sweepers on one database, all at the same time: each schedule starts one run and is moved on once."""
+    backend = SqliteBackend(tmp_path / "flows.db", "normal")
+    backend.migrate()
+    with services(backend) as made:
+        for name in "abcdef":
+            made.save(with_triggers('cron: "0 * * * *"', name=name))
+        sweepers = [over(made.bench).sweep for _ in range(8)]
+        made.bench.clock.turn_to(START + HOUR)
+        together = Barrier(len(sweepers))
+
+        def sweep(one: ScheduleSweep) -> int | None:
+            together.wait()
+            return one.sweep()
+
+        with ThreadPoolExecutor(len(sweepers)) as pool:
+            assert set(pool.map(sweep, sweepers)) == {START + 2 * HOUR}
+        assert len(made.started()) == 6
+        assert {one.last_run for one in made.schedules.list(OWNER)} == set(made.started())
+    backend.close()
 
 
 def test_a_crash_between_start_and_move(made: Services) -> None:
@@ -288,13 +314,10 @@ def test_flows_out_of_service_do_not_fire(made: Services) -> None:
     """Schedules of a draft or archived flow rest; back in service they go on from then, having missed nothing."""
     flow = made.save(with_triggers('cron: "0 * * * *", missed: run_once'), FlowStatus.DRAFT)
     own = made.schedules.create(OWNER, flow, ScheduleWish(cron="30 * * * *"))
-    turn(made, START + 30 * MINUTE)
+    assert (own.active, own.due, own.upcoming(START, 5)) == (False, None, [])
     turn(made, START + 2 * HOUR)
     assert made.started() == []
     assert made.sweep.sweep() is None
-    resting = made.schedules.get(OWNER, own.id)
-    assert (resting.active, resting.due) == (False, None)
-    assert resting.last_error is not None
     made.flows.set_status(OWNER, flow, FlowStatus.ACTIVE)
     turn(made, START + 3 * HOUR)
     assert len(made.started()) == 1
@@ -302,6 +325,20 @@ def test_flows_out_of_service_do_not_fire(made: Services) -> None:
     turn(made, START + 9 * HOUR)
     assert len(made.started()) == 1
     assert {one.active for one in made.schedules.list(OWNER)} == {False}
+
+
+def test_a_flow_that_is_out_of_service_by_then(made: Services) -> None:
+    """A schedule that is due before it has heard of its flow's archiving rests, and says why."""
+    flow = made.save(with_triggers('cron: "0 * * * *"'))
+    entities = made.engine.parts.backend.entities
+    before = entities.due(KIND, START + HOUR, 1)[0]
+    made.flows.set_status(OWNER, flow, FlowStatus.ARCHIVED)
+    entities.put(before, START)
+    turn(made, START + HOUR)
+    resting = only(made)
+    assert (resting.active, resting.due, made.started()) == (False, None, [])
+    assert resting.last_error is not None
+    assert resting.last_error.code == "NOT_FOUND"
 
 
 def test_deleted_flows_take_their_schedules_along(made: Services) -> None:
@@ -464,6 +501,13 @@ def test_the_quota_of_schedules() -> None:
         with pytest.raises(QuotaExceeded):
             made.save(with_triggers('cron: "0 * * * *"', name="other"))
         made.save(with_triggers('cron: "0 * * * *"').replace("value: 1", "value: 2"))
+        made.save(with_triggers('cron: "5 * * * *"'))
+        with pytest.raises(QuotaExceeded):
+            made.save(with_triggers('cron: "5 * * * *"', 'cron: "6 * * * *"'))
+    with services(quotas={"schedules": 2}) as made:
+        with pytest.raises(QuotaExceeded):
+            made.save(with_triggers('cron: "1 * * * *"', 'cron: "2 * * * *"', 'cron: "3 * * * *"'))
+        made.save(with_triggers('cron: "1 * * * *"', 'cron: "2 * * * *"'))
 
 
 def test_many_due_at_once(made: Services) -> None:

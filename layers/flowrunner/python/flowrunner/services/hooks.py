@@ -160,7 +160,8 @@ class HookService:
 
     def _note(self, hook: Hook, call: HookCall, reason: str) -> None:
         """Log a refusal, and put it into the audit log once a day: strangers must not be able to fill that."""
-        _log.warning("hook %s %s refused a request: %s", hook.method, hook.path, reason, extra={"flow": hook.flow})
+        about = {"account": hook.account, "flow": hook.flow, "correlation": call.correlation}
+        _log.warning("hook %s %s refused a request: %s", hook.method, hook.path, reason, extra=about)
         self._audit.record_once(
             hook.account,
             f"webhook:{hook.path}",

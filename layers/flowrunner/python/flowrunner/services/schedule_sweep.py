@@ -19,7 +19,7 @@ from typing import Protocol
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId
 from flowrunner.engine.run_ids import derived_run_id
-from flowrunner.errors import NotFound, StoreError
+from flowrunner.errors import FlowrunnerError, NotFound, StoreError
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.entities import Entities, Entity
 from flowrunner.services.schedule_entries import KIND, LastError, Schedule, decode
@@ -102,7 +102,9 @@ class ScheduleSweep:
         except NotFound as error:  # the flow is gone or out of service: `sync` arms it again when it is back
             return replace(fired, active=False, due=None, last_error=LastError.of(error, now))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other schedules
-            _log.warning("schedule %s could not start its run: %s", schedule.id, error, extra={"flow": schedule.flow})
+            fault = not isinstance(error, FlowrunnerError)
+            about = {"account": schedule.account, "flow": schedule.flow}
+            _log.warning("schedule %s could not start its run: %s", schedule.id, error, exc_info=fault, extra=about)
             return replace(fired, last_error=LastError.of(error, now))
         return replace(fired, last_run=started, last_error=None)
 

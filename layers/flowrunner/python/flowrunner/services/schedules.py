@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import orjson
+
 from flowrunner.core.flow import Flow, Json
 from flowrunner.core.ids import AccountId, FlowId, Millis
 from flowrunner.engine.engine import Engine
@@ -15,6 +17,8 @@ from flowrunner.errors import Conflict, InvalidInput, NotFound, StoreError
 from flowrunner.language.inputs import check_input
 from flowrunner.services.audit import Action, Audit
 from flowrunner.services.cron import Timing, check_timing
+from flowrunner.services.flows import KIND as FLOW_KIND
+from flowrunner.services.flows import FlowStatus
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.quotas import Quotas
 from flowrunner.services.schedule_entries import KIND, Missed, Schedule, decode, document_id, prefix_of, schedule_id
@@ -80,6 +84,7 @@ class ScheduleService:
             input=wish.input,
             enabled=wish.enabled,
             missed=wish.missed,
+            active=self._in_service(actor.account, flow, now),
             created_at=now,
             created_by=actor.name,
         ).armed(now)
@@ -126,9 +131,11 @@ class ScheduleService:
         """Raises `InvalidInput` for a timing that cannot be, `QuotaExceeded` when these would be too many."""
         wanted = self._wanted(account, flow, document, 0)
         known = {schedule.id for schedule in self._all(account, prefix_of(flow)) if schedule.from_document}
-        for _ in wanted.keys() - known:
-            self._quotas.check_count(account, "schedules", lambda: sum(1 for _ in self._all(account, "")))
-            break
+        more = len(wanted.keys() - known)
+        if more:
+            fewer = len(known - wanted.keys())
+            others = more - fewer - 1  # besides the one more that is asked for
+            self._quotas.check_count(account, "schedules", lambda: others + sum(1 for _ in self._all(account, "")))
 
     def sync(self, account: AccountId, flow: FlowId, document: Flow, *, active: bool) -> None:
         """Make the flow's schedules what its document says; all of the flow rest while it is not in service."""
@@ -217,6 +224,10 @@ class ScheduleService:
                 problems=[{"field": problem.field, "message": problem.message} for problem in problems],
             )
         return timing
+
+    def _in_service(self, account: AccountId, flow: FlowId, now: Millis) -> bool:
+        record = self._entities.get(account, FLOW_KIND, flow, now)
+        return record is not None and orjson.loads(record.body)["status"] == FlowStatus.ACTIVE
 
     def _get(self, account: AccountId, id: str) -> Schedule:
         found = self._entities.get(account, KIND, id, self._clock.now())
