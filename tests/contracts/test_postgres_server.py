@@ -15,10 +15,21 @@ from flowrunner.ports.backend import Backend
 from flowrunner.ports.runs import ClaimStatus
 from flowrunner.ports.wakeups import Topic
 
-from tests.contracts.suites.build import ACCOUNT, LEASE, NOW, RUN, claim, commit, load, message, start
+from tests.contracts.suites.build import ACCOUNT, LEASE, NOW, RUN, claim, commit, indexed_reads, load, message, start
 from tests.postgres import USER, Cluster
 
 PATIENCE = 30.0
+
+INDEXES = {
+    "get": "entities_pkey",
+    "list": "entities_pkey",
+    "list backwards": "entities_pkey",
+    "find": "entities_lookup",
+    "due": "entities_due",
+    "next due": "entities_due",
+    "count": "runs_by_status",
+    "count of a flow": "runs_by_status",
+}
 
 
 @pytest.fixture
@@ -149,3 +160,22 @@ def test_receiving_reads_no_more_than_it_gives(backend: Backend, postgres: Clust
     assert "queue_due" in plan
     assert "Seq Scan" not in plan
     assert not re.search("Rows Removed by Filter: [1-9]", plan), plan
+
+
+def test_entities_and_counts_are_read_by_an_index(backend: Backend) -> None:
+    """Each question walks its own index, in order: nothing is sorted, and no table is read whole."""
+    database = backend._database  # type: ignore[attr-defined]  # the adapter's own
+    plans: dict[str, str] = {}
+    plain = database.read
+
+    def explained(sql: str, parameters: tuple[object, ...] = (), **options: bool) -> object:
+        plans[asked] = "\n".join(row[0] for row in plain(f"EXPLAIN {sql}", parameters))
+        return plain(sql, parameters, **options)
+
+    database.read = explained
+    for asked, read in indexed_reads(backend).items():
+        read()
+        index = INDEXES[asked]
+        assert f"using {index} on" in plans[asked], plans[asked]
+        assert "Sort" not in plans[asked], plans[asked]
+        assert "Filter: (status" not in plans[asked], plans[asked]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.errors import ConfigurationError, FlowrunnerError, StoreError
 from flowrunner.ports.entities import Entity
 
-from tests.contracts.suites.build import ACCOUNT, commit, load, start
+from tests.contracts.suites.build import ACCOUNT, commit, indexed_reads, load, start
 
 FIRST = Path(database.__file__).parent / "migrations" / "0001_initial.sql"
 
@@ -125,6 +126,37 @@ def test_closing_leaves_no_connection_to_those_who_read_meanwhile(tmp_path: Path
     assert len(opened) == 1
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].execute("SELECT 1")
+
+
+INDEXES = {
+    "get": "sqlite_autoindex_entities_1",
+    "list": "sqlite_autoindex_entities_1",
+    "list backwards": "sqlite_autoindex_entities_1",
+    "find": "entities_lookup",
+    "due": "entities_due",
+    "next due": "entities_due",
+    "count": "heads_by_status",
+    "count of a flow": "heads_by_status",
+}
+
+
+def test_entities_and_counts_are_read_by_an_index(tmp_path: Path) -> None:
+    """Each question walks its own index, in order: nothing is sorted, and no table is read whole."""
+    made = open_store(tmp_path / "store.db")
+    plans: dict[str, str] = {}
+    plain = made._database.read
+
+    def explained(sql: str, parameters: tuple[object, ...] = ()) -> list[object]:
+        plans[asked] = "; ".join(row[3] for row in plain(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return plain(sql, parameters)
+
+    made._database.read = explained  # type: ignore[method-assign]  # the way every question takes
+    for asked, read in indexed_reads(made).items():
+        read()
+        assert f"INDEX {INDEXES[asked]} " in plans[asked]
+        assert "TEMP B-TREE" not in plans[asked]
+        assert not re.search(r"SCAN (entities|heads|runs|h|r)\b", plans[asked])
+    made.close()
 
 
 def test_a_failed_write_leaves_the_store_usable(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flowrunner.core.ids import AccountId, FlowId, NodeId, RunId, StepId
@@ -102,3 +103,18 @@ def load(backend: Backend, run: str = RUN, account: str = ACCOUNT) -> RunRow:
 def queued(backend: Backend, now: int = NOW + 10**9) -> list[str]:
     """The steps of all messages, by taking them all: for the end of a test."""
     return sorted(one.receipt.step for one in backend.queue.receive("the test", now, now + 1, 1000))
+
+
+def indexed_reads(backend: Backend) -> dict[str, Callable[[], object]]:
+    """Questions that must stay fast whatever there is, for the tests of plans."""
+    entities, history, statuses = backend.entities, backend.history, ["queued", "running"]
+    return {
+        "get": lambda: entities.get(ACCOUNT, "k", "id", NOW),
+        "list": lambda: entities.list(ACCOUNT, "k", NOW, prefix="a", after="ab"),
+        "list backwards": lambda: entities.list(ACCOUNT, "k", NOW, descending=True, after="ab"),
+        "find": lambda: entities.find("k", "name", NOW),
+        "due": lambda: entities.due("k", NOW, 10),
+        "next due": lambda: entities.next_due("k"),
+        "count": lambda: history.count(ACCOUNT, statuses=statuses),
+        "count of a flow": lambda: history.count(ACCOUNT, statuses=statuses, flow=FlowId("f")),
+    }
