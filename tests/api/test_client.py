@@ -46,8 +46,8 @@ def generated(served: tuple[Service, str], tmp_path_factory: pytest.TempPathFact
     (folder / "openapi.json").write_text(json.dumps(document))
     (folder / "config.yaml").write_text("post_hooks: []\n")
     command = [
-        str(Path(sys.executable).with_name("openapi-python-client")), "generate", "--path", folder / "openapi.json",
-        "--output-path", folder / "flowrunner_client", "--meta", "none", "--config", folder / "config.yaml",
+        str(Path(sys.executable).with_name("openapi-python-client")), "generate", "--path", str(folder / "openapi.json"),
+        "--output-path", str(folder / "flowrunner_client"), "--meta", "none", "--config", str(folder / "config.yaml"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

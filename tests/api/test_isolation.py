@@ -158,7 +158,7 @@ class Walk:
         for route in app.routes:
             if isinstance(route, APIRoute):
                 assert isinstance(route, ApiRoute), f"{route.path} is no route that knows its callers"
-                found += [(method, route) for method in sorted(route.methods)]
+                found += [(method, route) for method in sorted(route.methods or ())]
         return found
 
     def request(self, method: str, route: ApiRoute, headers: Mapping[str, str]) -> int:
@@ -209,7 +209,7 @@ def test_nobody_gets_in(walk: Walk) -> None:
     import hashlib
 
     token = walk.api.team().tokens[Role.OWNER]
-    strangers = (
+    strangers: tuple[dict[str, str], ...] = (
         {},
         {"Authorization": "Bearer nothing"},
         {"Authorization": "bearer   "},

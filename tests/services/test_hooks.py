@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flowrunner.core.ids import AccountId, FlowId, RunId
 from flowrunner.errors import Conflict, Forbidden, InvalidInput, NotFound, QuotaExceeded, TooManyRequests
-from flowrunner.services.flows import FlowStatus
+from flowrunner.services.flow_records import FlowStatus
 from flowrunner.services.hook_paths import KIND, Hook
 from flowrunner.services.hooks import MESSAGE_KIND, Accepted, HookCall, HookService, WrongMethod
 from flowrunner.services.identity import Actor

@@ -15,7 +15,7 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId
 from flowrunner.core.times import iso_time, parse_time
 from flowrunner.errors import Conflict, Forbidden, InvalidInput, NotFound, QuotaExceeded, StoreError
-from flowrunner.services.flows import FlowStatus
+from flowrunner.services.flow_records import FlowStatus
 from flowrunner.services.identity import PERMISSIONS, Actor, Role
 from flowrunner.services.schedule_entries import KIND, Schedule
 from flowrunner.services.schedule_sweep import GRACE, ScheduleSweep

@@ -12,7 +12,8 @@ from flowrunner.engine.engine import Engine
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.history import RunFilter
 from flowrunner.services.audit import Audit
-from flowrunner.services.flows import FlowService, FlowStatus, Follower
+from flowrunner.services.flow_records import FlowStatus
+from flowrunner.services.flows import FlowService, Follower
 from flowrunner.services.hook_paths import HookPaths
 from flowrunner.services.hooks import HookService
 from flowrunner.services.identity import PERMISSIONS, Actor, Role

@@ -84,9 +84,9 @@ class ApiRoute(APIRoute):
                 if self.permission is not None:
                     require(actor, self.permission)
                 request.state.actor = actor
-            if self.body_field is not None or request.method not in READS:
-                if await request.body() and self.body_field is not None and _is_json(request):
-                    await request.json()
+            takes = self.body_field is not None or request.method not in READS
+            if takes and await request.body() and self.body_field is not None and _is_json(request):
+                await request.json()
             return await handle(request)
 
         return strict

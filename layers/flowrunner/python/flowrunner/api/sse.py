@@ -19,8 +19,8 @@ from flowrunner.services.live_frames import Frame
 from flowrunner.services.live_readers import Subscription
 
 MEDIA_TYPE = "text/event-stream"
-RETRY = b"retry: 2000\n\n"
-HEARTBEAT = b": \n\n"
+RETRY = b"retry: 2000\n"
+HEARTBEAT = b":\n"
 RECHECK_SECONDS = 10.0
 """How soon a stream ends whose token was revoked, or whose session has ended."""
 LAST_WORD_SECONDS = 1.0
@@ -89,6 +89,8 @@ class EventStream(Response):
             now = loop.time()
             patience = min(written + self._heartbeat, checked + RECHECK_SECONDS) - now
             mail = await self._reader.mailbox.take(max(patience, 0.0))
+            if self._reader.mailbox.closed.done():
+                return
             body = b"".join(self._encode(one.batch.frames) if self._pick else one.batch.sse for one in mail)
             self._reader.ended = any(one.batch.ended for one in mail)
             now = loop.time()

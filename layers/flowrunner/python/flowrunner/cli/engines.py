@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flowrunner.bootstrap import make_engine, worker_settings
+from flowrunner.bootstrap import make_engine, make_platform, worker_settings
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.worker import Worker
 from flowrunner.settings import Loaded, load_settings
@@ -39,12 +39,19 @@ def settings_for(
 
 @contextmanager
 def engine_for(loaded: Loaded) -> Iterator[Engine]:
-    """An engine without a worker."""
-    engine = make_engine(loaded.settings, os.environ)
+    """An engine without a worker. On a store that others share, the services of a server see what it does."""
+    if loaded.settings.store.url == "memory:":
+        engine = make_engine(loaded.settings, os.environ)
+        try:
+            yield engine
+        finally:
+            engine.close()
+        return
+    platform = make_platform(loaded.settings, os.environ)
     try:
-        yield engine
+        yield platform.engine
     finally:
-        engine.close()
+        platform.close()
 
 
 @contextmanager

@@ -62,6 +62,10 @@ class Background:
         deadline = self._clock.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
+        if not self._threads:  # never begun: what was kept in memory is stored all the same
+            for task in self._tasks:
+                if task.at_stop:
+                    self._last(task)
         self._threads.clear()
 
     def run_once(self) -> None:

@@ -8,43 +8,42 @@ that `sweep` finishes what a crash has cut off.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any, Protocol
-
-import orjson
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from flowrunner.core.flow import Flow
 from flowrunner.core.ids import AccountId, FlowId, Millis
-from flowrunner.core.problems import Problem
 from flowrunner.core.status import RunStatus
 from flowrunner.engine.engine import Engine
-from flowrunner.errors import Conflict, FlowrunnerError, InvalidInput, NotFound, PreconditionFailed
+from flowrunner.errors import Conflict, FlowrunnerError, NotFound, PreconditionFailed
 from flowrunner.language.load import LoadedFlow
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.entities import Entity
 from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.history import RunFilter
 from flowrunner.services.audit import Action, Audit
+from flowrunner.services.flow_records import (
+    KIND,
+    FlowQuery,
+    FlowRecord,
+    FlowStatus,
+    SavedFlow,
+    fits,
+    lookup_of,
+    read_record,
+    record_entity,
+    sort_key,
+)
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.quotas import Quotas
 
-KIND = "flow"
 UNFINISHED: Millis = 60_000
 """After this time a change that has not been finished is taken up by `sweep`."""
 
 LIVE = (RunStatus.QUEUED.value, RunStatus.RUNNING.value, "waiting")
 PAGE = 200
 TRIES = 20
-
-
-class FlowStatus(StrEnum):
-    """`draft`: can be run by hand, its triggers do nothing. `archived`: cannot be run."""
-
-    DRAFT = "draft"
-    ACTIVE = "active"
-    ARCHIVED = "archived"
 
 
 class Follower(Protocol):
@@ -61,60 +60,6 @@ class Follower(Protocol):
     def forget(self, account: AccountId, flow: FlowId) -> None:
         """The flow is being deleted."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FlowRecord:
-    """What is known of a flow without reading its document."""
-
-    id: FlowId
-    name: str
-    status: FlowStatus
-    revision: int
-    description: str | None = None
-    version: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    triggers: Sequence[str] = ()
-    created_at: Millis = 0
-    created_by: str = ""
-    updated_at: Millis = 0
-    updated_by: str = ""
-    deleting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFlow:
-    """A flow with one of its revisions. `warnings` are those of the check when it was saved now."""
-
-    record: FlowRecord
-    row: FlowRow
-    warnings: Sequence[Problem] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FlowQuery:
-    """Which flows to list. `q` is looked for in name, description and labels; `label` entries must all be there."""
-
-    q: str = ""
-    labels: Mapping[str, str | None] = field(default_factory=dict)
-    status: FlowStatus | None = None
-    name: str | None = None
-    sort: str = "name"
-    after: str = ""
-    """The sort key and id of the last flow of the page before, as `sort_key` gives it."""
-    limit: int = 50
-
-
-SORTS: Mapping[str, Callable[[FlowRecord], str]] = {
-    "name": lambda record: record.name,
-    "updated_at": lambda record: f"{record.updated_at:016d}",
-    "created_at": lambda record: f"{record.created_at:016d}",
-}
-
-
-def sort_key(record: FlowRecord, sort: str) -> str:
-    """Where a flow stands in a list sorted by `sort` (with `-` in front: descending)."""
-    return f"{SORTS[sort.removeprefix('-')](record)}\0{record.id}"
 
 
 class FlowService:
@@ -150,7 +95,7 @@ class FlowService:
     def find(self, actor: Actor, query: FlowQuery) -> list[FlowRecord]:
         """The flows that fit, in order. An account's flows are some thousands at most, so they are sorted here."""
         require(actor, Permission.FLOWS_READ)
-        found = [record for record in self._all(actor.account) if _fits(record, query)]
+        found = [record for record in self._all(actor.account) if fits(record, query)]
         descending = query.sort.startswith("-")
         found.sort(key=lambda record: sort_key(record, query.sort), reverse=descending)
         if query.after:
@@ -193,8 +138,8 @@ class FlowService:
 
     def by_name(self, account: AccountId, name: str) -> FlowId | None:
         """The id of the flow called `name`, without asking for a permission."""
-        found = self._entities.find(KIND, _lookup(account, name), self._clock.now())
-        return FlowId(found.id) if found is not None and not _decode(found).deleting else None
+        found = self._entities.find(KIND, lookup_of(account, name), self._clock.now())
+        return FlowId(found.id) if found is not None and not read_record(found).deleting else None
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -204,18 +149,16 @@ class FlowService:
         loaded = self._engine.load(text, actor.account)
         now = self._clock.now()
         name = loaded.flow.name
-        half = self._entities.find(KIND, _lookup(actor.account, name), now)
-        if half is not None and self._backend.flows.get(actor.account, FlowId(half.id)) is not None:
-            raise Conflict(
-                f"a flow called {name!r} is being deleted" if _decode(half).deleting else f"there is a flow {name!r}",
-                hint="try again in a moment" if _decode(half).deleting else "choose another name, or change that flow",
-                flow=None if _decode(half).deleting else half.id,
-            )
+        found = self._entities.find(KIND, lookup_of(actor.account, name), now)
+        if found is not None and self._backend.flows.get(actor.account, FlowId(found.id)) is not None:
+            raise _taken(found)
         self._quotas.check_count(actor.account, "flows", lambda: sum(1 for _ in self._all(actor.account)))
-        flow = FlowId(half.id if half is not None else self._engine.parts.draws.new_id())
+        # A record without a revision is what a crash has left of an earlier try: this one goes on with it.
+        flow = FlowId(found.id if found is not None else self._engine.parts.draws.new_id())
         record = FlowRecord(flow, name, status, 1, created_at=now, created_by=actor.name)
         self._follow_check(actor.account, flow, loaded.flow)
-        entity = self._entities.put(self._entity(actor.account, record, now + UNFINISHED), now, half.rev if half else 0)
+        noted = record_entity(actor.account, record, now + UNFINISHED)
+        entity = self._entities.put(noted, now, found.rev if found is not None else 0)
         if entity is None:
             raise Conflict(f"there is a flow {name!r}", hint="choose another name, or change that flow")
         return self._store(actor, entity, record, loaded, text, 0)
@@ -265,7 +208,7 @@ class FlowService:
         if status is not FlowStatus.ARCHIVED:
             self._follow_check(actor.account, flow, document)
         changed = replace(record, status=status, updated_at=now, updated_by=actor.name)
-        noted = self._entities.put(self._entity(actor.account, changed, now + UNFINISHED), now, entity.rev)
+        noted = self._entities.put(record_entity(actor.account, changed, now + UNFINISHED), now, entity.rev)
         if noted is None:
             raise PreconditionFailed
         self._finish(actor.account, noted, changed, document)
@@ -287,7 +230,7 @@ class FlowService:
             )
         now = self._clock.now()
         gone = replace(record, deleting=True, status=FlowStatus.ARCHIVED)
-        if self._entities.put(self._entity(actor.account, gone, now), now, entity.rev) is None:
+        if self._entities.put(record_entity(actor.account, gone, now), now, entity.rev) is None:
             raise PreconditionFailed
         for follower in self._followers:
             follower.forget(actor.account, flow)
@@ -299,7 +242,7 @@ class FlowService:
         """Finish changes that a crash cut off, and go on removing deleted flows. Answers when to come back."""
         now = self._clock.now()
         for entity in self._entities.due(KIND, now, 20):
-            record = _decode(entity)
+            record = read_record(entity)
             if record.deleting:
                 self._remove(entity, record)
             else:
@@ -320,7 +263,7 @@ class FlowService:
     def _adopt(self, row: FlowRow, by: str) -> None:
         now = self._clock.now()
         record = FlowRecord(row.id, row.name, FlowStatus.ACTIVE, row.revision, created_at=now, created_by=by)
-        entity = self._entities.put(self._entity(row.account, record, now + UNFINISHED), now, 0)
+        entity = self._entities.put(record_entity(row.account, record, now + UNFINISHED), now, 0)
         if entity is not None:
             self._repair(entity, record)
 
@@ -352,7 +295,7 @@ class FlowService:
             triggers=sorted({str(trigger["type"]) for trigger in document.triggers}),
         )
         # Lost to somebody who changed it meanwhile: their change writes all of this again.
-        self._entities.put(self._entity(account, described, None), self._clock.now(), entity.rev)
+        self._entities.put(record_entity(account, described, None), self._clock.now(), entity.rev)
         return described
 
     def _repair(self, entity: Entity, record: FlowRecord) -> None:
@@ -382,14 +325,14 @@ class FlowService:
 
     def _record(self, account: AccountId, flow: FlowId) -> tuple[FlowRecord, Entity]:
         entity = self._entities.get(account, KIND, flow, self._clock.now())
-        if entity is None or (record := _decode(entity)).deleting:
+        if entity is None or (record := read_record(entity)).deleting:
             raise NotFound("there is no such flow")
         return record, entity
 
     def _all(self, account: AccountId) -> Iterable[FlowRecord]:
         after: str | None = None
         while page := self._entities.list(account, KIND, self._clock.now(), after=after, limit=PAGE):
-            yield from (record for record in map(_decode, page) if not record.deleting)
+            yield from (record for record in map(read_record, page) if not record.deleting)
             if len(page) < PAGE:
                 return
             after = page[-1].id
@@ -398,37 +341,10 @@ class FlowService:
         for follower in self._followers:
             follower.check(account, flow, document)
 
-    @staticmethod
-    def _entity(account: AccountId, record: FlowRecord, due: Millis | None) -> Entity:
-        values = {key: getattr(record, key) for key in FlowRecord.__slots__ if key != "id"}
-        return Entity(account, KIND, record.id, orjson.dumps(values), lookup=_lookup(account, record.name), due=due)
 
-
-def parse_label(text: str) -> tuple[str, str | None]:
-    """`team=growth` or `team`, as a filter. Raises `InvalidInput`."""
-    key, separator, value = text.partition("=")
-    if not key:
-        raise InvalidInput("a label filter is written name=value, or name", field="label")
-    return key, value if separator else None
-
-
-def _lookup(account: AccountId, name: str) -> str:
-    return f"{account}/{name}"
-
-
-def _decode(entity: Entity) -> FlowRecord:
-    values: dict[str, Any] = orjson.loads(entity.body)
-    return FlowRecord(id=FlowId(entity.id), **{**values, "status": FlowStatus(values["status"])})
-
-
-def _fits(record: FlowRecord, query: FlowQuery) -> bool:
-    if query.status is not None and record.status is not query.status:
-        return False
-    if query.name is not None and record.name != query.name:
-        return False
-    for key, value in query.labels.items():
-        if key not in record.labels or (value is not None and record.labels[key] != value):
-            return False
-    wanted = query.q.casefold()
-    texts = (record.name, record.description or "", *record.labels.keys(), *record.labels.values())
-    return not wanted or any(wanted in text.casefold() for text in texts)
+def _taken(found: Entity) -> Conflict:
+    record = read_record(found)
+    if record.deleting:
+        return Conflict(f"a flow called {record.name!r} is being deleted", hint="try again in a moment")
+    hint = "choose another name, or change that flow"
+    return Conflict(f"there is a flow {record.name!r}", hint=hint, flow=record.id)

@@ -17,8 +17,8 @@ from flowrunner.errors import Conflict, InvalidInput, NotFound, StoreError
 from flowrunner.language.inputs import check_input
 from flowrunner.services.audit import Action, Audit
 from flowrunner.services.cron import Timing, check_timing
-from flowrunner.services.flows import KIND as FLOW_KIND
-from flowrunner.services.flows import FlowStatus
+from flowrunner.services.flow_records import KIND as FLOW_KIND
+from flowrunner.services.flow_records import FlowStatus
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.quotas import Quotas
 from flowrunner.services.schedule_entries import KIND, Missed, Schedule, decode, document_id, prefix_of, schedule_id

@@ -15,6 +15,7 @@ from flowrunner.api.routes import (
     logs,
     runs,
     schedules,
+    secrets,
     sessions,
     steps,
     system,
@@ -42,5 +43,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     usage.api,
     audit.api,
     system.api,
+    secrets.api,
     webhooks.api,
 )

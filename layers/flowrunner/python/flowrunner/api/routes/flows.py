@@ -24,7 +24,7 @@ from flowrunner.core.ids import FlowId
 from flowrunner.core.problems import Problem
 from flowrunner.language.errors import InvalidFlow
 from flowrunner.services.flow_diff import FlowDiff, diff
-from flowrunner.services.flows import FlowQuery, FlowRecord, FlowStatus, SavedFlow, parse_label, sort_key
+from flowrunner.services.flow_records import FlowQuery, FlowRecord, FlowStatus, SavedFlow, parse_label, sort_key
 from flowrunner.services.identity import Permission
 
 api = router("flows")
