@@ -132,7 +132,7 @@ BODIES: Mapping[str, Any] = {
     "create_schedule": {"flow_id": "{flow_id}", "cron": "0 9 * * *"},
     "update_schedule": {"cron": "0 9 * * *"},
     "update_user": {"disabled": True},
-    "change_password": {"new_password": "another battery staple"},
+    "change_password": {"password": "another battery staple"},
     "signal_step": {"payload": 1},
     "put_secret": {"value": "another value"},
     "update_webhook": {"enabled": False},
@@ -272,7 +272,9 @@ def test_a_body_that_names_another_accounts_things_is_refused(walk: Walk) -> Non
     ):
         body = walk._filled(BODIES[name])
         answer = walk.api.call(method, path, team="other", json=body)
-        assert answer.status_code == 404, (name, answer.text)
+        missing = walk.api.call(method, path, team="other", json={**body, "flow_id": "nothing"})
+        assert answer.status_code == missing.status_code >= 400, (name, answer.text)
+        assert answer.json()["error"]["message"] == missing.json()["error"]["message"]
         answer = walk.api.call(method, path, json={**body, "account_id": walk.api.team("other").account})
         assert answer.status_code == 400, (name, answer.text)
 
