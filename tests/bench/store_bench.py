@@ -1,7 +1,8 @@
 """How fast the stores commit: `python -m tests.bench.store_bench [memory|sqlite|postgres ...]`.
 
 A commit is what a step costs the engine: the head moves (compare-and-set), one step row, one acknowledged message, and
-one handed off. SQLite and PostgreSQL run with full durability.
+one handed off. SQLite and PostgreSQL run with full durability. Entities are what every request needs (its token is
+found by its hash) before anything else is done.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from flowrunner.adapters.memory.backend import MemoryBackend
@@ -16,6 +18,7 @@ from flowrunner.adapters.postgres.backend import PostgresBackend
 from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.core.ids import AccountId, FlowId, NodeId, RunId, StepId
 from flowrunner.ports.backend import Backend
+from flowrunner.ports.entities import Entity
 from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import Commit, RowStatus, RunRow, StepRow
 
@@ -42,7 +45,29 @@ def bench(backend: Backend) -> None:
             f"{backend.name:<11} batch {batch:>2}: {rev * batch / spent:>9,.0f} commits/s, "
             f"{spent / rev * 1000:.3f} ms a call"
         )
+    bench_entities(backend)
     backend.close()
+
+
+def bench_entities(backend: Backend) -> None:
+    """Print what it costs to read one of a thousand entities, and to write one."""
+    for number in range(1000):
+        backend.entities.put(_entity(number), 0)
+    calls: dict[str, Callable[[int], object]] = {
+        "get by id": lambda number: backend.entities.get(ACCOUNT, "token", str(number % 1000), 0),
+        "find by lookup": lambda number: backend.entities.find("token", f"hash {number % 1000}", 0),
+        "put": lambda number: backend.entities.put(_entity(number % 1000), 0),
+    }
+    for name, call in calls.items():
+        count, began = 0, time.perf_counter()
+        while (spent := time.perf_counter() - began) < SECONDS / 4:
+            assert call(count) is not None
+            count += 1
+        print(f"{backend.name:<11} entities, {name:<15} {spent / count * 1e6:>7,.1f} µs")
+
+
+def _entity(number: int) -> Entity:
+    return Entity(ACCOUNT, "token", str(number), BODY, lookup=f"hash {number}")
 
 
 def _message(run: RunId, rev: int) -> Message:
