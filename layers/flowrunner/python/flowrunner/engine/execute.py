@@ -6,7 +6,6 @@ failure that the policy will not repeat is given the node's `fallback` first, th
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -24,28 +23,27 @@ from flowrunner.core.events import (
     TimerFired,
 )
 from flowrunner.core.flow import DEFAULT, Json
-from flowrunner.core.foreach import MAX_ITEMS, collecting
+from flowrunner.core.foreach import collecting
 from flowrunner.core.ids import Millis
 from flowrunner.core.retry import will_retry
 from flowrunner.core.state import parent_of_item
 from flowrunner.engine.context import StepContext
 from flowrunner.engine.entries import Entries
 from flowrunner.engine.evaluate import evaluate
+from flowrunner.engine.foreach_items import checked_items, collected, stored_pages
 from flowrunner.engine.hooks import HookRunner, merge_input, merge_params, split_context
 from flowrunner.engine.outcome import Job, Outcome, facts_of
 from flowrunner.engine.records import Attempt, WaitFacts
 from flowrunner.engine.redaction import Redactor
-from flowrunner.engine.scope import ITEMS_PER_PAGE, Scope
+from flowrunner.engine.scope import Scope
 from flowrunner.engine.sealed_values import SealedValues, check_name
 from flowrunner.engine.seals import callback_place, names_of
 from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.engine.step_cache import StepCache
 from flowrunner.engine.values import to_json
-from flowrunner.errors import NodeCrashed, NodeTimeout, ParamsInvalid, StepError, StoreError, Unreadable
+from flowrunner.errors import NodeCrashed, NodeTimeout, StepError, StoreError, Unreadable
 from flowrunner.nodes.base import Output, Result, RunInfo, Wait
-from flowrunner.ports.kv import Item
 from flowrunner.ports.runs import RowStatus
-
-CACHE_NAMESPACE = "$cache"
 
 
 class Execution:
@@ -161,12 +159,14 @@ class Execution:
             self.input = merge_input(self.input, fields)
         params = self._evaluate(self.node.params, "params")
         self.params = {**self.node.deferred, **merge_params(params, overlay)}
-        hit = self._cache_get()
+        cache = self._cache()
+        hit = cache.get(self.services.clock.now()) if cache is not None else None
         if hit is not None:
+            self.cached = True
             return hit
         result = self._execute()
-        if isinstance(result, Result):
-            self._cache_put(result)
+        if cache is not None and isinstance(result, Result):
+            cache.put(result, self.services.clock.now())
         return result
 
     def _execute(self) -> Result | Wait:
@@ -218,30 +218,16 @@ class Execution:
 
     def _expand(self) -> Result | Outcome:
         assert self.node.items is not None, "only a foreach expands"
-        items = self._evaluate(self.node.items, "foreach.items")
-        if not isinstance(items, list):
-            raise ParamsInvalid(
-                f"foreach.items must be a list; the expression gave {_kind(items)}", hint="see what it reads"
-            )
-        if len(items) > MAX_ITEMS:
-            raise ParamsInvalid(f"foreach.items has {len(items):,} items; a foreach may have {MAX_ITEMS:,}")
+        items = checked_items(self._evaluate(self.node.items, "foreach.items"))
         if not items:
             return self._post(Result([]))  # type: ignore[return-value]  # a Result stays a Result
-        pages = [
-            self._store(items[start : start + ITEMS_PER_PAGE], f"items-{start // ITEMS_PER_PAGE}", "foreach.items")
-            for start in range(0, len(items), ITEMS_PER_PAGE)
-        ]
-        row = replace(self._row(RowStatus.RUNNING), items=pages, ended_at=0)
+        row = replace(self._row(RowStatus.RUNNING), items=stored_pages(items, self._store), ended_at=0)
         return Outcome(StepExpanded(self.job.step, self.job.entry.attempt, len(items), tuple(row.secrets)), row)
 
     def _collect(self) -> Result:
         row = self.job.view.row
-        outputs: list[Json] = [None] * self.job.state.maps[self.job.step].count
-        for attempt in self.services.reader.items(row.account, row.id, self.job.step):
-            if attempt.status is RowStatus.SUCCEEDED:
-                index = int(attempt.step.partition("[")[2][:-1])
-                outputs[index] = self.scope.stored(attempt.output)
-        return Result(outputs)
+        attempts = self.services.reader.items(row.account, row.id, self.job.step)
+        return Result(collected(attempts, self.job.state.maps[self.job.step].count, self.scope.stored))
 
     # -- outcomes -----------------------------------------------------------------------------------------------
 
@@ -394,42 +380,17 @@ class Execution:
         """The output as kept: that of `log` is there to be looked at, so secrets are masked in it."""
         return self.scope.redactor().value(output) if self.node.node.type == "log" else output
 
-    def _cache_get(self) -> Result | None:
+    def _cache(self) -> StepCache | None:
         cache = self.node.node.cache
         if cache is None or self.node.cache_key is None:
             return None
-        self._cache_key = self._cache_name()
-        found = self.kept.get(self.scope.account, CACHE_NAMESPACE, self._cache_key, self.services.clock.now())
-        if found is None:
-            return None
-        self.cached = True
-        return Result(found.value["output"], found.value["action"])
-
-    def _cache_put(self, result: Result) -> None:
-        cache = self.node.node.cache
-        if cache is None:
-            return
-        value = {"output": result.output, "action": result.action}
-        item = Item(self._cache_key, value, self.services.clock.now() + cache.ttl)
-        self.kept.set(self.scope.account, CACHE_NAMESPACE, item)
-
-    def _cache_name(self) -> str:
-        key = to_json(self._evaluate(self.node.cache_key, "cache.key"), "cache.key").decode()
-        if self.scope.redactor().found(key):
-            key = f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
-        return f"{self.info.flow}/{self.node.node.id}/{key}"
+        key = self._evaluate(self.node.cache_key, "cache.key")
+        return StepCache(self.kept, self.scope, self.job.view.row.flow, self.node.node.id, cache, key)
 
 
 def truthy(value: Any) -> bool:
     """JavaScript's truth: empty lists and objects are true (ECMA-262, ToBoolean)."""
     return isinstance(value, list | dict) or bool(value)
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", dict: "an object"}
-    return names.get(type(value), type(value).__name__)
 
 
 def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
