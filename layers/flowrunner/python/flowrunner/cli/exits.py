@@ -1,8 +1,12 @@
-"""Errors as messages, and exit codes: 0 ok, 1 a failed run, 2 usage, 3 an invalid flow, 4 not found, 5 the store."""
+"""Errors as messages, and exit codes.
+
+0 ok, 1 a failed run, 2 usage, 3 an invalid flow, 4 not found or not allowed, 5 the store or the server.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -37,6 +41,17 @@ class UsageError(FlowrunnerError):
     code = "USAGE"
 
 
+class RemoteError(FlowrunnerError):
+    """The server refused, or could not be reached."""
+
+    code = "REMOTE"
+
+    def __init__(self, message: str, exit_code: ExitCode, *, status: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+        self.status = status
+
+
 def reported(command: Callable[P, R]) -> Callable[P, R]:
     """Turn our errors into a message on standard error and an exit code; anything else is a bug and shows itself."""
 
@@ -60,6 +75,8 @@ def exit_code(error: FlowrunnerError) -> ExitCode:
     from flowrunner.language.errors import InvalidFlow
 
     match error:
+        case RemoteError():
+            return error.exit_code
         case InvalidFlow():
             return ExitCode.INVALID
         case NotFound():
@@ -80,10 +97,18 @@ def print_error(error: FlowrunnerError) -> None:
     print(f"{prefix}{escape(text)}", file=sys.stderr)
 
 
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What `escape` makes visible."""
+
+
 def escape(text: str) -> str:
-    """Text from a flow for a terminal: control characters, which could move the cursor or fake a line, made visible."""
-    shown = (char if char >= " " or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
-    return "".join(shown).replace("\x7f", "\\x7f")
+    """Text from others for a terminal: what could move the cursor, fake a line or turn letters round is shown."""
+    return UNSAFE.sub(_visible, text)
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def read_flow_file(path: Path) -> bytes:

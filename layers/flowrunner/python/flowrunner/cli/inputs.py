@@ -30,6 +30,19 @@ def read_input(parts: Sequence[str]) -> Json:
     return merged
 
 
+def read_payload(text: str, comment: str | None, by: str | None = None) -> Json:
+    """The answer to a waiting step: `approve`, `reject`, or a JSON text. Raises `UsageError`."""
+    if text in ("approve", "reject"):
+        answer = {"approved": text == "approve", "by": by, "comment": comment}
+        return {key: value for key, value in answer.items() if value is not None}
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"the answer is approve, reject, or a JSON text: {error.msg} (column {error.colno})") from None
+    except RecursionError:
+        raise UsageError("the answer is nested too deeply") from None
+
+
 def _part(part: str) -> Json:
     if part.startswith("@"):
         return _json(read_flow_file(Path(part[1:])).decode("utf-8-sig", "replace"), part)

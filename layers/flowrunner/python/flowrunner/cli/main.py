@@ -9,17 +9,22 @@ import typer
 
 from flowrunner import __version__
 from flowrunner.cli.exits import reported
+from flowrunner.cli.remote.commands import add_commands, refuse_local
+from flowrunner.cli.remote.options import Profile
 
 app = typer.Typer(
     name="flowrunner",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: Rich would be half of the time that `flowrunner --help` takes
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Run flows written in YAML: durable, visible step by step, cheap to keep.",
 )
-config = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+config = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the configuration.")
 app.add_typer(config, name="config")
-admin = typer.Typer(no_args_is_help=True, help="What needs the store itself: the first account, a lost password.")
+admin = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="What needs the store itself: the first account, a lost password."
+)
 app.add_typer(admin, name="admin")
 
 FlowFile = Annotated[Path, typer.Argument(help="A flow in YAML or JSON; - for standard input.")]
@@ -52,7 +57,7 @@ def main(
 @app.command()
 @reported
 def run(
-    flow: Annotated[str, typer.Argument(help="A flow file, or with --store the name of a stored flow.")],
+    flow: Annotated[str, typer.Argument(help="A flow file, or the name of a flow on a server or in --store.")],
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", "-i", help="@file.json, a JSON text, or key=value; may be repeated."),
@@ -63,8 +68,19 @@ def run(
     allow: Allow = None,
     secrets_file: Secrets = None,
     config_file: Config = None,
+    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="On a server: until the run ends.")] = True,
+    profile: Profile = None,
 ) -> None:
-    """Run a flow and watch it. Without --store everything happens in memory; Ctrl-C cancels the run."""
+    """Run a flow and watch it. A file runs here, in memory or with --store, and Ctrl-C cancels it.
+
+    Any other name is a flow on the server that you are logged in to; Ctrl-C leaves its run running.
+    """
+    from flowrunner.cli.remote.running import RemoteRun, run_remote, target_of
+
+    target = target_of(flow, store=store, profile=profile)
+    if target is not None:
+        refuse_local(allow=allow, secrets_file=secrets_file, config=config_file)
+        raise typer.Exit(run_remote(target, RemoteRun(flow, inputs or [], json, watch, timeout)))
     from flowrunner.cli.run import RunOptions, run_flow
 
     options = RunOptions(flow, inputs or [], store, json, timeout, allow, secrets_file, config_file)
@@ -246,3 +262,6 @@ def admin_reset_password(
     from flowrunner.cli.admin import reset_password
 
     reset_password(username, store, config_file)
+
+
+add_commands(app)

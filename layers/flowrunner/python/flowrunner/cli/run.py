@@ -57,7 +57,7 @@ def run_flow(options: RunOptions) -> ExitCode:
     with working_engine(loaded) as (engine, _):
         row = _flow(engine, options)
         run = RunId(engine.parts.draws.new_id())
-        view = make_view(engine, ACCOUNT, run, row.name, quiet=options.json)
+        view = make_view(engine, run, row.name, quiet=options.json)
         leave = engine.watchers.watch(run, view.change)
         try:
             with view, _cancelled_by_signal(engine, run) as stopped:

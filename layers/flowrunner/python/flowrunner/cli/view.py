@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from flowrunner.cli.exits import escape
-from flowrunner.core.durations import format_duration
-from flowrunner.core.ids import AccountId, RunId, StepId
+from flowrunner.cli.lines import Line, describe
+from flowrunner.core.ids import RunId, StepId
 from flowrunner.core.state import Phase, parent_of_item, step_label
 from flowrunner.engine.engine import Engine, RunResult
 from flowrunner.engine.records import Attempt
@@ -20,20 +19,8 @@ from flowrunner.ports.runs import RowStatus
 
 Answer = Callable[[str, Any], None]
 
-ICONS = {
-    "succeeded": ("✔", "green"),
-    "failed": ("✘", "red"),
-    "skipped": ("↷", "dim"),
-    "running": ("●", "cyan"),
-    "waiting": ("⏸", "yellow"),
-    "retrying": ("↻", "yellow"),
-    "scheduled": ("○", "dim"),
-}
 LAST_CHANGE_SECONDS = 1.0
 """The store may show the end of a run a moment before its last change has been shown here."""
-
-SHOWN_STEPS = 30
-"""Lines of the tree; a longer run shows the newest."""
 
 
 class RunView(Protocol):
@@ -56,30 +43,13 @@ class RunView(Protocol):
     def finish(self, result: RunResult) -> None: ...
 
 
-@dataclass(slots=True)
-class Line:
-    """A step as shown."""
-
-    label: str
-    node: str
-    status: str = "scheduled"
-    started_at: int = 0
-    ended_at: int = 0
-    attempt: int = 1
-    error: str = ""
-    items: tuple[int, int, int] | None = None
-    """Of a foreach: done, failed, all."""
-    wait: Any = None
-    marks: list[str] = field(default_factory=list)
-
-
 class Board:
     """The steps of a run, kept up to date from its changes."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.lines: dict[StepId, Line] = {}
-        self.progress = 0
+        self.progress: int | None = 0
         self.status = "running"
 
     def apply(self, change: Change, now: int) -> list[Attempt]:
@@ -167,29 +137,7 @@ class PlainView(SilentView):
         print(f"{result.status}{reason}", file=sys.stderr)
 
 
-def describe(line: Line, now: int) -> str:
-    """A step in one line."""
-    icon, _ = ICONS[line.status]
-    parts = [f"{icon} {line.label}"]
-    if line.items is not None:
-        done, failed, count = line.items
-        parts.append(f"{done}/{count}" + (f" ({failed} failed)" if failed else ""))
-    if line.started_at:
-        end = line.ended_at if line.status in ("succeeded", "failed", "skipped") else now
-        parts.append(format_duration(max(end - line.started_at, 0)))
-    if line.attempt > 1:
-        parts.append(f"attempt {line.attempt}")
-    parts += line.marks
-    if line.status in ("waiting", "retrying"):
-        parts.append(line.status)
-    if isinstance(line.wait, dict) and line.wait.get("message"):
-        parts.append(escape(str(line.wait["message"])))
-    if line.error:
-        parts.append(escape(line.error).splitlines()[0][:160])
-    return "  ".join(parts)
-
-
-def make_view(engine: Engine, account: AccountId, run: RunId, name: str, *, quiet: bool) -> RunView:
+def make_view(engine: Engine, run: RunId, name: str, *, quiet: bool) -> RunView:
     """The view that fits where the output goes."""
     if quiet:
         return SilentView()
@@ -197,4 +145,4 @@ def make_view(engine: Engine, account: AccountId, run: RunId, name: str, *, quie
         return PlainView(engine, name, run)
     from flowrunner.cli.live import LiveView
 
-    return LiveView(engine, account, run, name)
+    return LiveView(engine, name)

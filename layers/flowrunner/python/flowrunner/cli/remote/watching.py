@@ -1,0 +1,144 @@
+"""A run on a server, watched to its end: the live tree at a terminal, a line per step elsewhere, or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol, Self
+
+from flowrunner.cli.exits import ExitCode, escape
+from flowrunner.cli.lines import Line, describe
+from flowrunner.cli.remote.board import OVER, EventBoard
+from flowrunner.cli.remote.client import Client, at
+from flowrunner.cli.remote.following import follow
+from flowrunner.cli.remote.output import print_json, safe_json
+
+INTERRUPTED = 130
+"""What shells expect of a command that Ctrl-C has ended; the run goes on."""
+
+
+class View(Protocol):
+    """Something that shows events."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def event(self, event: dict[str, Any]) -> None: ...
+
+    def end(self, run: dict[str, Any]) -> None: ...
+
+
+class Silent:
+    """Shows nothing: standard output belongs to the JSON document at the end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def event(self, event: dict[str, Any]) -> None:
+        return
+
+    def end(self, run: dict[str, Any]) -> None:
+        return
+
+
+class Plain(Silent):
+    """One line for each step that ends or waits, on standard error."""
+
+    def __init__(self, run: str, name: str) -> None:
+        self._board = EventBoard()
+        print(f"run {escape(run)} of {escape(name)}", file=sys.stderr)
+
+    def event(self, event: dict[str, Any]) -> None:
+        line = self._board.apply(event)
+        if event["type"] == "step.log":
+            print(f"  {log_line(event)}", file=sys.stderr)
+        elif line is not None and _worth_a_line(line):
+            print(describe(line, self._board.now()), file=sys.stderr)
+
+    def end(self, run: dict[str, Any]) -> None:
+        reason = f": {escape(str(run['error'].get('message')))}" if run["error"] else ""
+        print(f"{run['status']}{reason}", file=sys.stderr)
+
+
+class Tree(Silent):
+    """The tree that `flowrunner run FILE` shows."""
+
+    def __init__(self, name: str) -> None:
+        from flowrunner.cli.tree import LiveTree
+
+        self._board = EventBoard()
+        self._tree = LiveTree(name, self._board, self._board.now)
+
+    def __enter__(self) -> Self:
+        self._tree.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tree.stop()
+
+    def event(self, event: dict[str, Any]) -> None:
+        self._board.apply(event)
+        if event["type"] == "step.log":
+            data = event.get("data") or {}
+            self._tree.log(str(event.get("step_id")), str(data.get("message", "")), str(data.get("level")))
+
+    def end(self, run: dict[str, Any]) -> None:
+        self._tree.end(run["status"], run["duration_ms"], run["error"] and str(run["error"].get("message")))
+
+
+def watch(client: Client, run: dict[str, Any], *, as_json: bool) -> ExitCode | int:
+    """Show a run until it ends, then print its output, or with `as_json` the run. Ctrl-C leaves it running."""
+    identity = run["id"]
+    view: View
+    if as_json:
+        view = Silent()
+    elif sys.stderr.isatty():
+        view = Tree(run["flow"]["name"])
+    else:
+        view = Plain(identity, run["flow"]["name"])
+    try:
+        with view:
+            for event in follow(client, at("/v1/runs/{}/events", identity)):
+                view.event(event)
+    except KeyboardInterrupt:
+        return left_running(identity)
+    ended = client.get(at("/v1/runs/{}", identity))
+    view.end(ended)
+    print_result(ended, as_json=as_json)
+    return exit_of(ended["status"])
+
+
+def left_running(run: str) -> int:
+    """Say that the run goes on. Answers the exit code."""
+    print(f"\nthe run goes on; watch it again: flowrunner runs events {run} -f", file=sys.stderr)
+    print(f"or stop it: flowrunner runs cancel {run}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def print_result(run: dict[str, Any], *, as_json: bool) -> None:
+    """The output of a completed run, or the whole run as JSON."""
+    if as_json:
+        print_json(run)
+    elif run["status"] == "completed":
+        print(safe_json(run["output"], indent=2))
+
+
+def exit_of(status: str) -> ExitCode:
+    """1 for a run that has ended otherwise than completed."""
+    return ExitCode.FAILED if status in ("failed", "cancelled") else ExitCode.OK
+
+
+def log_line(event: dict[str, Any]) -> str:
+    """What a step said, in one line."""
+    data = event.get("data") or {}
+    level = str(data.get("level") or "info")
+    mark = "" if level == "info" else f"{level}: "
+    message = str(data.get("message", "")).replace("\n", "\n    ")
+    return f"{escape(str(event.get('step_id')))}: {mark}{escape(message)}"
+
+
+def _worth_a_line(line: Line) -> bool:
+    return line.status in (*OVER, "waiting", "retrying")
