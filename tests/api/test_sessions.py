@@ -1,19 +1,15 @@
-"""Sessions of the console over HTTP: the cookie, the CSRF token, the limits; and the corpus of bad credentials."""
+"""Sessions of the console over HTTP: the cookie, the CSRF token, the limits."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from http.cookies import SimpleCookie
-from typing import Any
 
 import httpx2
 import pytest
 from flowrunner.services.identity import Permission, Role
-from flowrunner.services.tokens import digest
 
 from tests.api.harness import PASSWORD, Service, service
-from tests.attacks import attacks, needs_corpus
 
 ORIGIN = "http://testserver"
 WRONG = "wrong horse battery"
@@ -161,103 +157,3 @@ def test_a_huge_password_is_a_bad_request(acme: Service, length: int) -> None:
     answer = log_in(acme, password="a" * length)
     assert answer.status_code == 400
     assert len(answer.text) < 1000
-
-
-# -- the corpora ----------------------------------------------------------------------------------------------------
-
-SKIPPED = {
-    "auth-21": "no route reads X-HTTP-Method-Override: run below as an ordinary request",
-    "auth-33": "there is no reset of passwords by mail: an owner sets them",
-    "auth-34": "nothing here redirects",
-}
-"""Entries of corpus.json that have nothing to run against, each with the reason."""
-
-
-@needs_corpus
-def test_every_entry_of_the_corpus_is_looked_at() -> None:
-    """A new entry of the area has to be run or to be given a reason."""
-    ids = {entry["id"] for entry in attacks("corpus.json", "auth")}
-    run = {entry["id"] for entry in attacks("corpus.json", "auth") if plain(entry)}
-    assert ids - run - set(SKIPPED) == {
-        "auth-13",  # tests/services/test_tokens.py: a wrong checksum is refused without asking the store
-        "auth-15",  # tests/services/test_tokens.py: a token expires
-        "auth-16",  # below
-        "auth-18",  # tests/api/test_accounts.py: a scope is a limit
-        "auth-19",  # the same
-        "auth-22",  # below
-        "auth-24",  # below
-        "auth-25",  # above, and tests/services/test_sessions.py
-        "auth-27",  # tests/services/test_authentication.py
-        "auth-28",  # above
-        "auth-30",  # tests/services/test_names.py
-        "auth-31",  # above, and tests/services/test_sessions.py
-    }
-
-
-def plain(entry: Mapping[str, Any]) -> bool:
-    """Whether the entry is a request that is to be sent as it is."""
-    return (
-        "token_scope" not in entry["input"]
-        and bool({"path", "headers"} & set(entry["input"]))
-        and ("login_attempts" not in entry["input"])
-        and entry["id"] not in SKIPPED
-    )
-
-
-@pytest.mark.parametrize("entry", [entry for entry in attacks("corpus.json", "auth") if plain(entry)])
-def test_requests_of_the_corpus(acme: Service, entry: dict[str, Any]) -> None:
-    """Each is refused as it says; nothing is let in by the look of its path."""
-    given = entry["input"]
-    answer = acme.client.request(
-        given.get("method", "GET"), given.get("path", "/v1/runs"), headers=given.get("headers")
-    )
-    expected = {401, 404} if "404" in entry["expect"] else {401}
-    assert answer.status_code in expected
-    assert answer.json()["error"]["code"] in ("UNAUTHENTICATED", "NOT_FOUND")
-
-
-def test_a_method_in_a_header_is_ignored(acme: Service) -> None:
-    """GET stays GET (corpus auth-21)."""
-    flow = acme.flow()
-    override = {"X-HTTP-Method-Override": "DELETE", "X-Method-Override": "DELETE"}
-    assert acme.call("GET", f"/v1/flows/{flow['id']}", headers=override).status_code == 200
-    assert acme.call("GET", f"/v1/flows/{flow['id']}").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "bearer",
-    [
-        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJhZG1pbiJ9.",
-        "eyJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLy4uL2Rldi9udWxsIn0.eyJzdWIiOiJhZG1pbiJ9.AAAA",
-    ],
-)
-def test_a_json_web_token_is_no_token(acme: Service, bearer: str) -> None:
-    """Whatever its header says (corpus auth-22, auth-24)."""
-    assert acme.client.get("/v1/runs", headers={"Authorization": f"Bearer {bearer}"}).status_code == 401
-
-
-def test_the_stored_hash_is_no_credential(acme: Service) -> None:
-    """Corpus auth-16."""
-    token = acme.team().tokens[Role.OWNER]
-    assert acme.client.get("/v1/runs", headers={"Authorization": f"Bearer {digest(token)}"}).status_code == 401
-    assert acme.client.get("/v1/runs", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-
-
-BASIC = {
-    "without a colon": b64encode(b"acme-owner").decode(),
-    "not base64": "!!! not base64 !!!",
-    "10 kB": b64encode(b"acme-owner:" + b"a" * 7_500).decode(),
-}
-
-
-@pytest.mark.parametrize("header", BASIC.values(), ids=BASIC.keys())
-def test_bad_basic_headers(acme: Service, header: str) -> None:
-    """401, not 500 (auth-17)."""
-    answer = acme.client.get("/v1/runs", headers={"Authorization": f"Basic {header}"})
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"]
-
-
-def test_a_viewer_and_the_list_of_secrets(acme: Service) -> None:
-    """403: names are for those who run flows (auth-21)."""
-    assert acme.call("GET", "/v1/secrets", role=Role.VIEWER).status_code in (403, 404)
