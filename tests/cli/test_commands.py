@@ -267,8 +267,10 @@ def test_dev_loads_the_examples_and_works_on_the_store(folder: Path) -> None:
     )
     assert process.stderr is not None
     seen = ""
-    while "run one from another terminal" not in seen:
-        seen += process.stderr.readline()
+    while "from another terminal" not in seen:
+        line = process.stderr.readline()
+        assert line, f"dev has ended: {seen}"
+        seen += line
     assert "greet (revision 1)" in seen
     assert "127.0.0.0/8" in seen
     done = flowrunner("run", "greet", "-i", "name=Ada", "--store", store, folder=folder)
