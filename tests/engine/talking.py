@@ -30,7 +30,7 @@ class Talk(NodeType[TalkParams]):
     def __init__(self) -> None:
         self.go = threading.Semaphore(0)
         self.said = threading.Semaphore(0)
-        """Released after each line, and when there are no more."""
+        """Released after each line."""
 
     def execute(self, ctx: Context[TalkParams]) -> Result:
         for index, line in enumerate(ctx.params.lines):
@@ -43,7 +43,6 @@ class Talk(NodeType[TalkParams]):
             ctx.emit("leak", {ctx.params.secret: [ctx.params.secret]})
         for index in range(ctx.params.count):
             ctx.log(f"{index} " + "x" * 1_000)
-        self.said.release()
         return Result({"lines": len(ctx.params.lines)})
 
 

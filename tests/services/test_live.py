@@ -298,6 +298,16 @@ def test_an_account_hears_of_steps_if_it_asks() -> None:
         assert not live.hub._channels
 
 
+def test_an_account_hears_of_the_steps_of_a_run_that_was_over_at_once() -> None:
+    """One that began and ended between two turns of the hub."""
+    with watching() as (b, live):
+        reader = live.watch_account(steps=True)
+        live.turn()
+        result = b.run(flow("a: {type: transform, params: {value: 1}}"))
+        live.turn()
+        assert [frame.event.id for frame in reader.frames] == whole(b, result.id)
+
+
 def test_an_account_hears_of_runs_of_other_processes() -> None:
     """Found by listing them; one that began and ended unseen is told of as well."""
     backend = MemoryBackend()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi.responses import Response
@@ -23,6 +24,8 @@ RETRY = b"retry: 2000\n"
 HEARTBEAT = b":\n"
 RECHECK_SECONDS = 10.0
 """How soon a stream ends whose token was revoked, or whose session has ended."""
+WRITE_SECONDS = 30.0
+"""A client that takes nothing for so long is let go."""
 LAST_WORD_SECONDS = 1.0
 
 Pick = Callable[[Frame], bool]
@@ -59,11 +62,14 @@ class EventStream(Response):
             ends: set[asyncio.Future[Any]] = {stream, gone, closed}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if stream.done():
-                stream.result()
+                with suppress(TimeoutError):
+                    stream.result()
             elif closed.done() and not gone.done():
                 # A client that does not read cannot be told anything: after this the connection is closed.
                 stream.cancel()
-                await asyncio.wait({asyncio.create_task(_finish(send))}, timeout=LAST_WORD_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORD_SECONDS):
+                        await _finish(send)
         finally:
             self._reader.close()
             for task in (stream, gone):
@@ -109,7 +115,10 @@ class EventStream(Response):
 
 
 async def _write(send: Send, body: bytes) -> None:
-    if body:
+    """Raises `TimeoutError` when the client does not take it."""
+    if not body:
+        return
+    async with asyncio.timeout(WRITE_SECONDS):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 

@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flowrunner.api.live import mailbox, position_of, staying
+from flowrunner.api.sse import WRITE_SECONDS
 from flowrunner.core.ids import RunId
 from flowrunner.core.json_text import BadJson, parse_json
 from flowrunner.errors import (
@@ -165,18 +166,18 @@ class Connection:
                 code = TOO_SLOW
             elif telling.done():
                 telling.result()
+        except TimeoutError:
+            code = TOO_SLOW
         finally:
             for reader in self._readers.values():
                 reader.close()
             for task in (*tasks, *self._replays):
                 task.cancel()
             await asyncio.gather(*tasks, *self._replays, return_exceptions=True)
-        # A client that does not read may not take the close either.
-        await asyncio.wait({asyncio.create_task(self._close(code))}, timeout=LAST_WORD_SECONDS)
-
-    async def _close(self, code: int) -> None:
-        with suppress(RuntimeError, WebSocketDisconnect):  # the client was faster
-            await self._socket.close(code)
+        # A client that does not read may not take the close either, or it was faster.
+        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await self._socket.close(code)
 
     # -- what the client says -----------------------------------------------------------------------------------
 
@@ -269,7 +270,7 @@ class Connection:
         for frame in found:
             position = b"" if name == ACCOUNT else b',"last_event_id":"%b"' % str(frame.position).encode("ascii")
             message = b'{"type":"event",%b%b,"event":%b}' % (where, position, frame.json)
-            await self._socket.send_text(message.decode())
+            await _say(self._socket, message)
 
     async def _over(self, name: str, reason: str) -> None:
         reader = self._readers.pop(name, None)
@@ -321,7 +322,13 @@ async def _receive(socket: WebSocket) -> str:
 
 
 async def _send(socket: WebSocket, message: Mapping[str, Any]) -> None:
-    await socket.send_text(orjson.dumps(message).decode())
+    await _say(socket, orjson.dumps(message))
+
+
+async def _say(socket: WebSocket, message: bytes) -> None:
+    """Raises `TimeoutError` when the client does not take it."""
+    async with asyncio.timeout(WRITE_SECONDS):
+        await socket.send_text(message.decode())
 
 
 def _error(error: FlowrunnerError, name: str | None = None) -> Mapping[str, Any]:

@@ -189,6 +189,8 @@ class Hub:
         # What happened to steps goes before the end of their run.
         self._catch_up()
         for change in _drain(self._account_changes):
+            if change.ended and (change.account, change.run) in self._stale:
+                self._catch_up()  # it began and ended since the last turn
             self._account_change(change)
         self._look_at_accounts(now)
         self._relay()
