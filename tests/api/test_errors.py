@@ -53,6 +53,12 @@ def test_what_is_not_there(api: Service, method: str, path: str, role: Any, stat
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
+def test_a_wrong_method_is_told_the_right_ones(api: Service) -> None:
+    """All that the path takes, in one header."""
+    flow = api.flow(HELLO.replace("hello", "methods"))
+    assert api.call("PATCH", f"/v1/flows/{flow['id']}").headers["allow"] == "DELETE, GET, PUT"
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from flowrunner import __version__
 from flowrunner.api import errors
@@ -69,7 +71,18 @@ async def _refused(request: Request, error: Exception) -> Response:
             await run_in_threadpool(identify, request)
         except FlowrunnerError as refusal:
             return errors.answer_error(refusal, errors.correlation_of(request))
+    if error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_methods(request))}
     return await errors.refused(request, error)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all routes with this path: the router stops at the first one (RFC 9110, 15.5.6)."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
