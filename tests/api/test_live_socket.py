@@ -138,7 +138,7 @@ def test_steps_of_an_account_are_told_to_who_asks(server: LiveServer) -> None:
         client.hear()
         run = server.start()
         server.go_on(3)
-        events = []
+        events: list[Message] = []
         while not events or events[-1]["type"] != "run.completed":
             events.append(client.hear()["event"])
         assert {event["id"] for event in events} == set(server.history(run))

@@ -4,18 +4,28 @@ than fits.
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Sequence
+
 import pytest
 from flowrunner.adapters.memory.backend import MemoryBackend
-from flowrunner.core.ids import RunId
-from flowrunner.engine.feed import Position
-from flowrunner.errors import Forbidden, NotFound, TooManyRequests
+from flowrunner.core.ids import AccountId, RunId
+from flowrunner.engine.feed import START, Position
+from flowrunner.engine.reports import WRITE_EVERY
+from flowrunner.errors import Forbidden, NotFound, StoreError, TooManyRequests
+from flowrunner.ports.runs import RunRow
 from flowrunner.services.identity import Actor
+from flowrunner.services.live import Hub
+from flowrunner.services.live_frames import Batch
 from flowrunner.services.live_readers import LiveLimits
+from flowrunner.services.mailbox import Mail, Mailbox, call_in
 
 from tests.engine.harness import ACCOUNT, Bench, bench
+from tests.engine.talking import PATIENCE, TalkRegistry
 from tests.engine.test_positions import WIDE
 from tests.engine.test_runs import flow
-from tests.services.watching import STRANGER, VIEWER, watching
+from tests.services.watching import STRANGER, VIEWER, Reader, watching
 
 SHORT = flow("""
 a: {type: script, hooks: {exec: "log('one'); return 1"}, next: b}
@@ -341,3 +351,126 @@ def test_a_redrive_is_a_start() -> None:
         b.work()
         live.turn()
         assert reader.ids == ["run:1:run.failed", "run:2:run.started", "run:2:run.failed"]
+
+
+# -- steps under way ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_step_says_in_another_process_is_read_from_its_row() -> None:
+    """Twice a second it is written there; whoever watches from here gets it before the step has ended."""
+    backend = MemoryBackend()
+    registry = TalkRegistry()
+    with watching(backend, registry=registry) as (b, live), bench(backend, registry=registry) as other:
+        run = b.start(flow("a: {type: talk, params: {lines: [one, two]}}"))
+        reader = live.watch(run)
+        reader.replay()
+        live.turn()
+        thread = threading.Thread(target=other.worker.run, daemon=True)
+        thread.start()
+        talk = registry.talk
+        assert talk.said.acquire(timeout=PATIENCE)
+        written = threading.Event()
+        backend.wakeups.listen(lambda topic: written.set() if topic == "runs" else None)
+        other.clock.turn_to(other.clock.now() + WRITE_EVERY)
+        other.worker.wake()
+        assert written.wait(PATIENCE)
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert reader.types == ["run.started", "step.scheduled", "step.started", "step.log", "step.event"]
+        late = live.watch(run)
+        late.replay()
+        assert late.ids == reader.ids
+        for _ in range(2):
+            talk.go.release()
+        assert other.engine.wait(ACCOUNT, run, PATIENCE) is not None
+        b.clock.turn_to(b.clock.now() + 10_000)
+        live.turn()
+        assert [frame.event.id for frame in reader.frames] == whole(b, run)
+        assert set(late.ids) == set(whole(b, run))
+        other.worker.stop()
+        thread.join(PATIENCE)
+
+
+def test_who_joins_gets_what_a_step_has_said_and_no_store_has_yet() -> None:
+    """Steps without a claim have no row before they end: the hub has kept what they said for those who come later."""
+    registry = TalkRegistry()
+    with watching(registry=registry) as (b, live):
+        run = b.start(flow("a: {type: quicktalk, params: {lines: [one, two]}}"))
+        first = live.watch(run)
+        first.replay()
+        heard = threading.Event()
+        b.engine.watchers.watch(run, lambda change: heard.set() if change.under_way and change.under_way.logs else None)
+        thread = threading.Thread(target=b.worker.run, daemon=True)
+        thread.start()
+        assert heard.wait(PATIENCE)
+        live.turn()
+        assert first.types[-2:] == ["step.log", "step.event"]
+        second = live.watch(run)
+        second.replay()
+        assert second.ids == first.ids
+        for _ in range(2):
+            registry.quick.go.release()
+        assert b.engine.wait(ACCOUNT, run, PATIENCE) is not None
+        b.worker.stop()
+        thread.join(PATIENCE)
+        live.turn()
+        for reader in (first, second):
+            assert reader.ended
+            assert set(reader.ids) == set(whole(b, run))
+
+
+def test_trouble_in_one_turn_is_made_good_in_the_next(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store does not answer once: the hub's thread goes on, and reads again what it may have missed."""
+    backend = MemoryBackend()
+    load, trouble, tried = backend.runs.load, [StoreError()], threading.Event()
+
+    def moody(keys: Sequence[tuple[AccountId, RunId]]) -> Sequence[RunRow | None]:
+        if trouble and threading.current_thread().name == "live-hub":
+            tried.set()
+            raise trouble.pop()
+        return load(keys)
+
+    monkeypatch.setattr(backend.runs, "load", moody)
+    loop = asyncio.new_event_loop()
+    with bench(backend) as b:
+        hub = Hub(b.engine)
+        run = b.start(SHORT)
+        mailbox = Mailbox(loop)
+        reader = Reader(hub.subscribe(VIEWER, run, START, mailbox, run))
+        reader.replay()
+        assert tried.wait(PATIENCE)
+        b.work()
+        finish(b, run)
+        while not reader.ended:
+            mails = loop.run_until_complete(mailbox.take(PATIENCE))
+            assert mails, "nothing came any more"
+            for mail in mails:
+                reader.frames += mail.batch.frames
+                reader.ended = mail.batch.ended
+        assert set(reader.ids) == set(whole(b, run))
+        hub.stop()
+    loop.close()
+    assert "telling live events failed" in caplog.text
+
+
+def test_a_mailbox_gives_what_it_has_and_nothing_after_it_was_closed() -> None:
+    """All at once; an empty one waits as long as it was told."""
+    loop = asyncio.new_event_loop()
+    mailbox = Mailbox(loop)
+    batch = Batch([])
+    mailbox.put(Mail("a", batch))
+    mailbox.put(Mail("b", batch))
+    assert [mail.name for mail in loop.run_until_complete(mailbox.take(0))] == ["a", "b"]
+    assert loop.run_until_complete(mailbox.take(0)) == []
+    loop.call_soon(mailbox.put, Mail("c", batch))
+    assert [mail.name for mail in loop.run_until_complete(mailbox.take(PATIENCE))] == ["c"]
+    mailbox.put(Mail("d", batch))
+    mailbox.close("stopping")
+    mailbox.close("slow")
+    mailbox.put(Mail("e", batch))
+    assert loop.run_until_complete(mailbox.take(PATIENCE)) == []
+    assert mailbox.closed.result() == "stopping"
+    loop.close()
+    call_in(loop, mailbox.close, "a loop that is closed has nobody to tell")

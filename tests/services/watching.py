@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.engine.feed import START, Position
@@ -75,10 +76,12 @@ class Watching:
 
 
 @contextmanager
-def watching(backend: Backend | None = None, limits: LiveLimits | None = None) -> Iterator[tuple[Bench, Watching]]:
-    """An engine and its hub."""
+def watching(
+    backend: Backend | None = None, limits: LiveLimits | None = None, **options: Any
+) -> Iterator[tuple[Bench, Watching]]:
+    """An engine and its hub; `options` go to the engine."""
     loop = asyncio.new_event_loop()
-    with bench(backend) as b:
+    with bench(backend, **options) as b:
         hub = Hub(b.engine, limits, threaded=False)
         yield b, Watching(hub, loop)
         hub.stop()
