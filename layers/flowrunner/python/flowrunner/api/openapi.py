@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from flowrunner.api.errors import ErrorAnswer
+from flowrunner.api.examples import example_of
 from flowrunner.api.routing import SESSION_COOKIE, ApiRoute
 
 SCHEMES: dict[str, Any] = {
@@ -71,6 +72,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for route in routes:
         for method in sorted(route.methods or ()):
             _complete(document["paths"][route.path_format].get(method.lower()), route)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _show(operation, schemas)
     return document
 
 
@@ -95,3 +99,12 @@ def _complete(operation: dict[str, Any] | None, route: APIRoute) -> None:
             operation["x-permission"] = str(route.permission)
     else:
         operation["security"] = []
+
+
+def _show(operation: dict[str, Any], components: dict[str, Any]) -> None:
+    """Give every body that has no example one that fits."""
+    bodies = [operation.get("requestBody", {}), *operation.get("responses", {}).values()]
+    for body in bodies:
+        for kind, media in body.get("content", {}).items():
+            if kind == "application/json" and media.get("schema") and not media.keys() & {"example", "examples"}:
+                media["example"] = example_of(media["schema"], components)
