@@ -67,7 +67,14 @@ def make_platform(settings: Settings, environ: Mapping[str, str]) -> Platform:
     """The services of a server as the settings want them. Raises `ConfigurationError`."""
     from flowrunner.services.platform import assemble
 
-    return assemble(make_engine(settings, environ), settings, Guard(settings.egress.allow).check)
+    engine = make_engine(settings, environ)
+    try:
+        assert engine.parts.keys is not None, "made with the engine"
+        engine.parts.keys.primary()  # now, so that a key file that cannot be used stops the start
+        return assemble(engine, settings, Guard(settings.egress.allow).check)
+    except FlowrunnerError:
+        engine.close()
+        raise
 
 
 def make_keys(settings: Settings, backend: Backend, clock: Clock) -> KeyRing:
