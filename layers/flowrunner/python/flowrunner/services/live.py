@@ -44,6 +44,8 @@ FRESH = 2.0
 """A run that this process changed so recently is not looked at."""
 ACCOUNTS_LOOK, ACCOUNTS_LOOK_SOON = 5.0, 1.0
 """How often accounts' runs are listed, and after a hint."""
+WAITING = 10_000
+"""Changes that wait for the hub at most."""
 AT_ONCE = 500
 """Runs whose heads are read in one batch, and runs of an account whose steps are passed on."""
 
@@ -64,8 +66,8 @@ class Hub:
         self._channels = Channels(self._watchers, self._hear)
         self._accounts: dict[AccountId, AccountChannel] = {}
         self._readers = Readers(limits or LiveLimits())
-        self._changes: deque[Change] = deque()
-        self._account_changes: deque[Change] = deque()
+        # What falls out at the other end is found by looking at the store, like what was never told.
+        self._changes, self._account_changes = (deque[Change](maxlen=WAITING) for _ in range(2))
         self._stale: set[RunKey] = set()
         self._outbox = Outbox()
         self._bell = threading.Event()
