@@ -16,7 +16,7 @@ from flowrunner.engine.records import RunFacts, read_attempt
 from flowrunner.engine.services import Services
 from flowrunner.engine.slots import RunSlots
 from flowrunner.engine.views import Views
-from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError
+from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, Unreadable
 from flowrunner.ports.queue import Delivery, Message, Receipt
 from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
 
@@ -28,6 +28,9 @@ MAX_RECEIVES = 5
 
 BROKEN_FLOW_RETRY: Millis = 60_000
 """When to look again at a run whose flow this process cannot load, such as one that needs a plugin it lacks."""
+
+NO_KEY_RETRY: Millis = 10_000
+"""When to look again at a run whose secrets this process has no key for."""
 
 RENEW_MARGIN: Millis = 1_000
 
@@ -106,6 +109,11 @@ class Intake:
             answer=answer,
         )
         execution = Execution(self._services, job, self._owner)
+        try:
+            execution.scope.known()
+        except Unreadable:
+            # A step that cannot be masked must not begin: what it would say and give could not be stored.
+            return Done(receipt, release=now + NO_KEY_RETRY)
         works = answer is None and (node.foreach is None or parent_of_item(receipt.step) is not None)
         if works and not node.claimed and delivery.receives > MAX_RECEIVES:
             return Done(receipt, outcome=execution.failed(CrashLoop()))

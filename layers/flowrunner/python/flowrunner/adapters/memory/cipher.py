@@ -82,7 +82,10 @@ class MemorySealer:
         return self._cipher.encrypt(plain, {"account": account, "place": place})
 
     def open(self, account: AccountId, sealed: bytes, place: str) -> bytes:
-        return self._cipher.decrypt(sealed, {"account": account, "place": place})
+        try:
+            return self._cipher.decrypt(sealed, {"account": account, "place": place})
+        except Unreadable:
+            raise Unreadable from None  # no other process has the key
 
 
 def _associated(context: Mapping[str, str]) -> bytes:
