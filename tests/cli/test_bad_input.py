@@ -63,6 +63,7 @@ DOCUMENTS: dict[str, tuple[str | bytes, int, str]] = {
 def flowrunner(*arguments: str, folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """The command as a user runs it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FLOWRUNNER_")}
+    environment["XDG_CONFIG_HOME"] = str(folder)  # nobody is logged in there
     return subprocess.run(
         [sys.executable, "-m", "flowrunner", *arguments],
         cwd=folder,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO, TextIOWrapper
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from flowrunner.services.platform import Platform
 from flowrunner.settings import load_settings
 
 PASSWORD = "correct horse battery"
-OWNER = "olga"
 
 HELLO = 'metadata: {name: hello}\nnodes:\n  greet: {type: log, params: {message: "hi ${input.name}"}}\noutputs: {said: "hi ${input.name}"}\n'
 FAILING = "metadata: {name: failing}\nnodes:\n  boom: {type: script, hooks: {exec: 'throw new Error(\"no luck\")'}}\n"
@@ -65,27 +65,31 @@ class Terminal:
         path.write_text(text, encoding="utf-8")
         return str(path)
 
-    def _run(self, arguments: list[str], stdin: bytes) -> Done:
+    def variables(self) -> dict[str, str]:
+        """The environment of the user's commands."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLOWRUNNER_", "XDG_"))}
-        streams = sys.stdin, sys.stdout, sys.stderr
-        before, folder = dict(os.environ), Path.cwd()
+        return {**kept, "XDG_CONFIG_HOME": str(self.home / "config"), **self.environ}
+
+    def _run(self, arguments: list[str], stdin: bytes) -> Done:
+        streams, before = (sys.stdin, sys.stdout, sys.stderr), dict(os.environ)
         out, err = BytesIO(), BytesIO()
         sys.stdin = TextIOWrapper(BytesIO(stdin), encoding="utf-8")
         sys.stdout = TextIOWrapper(out, encoding="utf-8", write_through=True)
         sys.stderr = TextIOWrapper(err, encoding="utf-8", write_through=True)
-        os.environ.clear()
-        os.environ.update({**kept, "XDG_CONFIG_HOME": str(self.home / "config"), **self.environ})
-        os.chdir(self.home)
         try:
+            _replace(self.variables())
             code = _call(arguments)
-            sys.stdout.flush()
-            sys.stderr.flush()
             return Done(code, out.getvalue().decode(), err.getvalue().decode())
         finally:
+            _replace(before)
             sys.stdin, sys.stdout, sys.stderr = streams
-            os.environ.clear()
-            os.environ.update(before)
-            os.chdir(folder)
+
+
+def _replace(variables: Mapping[str, str]) -> None:
+    """Make the environment this one; at no moment does a thread of the server miss what stays."""
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 def _call(arguments: list[str]) -> int:
@@ -102,19 +106,25 @@ class Running:
 
     platform: Platform
     url: str
+    people: Iterator[int] = field(default_factory=count)
+
+    def owner(self, name: str = "Acme") -> str:
+        """The owner of a new account; the password is `PASSWORD`."""
+        user = f"olga{next(self.people)}"
+        self.platform.accounts.create(name, Owner(user, PASSWORD))
+        return user
 
 
 @contextmanager
 def running(flags: Mapping[str, Any] | None = None) -> Iterator[Running]:
-    """A server on memory with a worker and an account whose owner is `OWNER`."""
-    loaded = load_settings({}, {"store.url": "memory:", "api.port": 0, **(flags or {})})
+    """A server on memory with a worker."""
+    loaded = load_settings({}, {"store.url": "memory:", "api.port": 0, "log.level": "error", **(flags or {})})
     with serving(loaded) as (platform, server):
-        platform.accounts.create("Acme", Owner(OWNER, PASSWORD))
         yield Running(platform, server.url)
 
 
-def logged_in(home: Path, server: Running, user: str = OWNER, password: str = PASSWORD) -> Terminal:
+def log_in(home: Path, server: Running, user: str, profile: str = "default") -> Terminal:
     """A terminal whose user has logged in."""
     terminal = Terminal(home)
-    terminal("login", "--server", server.url, "--username", user, stdin=password + "\n")
+    terminal("login", "--server", server.url, "--username", user, "--profile", profile, stdin=PASSWORD + "\n")
     return terminal

@@ -140,7 +140,8 @@ def choose_target(environ: Mapping[str, str], wanted: str | None = None) -> Targ
     found = find_target(environ, wanted)
     if found is None:
         raise UsageError(
-            "no server is known", hint="run flowrunner login, or set FLOWRUNNER_SERVER and FLOWRUNNER_TOKEN"
+            "no server is in use",
+            hint="flowrunner login, flowrunner profiles use, or set FLOWRUNNER_SERVER and FLOWRUNNER_TOKEN",
         )
     return found
 

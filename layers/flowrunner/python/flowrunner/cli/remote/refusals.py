@@ -42,8 +42,9 @@ def problem_lines(details: Any) -> Iterator[str]:
         if not isinstance(one, dict):
             continue
         field = f"{one['field']}: " if one.get("field") else ""
-        place = f" (line {one['line']}" + (f", column {one['column']})" if one.get("column") else ")")
-        yield f"{field}{one.get('message', '')}{place if one.get('line') else ''}"
+        place = f"line {one['line']}" if one.get("line") else ""
+        place += f", column {one['column']}" if place and one.get("column") else ""
+        yield f"{field}{one.get('message', '')}" + (f" ({place})" if place else "")
 
 
 def _error(response: Response) -> dict[str, Any] | None:

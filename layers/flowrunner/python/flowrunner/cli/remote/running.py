@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from flowrunner.cli.remote.profiles import Target, choose_target, find_target
 from flowrunner.cli.remote.runs import start_run
 from flowrunner.cli.remote.watching import watch
 from flowrunner.core.durations import parse_duration
+from flowrunner.errors import NotFound
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -40,7 +42,7 @@ class TimeOver(Exception):
 def target_of(flow: str, *, store: str | None, profile: str | None) -> Target | None:
     """The server that `flow` is on; None for a file, or a flow in a store of this machine. Raises `UsageError`.
 
-    A file of that name wins. Without a server it is a file that is not there.
+    A file of that name wins. Raises `NotFound` when there is neither that nor a server.
     """
     if profile is not None:
         if store is not None:
@@ -49,7 +51,10 @@ def target_of(flow: str, *, store: str | None, profile: str | None) -> Target | 
     path = Path(flow)
     if store is not None or flow == "-" or path.suffix in SUFFIXES or path.exists():
         return None
-    return find_target(os.environ)
+    found = find_target(os.environ)
+    if found is None:
+        raise NotFound(f"there is no file {flow}", hint="for a flow of a server log in first: flowrunner login")
+    return found
 
 
 def run_remote(target: Target, options: RemoteRun) -> int:
@@ -65,15 +70,8 @@ def run_remote(target: Target, options: RemoteRun) -> int:
             with _limited(seconds):
                 return watch(client, run, as_json=options.json)
         except TimeOver:
-            print_timeout(run["id"], options.timeout)
+            print(f"run {run['id']} has not ended within {options.timeout}; it goes on", file=sys.stderr)
             return ExitCode.FAILED
-
-
-def print_timeout(run: str, timeout: str | None) -> None:
-    """Say that nobody waits any more."""
-    import sys
-
-    print(f"run {run} has not ended within {timeout}; it goes on", file=sys.stderr)
 
 
 def _print_started(run: dict[str, Any], *, as_json: bool) -> None:

@@ -115,4 +115,5 @@ def rotate(json: Json = False, profile: Profile = None) -> None:
 
     with connect(profile) as client:
         found = client.post("/v1/secrets/rotate")
-    say(f"encrypted {found['resealed']} values under the key {found['key']}", found, as_json=json)
+    failed = f"; {found['failed']} cannot be decrypted" if found["failed"] else ""
+    say(f"encrypted {found['resealed']} values under the key {found['key']}{failed}", found, as_json=json)
