@@ -19,8 +19,7 @@ from flowrunner.engine.outcome import Outcome, RunView
 from flowrunner.engine.outputs import RunOutputs
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import Attempt, read_attempt
-from flowrunner.engine.redaction import Redactor
-from flowrunner.engine.seals import callback_place, values_of
+from flowrunner.engine.seals import callback_place
 from flowrunner.engine.services import Services
 from flowrunner.engine.values import to_json
 from flowrunner.engine.views import read_view
@@ -148,7 +147,7 @@ class Control:
         known = services.run_secrets.known(row.account, row.run, names)
         if not known:
             return payload
-        text, redactor = to_json(payload, "the answer"), Redactor(values_of(known))
+        text, redactor = to_json(payload, "the answer"), services.run_secrets.redactor(known)
         return services.seals.wrap(row.account, callback_place(row.run, row.step), payload, text, known, redactor)
 
     def _redrive(self, view: RunView, node: str | None) -> Event:

@@ -17,7 +17,7 @@ from flowrunner.engine.program import NodeProgram, Program
 from flowrunner.engine.records import RunFacts
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_secrets import RunSecrets
-from flowrunner.engine.seals import Known, Opened, values_of
+from flowrunner.engine.seals import Known, Opened
 from flowrunner.nodes.base import RunInfo
 from flowrunner.sandbox.templates import UNDEFINED
 
@@ -67,7 +67,7 @@ class Scope:
             names = {*self.state.secrets, *self.read_secrets}
             known = self.secrets.known(self.account, self.run, names) if names else frozenset()
             known = frozenset({*known, *self.carried, *list(self.read_secrets.items())})
-            self._masks = (size, known, Redactor(values_of(known)))
+            self._masks = (size, known, self.secrets.redactor(known))
         return self._masks[1:]
 
     def opened(self, opened: Opened) -> Json:
