@@ -91,6 +91,13 @@ def test_lines_of_a_secret_are_secrets() -> None:
     assert redactor.text("x") == "x"
 
 
+def test_two_keys_in_one_secret_are_two_secrets() -> None:
+    """While one takes the other's place; words of a passphrase stay words."""
+    redactor = Redactor(["whsec_first0123456789 whsec_second123456789", "a passphrase of words"])
+    assert redactor.text("> whsec_second123456789 <") == f"> {MASK} <"
+    assert redactor.text("passphrase of") == "passphrase of"
+
+
 def test_too_short_values_are_left_alone() -> None:
     """Masking them would tear holes into everything; the vault does not take them."""
     assert not Redactor(["x" * (SHORTEST - 1)])

@@ -25,6 +25,9 @@ SHORTEST = 4
 SHORTEST_ENCODED = 8
 """A shorter form is in too many texts by accident."""
 
+SHORTEST_PART = 16
+"""Of a value with spaces in it: two keys while one takes the other's place. Words of a passphrase are shorter."""
+
 JAVASCRIPT_KEEPS = "-_.!~*'()"
 """What `encodeURIComponent` leaves as it is; `encodeURI` leaves `URL_KEEPS` as well (ECMA-262, 19.2.6)."""
 URL_KEEPS = ";,/?:@&=+$#"
@@ -101,9 +104,8 @@ class Redactor:
 
 def _forms(value: str) -> Iterable[str]:
     yield value
-    for line in value.splitlines():
-        if len(line) >= SHORTEST_ENCODED:
-            yield line
+    yield from (line for line in value.splitlines() if len(line) >= SHORTEST_ENCODED)
+    yield from (part for part in value.split() if len(part) >= SHORTEST_PART)
     for form in _encoded(value):
         if len(form) >= SHORTEST_ENCODED:
             yield form
