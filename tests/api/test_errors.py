@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flowrunner.api.errors import STATUS
 from flowrunner.errors import FlowrunnerError, StoreError
+from flowrunner.services.identity import Role
 from starlette.types import Message
 
 from tests.api.harness import HELLO, Service, service
@@ -48,7 +49,7 @@ def error_of(answer: Any) -> dict[str, Any]:
 )
 def test_what_is_not_there(api: Service, method: str, path: str, role: Any, status: int, code: str) -> None:
     """Strangers learn nothing about the paths under /v1."""
-    answer = api.call(method, path, **({"role": None} if role is None else {}))
+    answer = api.call(method, path, role=None if role is None else Role(role))
     assert (answer.status_code, error_of(answer)["code"]) == (status, code)
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
@@ -127,7 +128,12 @@ def test_a_body_that_never_ends_is_cut_off() -> None:
             "headers": headers, "client": ("10.0.0.1", 1), "server": ("testserver", 80), "scheme": "http",
             "root_path": "", "http_version": "1.1",
         }  # fmt: skip
-        asyncio.run(api.client.app(scope, receive, send))
+        app = api.client.app
+
+        async def served() -> None:
+            await app(scope, receive, send)
+
+        asyncio.run(served())
         assert sent[0]["status"] == 408
         assert json.loads(sent[1]["body"])["error"]["code"] == "TIMEOUT"
 
@@ -142,14 +148,14 @@ def test_a_request_keeps_its_id(api: Service, given: str, kept: bool) -> None:
     assert answer.headers["x-correlation-id"]
 
 
-def test_a_fault_of_ours_shows_nothing_of_its_inside() -> None:
+def test_a_fault_of_ours_shows_nothing_of_its_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does a store that cannot be reached."""
     with service() as api:
 
         def broken(*args: Any) -> None:
             raise ZeroDivisionError("the secret inside")
 
-        api.platform.flows.get = broken  # type: ignore[method-assign]  # a fault that no request can cause
+        monkeypatch.setattr(api.platform.flows, "get", broken)
         answer = api.call("GET", "/v1/flows/x")
         assert (answer.status_code, error_of(answer)["code"]) == (500, "INTERNAL")
         assert "secret inside" not in answer.text
@@ -157,7 +163,7 @@ def test_a_fault_of_ours_shows_nothing_of_its_inside() -> None:
         def away(*args: Any) -> None:
             raise StoreError("PostgreSQL at db.internal cannot be reached")
 
-        api.platform.flows.get = away  # type: ignore[method-assign]  # as above
+        monkeypatch.setattr(api.platform.flows, "get", away)
         answer = api.call("GET", "/v1/flows/x")
         assert (answer.status_code, answer.headers["retry-after"], error_of(answer)["code"]) == (
             503,

@@ -114,7 +114,8 @@ class ApiSettings(Section):
     requests_per_address: int = Field(3_000, ge=0, description="Requests a minute from one address; 0: no limit")
     max_wait: Duration = Field(60_000, description="The longest `?wait=` for a run's end")
     cors_origins: list[str] = Field(
-        default_factory=list, description="Origins of other web pages that may call the API, exactly as browsers send them"
+        default_factory=list,
+        description="Origins of other web pages that may call the API, exactly as browsers send them",
     )
 
 
@@ -152,7 +153,9 @@ class QuotaSettings(Section):
 
 class WebhookSettings(Section):
     threads: int = Field(16, ge=1, le=256, description="Outbound webhooks: sent at once per process")
-    per_second: int = Field(10, ge=1, le=1000, description="Outbound webhooks: sent to one host in a second per process")
+    per_second: int = Field(
+        10, ge=1, le=1000, description="Outbound webhooks: sent to one host in a second per process"
+    )
     in_flight: int = Field(4, ge=1, le=64, description="Outbound webhooks: sent to one endpoint at once per process")
     keep: Duration = Field(7 * 86_400_000, ge=2 * 86_400_000, description="How long deliveries are shown, at least 2d")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowrunner.core.graph import Graph
-from flowrunner.core.ids import NodeId
-from flowrunner.core.state import Entry, JoinState, Phase, State, StepId, parent_of_item
+from flowrunner.core.ids import NodeId, StepId
+from flowrunner.core.state import Entry, JoinState, Phase, State, parent_of_item
 from flowrunner.core.turn import Rejected
 
 
