@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from flowrunner.core.durations import parse_duration
 from flowrunner.errors import ConfigurationError
@@ -49,6 +49,17 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Written like `30s` or `5m`, or as seconds; kept in milliseconds."""
+
+
+def parse_origin(value: str) -> str:
+    """An origin as browsers send it; never `*` or `null`. Raises `ValueError` with words for whoever wrote it."""
+    if re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", value) is None:
+        raise ValueError("an origin is like https://console.example.com: lower case, with no path, and never *")
+    return value
+
+
+Origin = Annotated[str, AfterValidator(parse_origin)]
+"""A web page's origin."""
 
 
 class Section(BaseModel):
@@ -113,7 +124,7 @@ class ApiSettings(Section):
     requests_per_account: int = Field(6_000, ge=0, description="Requests a minute of one account; 0: no limit")
     requests_per_address: int = Field(3_000, ge=0, description="Requests a minute from one address; 0: no limit")
     max_wait: Duration = Field(60_000, description="The longest `?wait=` for a run's end")
-    cors_origins: list[str] = Field(
+    cors_origins: list[Origin] = Field(
         default_factory=list,
         description="Origins of other web pages that may call the API, exactly as browsers send them",
     )
