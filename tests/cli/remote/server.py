@@ -20,6 +20,7 @@ from flowrunner.services.accounts import Owner
 from flowrunner.services.platform import Platform
 from flowrunner.settings import load_settings
 
+PROGRAM = typer.main.get_command(app)
 PASSWORD = "correct horse battery"
 
 HELLO = 'metadata: {name: hello}\nnodes:\n  greet: {type: log, params: {message: "hi ${input.name}"}}\noutputs: {said: "hi ${input.name}"}\n'
@@ -94,7 +95,7 @@ def _replace(variables: Mapping[str, str]) -> None:
 
 def _call(arguments: list[str]) -> int:
     try:
-        answer = typer.main.get_command(app).main(arguments, prog_name="flowrunner", standalone_mode=True)
+        answer = PROGRAM.main(arguments, prog_name="flowrunner", standalone_mode=True)
     except SystemExit as left:
         return int(left.code or 0)
     return int(answer or 0)

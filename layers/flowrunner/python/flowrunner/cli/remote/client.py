@@ -43,6 +43,8 @@ class Patience:
 
 
 PATIENT = Patience()
+ONCE = Patience(tries=1)
+"""For an address that somebody has just typed."""
 COMPLETION = Patience(connect=0.5, read=1.0, tries=1)
 """For the shell, where somebody waits for the next letter."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowrunner.cli.exits import ExitCode, RemoteError, UsageError, option
-from flowrunner.cli.remote.client import Client, at, connect
+from flowrunner.cli.remote.client import ONCE, Client, at, connect
 from flowrunner.cli.remote.output import print_json, say, words
 from flowrunner.cli.remote.profiles import (
     DEFAULT,
@@ -136,7 +136,7 @@ def _given(server: str) -> Profile:
     token = read_secret("token")
     if not token.isascii() or not token.isprintable():
         raise UsageError("the token holds characters that no token has")
-    client = Client(server, f"Bearer {token}")
+    client = Client(server, f"Bearer {token}", ONCE)
     try:
         found = client.get("/v1/session")
     finally:
@@ -151,7 +151,7 @@ def _made(server: str, options: LoginOptions) -> Profile:
     username = options.username or _ask_username()
     password = read_secret("password")
     basic = base64.b64encode(f"{username}:{password}".encode("utf-8", "surrogateescape")).decode()
-    client = Client(server, f"Basic {basic}")
+    client = Client(server, f"Basic {basic}", ONCE)
     try:
         scopes = client.get("/v1/session")["permissions"]
         wish: dict[str, Any] = {"name": f"flowrunner on {_machine()}", "scopes": scopes}
