@@ -16,7 +16,7 @@ from flowrunner.engine.outcome import Outcome, RunView
 from flowrunner.engine.outputs import RunOutputs
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.services import Services
-from flowrunner.engine.views import Views
+from flowrunner.engine.views import BROKEN_RETRY, Views
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import StepError, StoreError
 from flowrunner.ports.queue import Message, Receipt
@@ -137,8 +137,13 @@ class Committer:
         folds: list[tuple[tuple[AccountId, RunId], Fold]] = []
         for key, items in pending.items():
             view = views[key]
-            if not isinstance(view, RunView):
+            if view is None:
                 self._backend.queue.ack([one.receipt for one in items])
+                continue
+            if not isinstance(view, RunView):  # another worker may know what to make of it
+                again = self._services.clock.now() + BROKEN_RETRY
+                self._backend.queue.release([one.receipt for one in items], again)
+                result.due([again])
                 continue
             fold = self._fold(view, items)
             if fold.wants_script and _ready(fold, items) is None:

@@ -15,7 +15,7 @@ from flowrunner.engine.outcome import Job, Outcome, RunView
 from flowrunner.engine.records import RunFacts, read_attempt
 from flowrunner.engine.services import Services
 from flowrunner.engine.slots import RunSlots
-from flowrunner.engine.views import Views
+from flowrunner.engine.views import BROKEN_RETRY, Views
 from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, Unreadable
 from flowrunner.ports.queue import Delivery, Message, Receipt
 from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
@@ -25,9 +25,6 @@ MAX_CLAIMS = 3
 
 MAX_RECEIVES = 5
 """The same for steps that need no claim, by the times their message was received."""
-
-BROKEN_FLOW_RETRY: Millis = 60_000
-"""When to look again at a run whose flow this process cannot load, such as one that needs a plugin it lacks."""
 
 NO_KEY_RETRY: Millis = 10_000
 """When to look again at a run whose secrets this process has no key for."""
@@ -65,7 +62,7 @@ class Intake:
             if view is None:
                 result.append(Done(receipt))
             elif isinstance(view, FlowrunnerError):
-                result.append(Done(receipt, release=self._services.clock.now() + BROKEN_FLOW_RETRY))
+                result.append(Done(receipt, release=self._services.clock.now() + BROKEN_RETRY))
             else:
                 made = self._make(view, delivery)
                 if isinstance(made, Task) and made.claimed:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import orjson
 
 from flowrunner.core.codec import decode
-from flowrunner.core.ids import AccountId, RunId
+from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import Programs
@@ -16,9 +17,20 @@ from flowrunner.errors import FlowrunnerError, InvalidInput, NotFound
 from flowrunner.ports.queue import Receipt
 from flowrunner.ports.runs import RunRow, RunStore
 
+_log = logging.getLogger(__name__)
+
 CACHE_BYTES = 32 * 1024 * 1024
 DECODED_FACTOR = 8
 """How much larger a decoded head is than its text, roughly; for the cache's bound only."""
+
+BROKEN_RETRY: Millis = 60_000
+"""When to look again at a run that this process cannot read, or whose flow it cannot load (a plugin that it lacks)."""
+
+
+class UnreadableRun(FlowrunnerError):
+    """What is stored of the run is in a format that this program does not know."""
+
+    code = "RUN_UNREADABLE"
 
 
 class Views:
@@ -32,7 +44,7 @@ class Views:
     def get(self, receipts: Iterable[Receipt]) -> dict[tuple[AccountId, RunId], RunView | FlowrunnerError | None]:
         """The views of the runs that `receipts` name, those not kept in one read.
 
-        None stands for a run that is gone, an error for one whose flow this process cannot load.
+        None stands for a run that is gone, an error for one that this process cannot read or whose flow it cannot load.
         """
         found: dict[tuple[AccountId, RunId], RunView | FlowrunnerError | None] = {}
         missing: dict[tuple[AccountId, RunId], None] = {}
@@ -64,6 +76,10 @@ class Views:
             view = read_view(row, self._programs)
         except (NotFound, InvalidInput) as error:
             return error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # Written by a newer program, or damaged: one run, not a reason to stop working on all others.
+            _log.warning("run %s cannot be read: %s", row.id, error, extra={"account": row.account, "run": row.id})
+            return UnreadableRun(f"run {row.id} cannot be read: {error}")
         self.keep(view)
         return view
 
