@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import typer
+
 from flowrunner.cli.exits import ExitCode, RemoteError, UsageError, option
 from flowrunner.cli.remote.client import ONCE, Client, at, connect
 from flowrunner.cli.remote.output import print_json, say, words
@@ -128,7 +130,7 @@ def _server(options: LoginOptions, before: Profile | None) -> str:
         return known
     if not sys.stdin.isatty():
         raise UsageError("name the server: --server https://flows.example.com")
-    return input("server: ")
+    return _asked("server")
 
 
 def _given(server: str) -> Profile:
@@ -170,7 +172,12 @@ def _made(server: str, options: LoginOptions) -> Profile:
 def _ask_username() -> str:
     if not sys.stdin.isatty():
         raise UsageError("name the user: --username NAME (the password is read from standard input)")
-    return input("username: ")
+    return _asked("username")
+
+
+def _asked(what: str) -> str:
+    answer: str = typer.prompt(what, err=True)  # standard output may be a file
+    return answer.strip()
 
 
 def _machine() -> str:
