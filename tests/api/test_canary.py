@@ -108,6 +108,19 @@ FLOWS: dict[str, str] = {
     "ports": """
   a: {type: transform, params: {value: {key: "${secrets.WORD}"}}, next: b}
   b: {type: script, inputs: {given: "${nodes.a.output.key}", own: "${secrets.ODD}"}, hooks: {prep: "context.more = secrets.LINES", exec: "return input", post: "return {output, action: secrets.WORD}"}}""",
+    "bad ports": """
+  a: {type: script, on_error: continue, inputs: {own: "${(() => { throw new Error(secrets.ODD) })()}"}, hooks: {exec: "return 1"}}
+  b: {type: transform, on_error: continue, foreach: {items: "${(() => { throw new Error(secrets.WORD) })()}"}, params: {value: 1}}
+  c: {type: transform, on_error: continue, when: "${(() => { throw new Error(secrets.WORD) })()}", params: {value: 1}}
+  d: {type: transform, on_error: continue, cache: {key: "${(() => { throw new Error(secrets.WORD) })()}", ttl: 1h}, params: {value: 1}}
+  e: {type: filter, on_error: continue, params: {items: [1, 2], where: "${(() => { throw new Error(secrets.WORD + item) })()}"}}
+  f: {type: json.parse, on_error: continue, params: {text: "${secrets.ODD}"}}
+  g: {type: delay, on_error: continue, params: {for: "${secrets.WORD}"}}
+  h: {type: http.request, on_error: continue, params: {url: "${secrets.WORD}"}}
+  i: {type: webhook, on_error: continue, params: {url: "https://${secrets.WORD}.example.com/", secret: "${secrets.ODD}"}}
+  j: {type: flow.run, on_error: continue, params: {flow: "${secrets.WORD}"}}
+  k: {type: transform, on_error: continue, params: {value: {"$.${secrets.WORD}": 1}}}
+  l: {type: notification, on_error: continue, params: {channel: slack, url: "ftp://${secrets.WORD}", message: hi}}""",
     "store": """
   a: {type: store, params: {op: set, key: kept, value: {k: "${secrets.WORD}", n: "${Number(secrets.NUMBER)}"}}, next: b}
   b: {type: store, params: {op: get, key: kept}, next: c}

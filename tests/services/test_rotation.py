@@ -13,6 +13,7 @@ import orjson
 import pytest
 from flowrunner.adapters.local.keyring import LocalKeyRing
 from flowrunner.adapters.memory.cipher import MemoryKeyRing
+from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.core.ids import AccountId
 from flowrunner.errors import StoreError, Unreadable
 from flowrunner.ports.entities import Entity
@@ -20,6 +21,7 @@ from flowrunner.services import rotation as rotation_module
 from flowrunner.services.data_keys import DataKeys
 from flowrunner.services.rotation import CHECK_EVERY, RETIRED
 from flowrunner.services.secret_box import KIND
+from flowrunner.testing import TurnedClock
 
 from tests.services.vaults import DAY, HOUR, Safe, make_safe, person
 
@@ -302,3 +304,26 @@ def test_a_sweep_without_old_keys_asks_little() -> None:
 
     assert make_safe(Watched(), safe.keys, safe.clock).vault.sweep() == safe.clock.now() + CHECK_EVERY
     assert calls == ["due"]
+
+
+def test_a_database_file_is_moved_to_a_new_key(tmp_path: Path) -> None:
+    """With real keys and a real store: afterwards no row needs the old key, and none ever showed a value."""
+    backend = SqliteBackend(tmp_path / "f.db", "normal")
+    backend.migrate()
+    clock = TurnedClock()
+    ring = LocalKeyRing.open(tmp_path / "keys.json", clock.now(), in_use=backend.entities.next_due(KIND) is not None)
+    safe = make_safe(backend.entities, ring, clock)
+    for account in ("a", "b"):
+        for number in range(3):
+            safe.vault.put(person(account), f"K{number}", f"value {account} {number}")
+    safe.turn(DAY)
+    assert safe.vault.rotate(person()).resealed == 3
+    safe.vault.sweep()
+    safe.turn(RETIRED)
+    safe.vault.sweep()
+    assert len(ring.known()) == 1
+    again = LocalKeyRing.open(tmp_path / "keys.json", clock.now(), in_use=True)
+    _check(make_safe(backend.entities, again, clock))
+    content = b"".join(one.read_bytes() for one in tmp_path.iterdir())
+    assert not [value for value in (b"value a 0", b"value b 2") if value in content]
+    backend.close()
