@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A received message; `receives` counts the times it was received, this one included."""
+    """A received message. `receives` counts how often it was since it was sent or released, this time included."""
 
     receipt: Receipt
     receives: int
@@ -65,7 +65,10 @@ class WorkQueue(Protocol):
         ...
 
     def release(self, receipts: Sequence[Receipt], due: Millis) -> None:
-        """Give messages back, visible at `due`. What is gone stays gone."""
+        """Give messages back, visible at `due`. What is gone stays gone.
+
+        Who gives a message back is alive: `receives` counts from 0 again, so that it tells of deaths only.
+        """
         ...
 
     def ack(self, receipts: Sequence[Receipt]) -> None:

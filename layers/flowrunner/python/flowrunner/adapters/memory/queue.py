@@ -52,6 +52,7 @@ class MemoryQueue:
                 if queued is not None:
                     queued.owner = ""
                     queued.visible_at = due
+                    queued.receives = 0
                     self._data.show(queued)
         self._data.tell("queue")
 

@@ -21,7 +21,7 @@ _AT = "q.account = a.account AND q.run = a.run AND q.step = a.step AND q.attempt
 _RECEIPTS = "unnest(%s, %s, %s, %s) AS a (account, run, step, attempt)"
 _RELEASE = f"""
 WITH told AS MATERIALIZED (SELECT pg_notify(%s, t.topic) FROM unnest(%s) AS t (topic))
-UPDATE flowrunner.queue q SET visible_at = %s, owner = '' FROM {_RECEIPTS}
+UPDATE flowrunner.queue q SET visible_at = %s, owner = '', receives = 0 FROM {_RECEIPTS}
 WHERE {_AT} AND (SELECT count(*) FROM told) >= 0
 """  # noqa: S608  # joins our own texts; values are parameters
 _RENEW = f"UPDATE flowrunner.queue q SET visible_at = %s FROM {_RECEIPTS} WHERE {_AT} AND q.owner = %s"  # noqa: S608  # joins our own texts; values are parameters

@@ -68,7 +68,7 @@ class SqliteQueue:
     def release(self, receipts: Sequence[Receipt], due: Millis) -> None:
         with self._database.write() as connection:
             connection.executemany(
-                "UPDATE queue SET visible_at = ?, owner = '' WHERE account = ? AND run = ? AND step = ?"
+                "UPDATE queue SET visible_at = ?, owner = '', receives = 0 WHERE account = ? AND run = ? AND step = ?"
                 " AND attempt = ?",
                 [(due, *receipt) for receipt in receipts],
             )
