@@ -35,14 +35,15 @@ from flowrunner.engine.hooks import HookRunner, merge_input, merge_params, split
 from flowrunner.engine.outcome import Job, Outcome, facts_of
 from flowrunner.engine.records import Attempt, WaitFacts
 from flowrunner.engine.redaction import Redactor
+from flowrunner.engine.run_info import run_info
 from flowrunner.engine.scope import Scope
 from flowrunner.engine.sealed_values import SealedValues, check_name
 from flowrunner.engine.seals import callback_place, names_of
-from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.engine.services import Services
 from flowrunner.engine.step_cache import StepCache
 from flowrunner.engine.values import to_json
 from flowrunner.errors import NodeCrashed, NodeTimeout, StepError, StoreError, Unreadable
-from flowrunner.nodes.base import Output, Result, RunInfo, Wait
+from flowrunner.nodes.base import Output, Result, Wait
 from flowrunner.ports.runs import RowStatus
 
 
@@ -55,16 +56,7 @@ class Execution:
         self.node = job.node
         self.executor = executor
         row, facts = job.view.row, job.view.facts
-        self.info = RunInfo(
-            id=row.id,
-            account=row.account,
-            flow=row.flow,
-            revision=row.revision,
-            attempt=job.state.attempt,
-            started_at=job.state.started_at,
-            idempotency_key=idempotency_key(row.id, job.step),
-            depth=facts.depth,
-        )
+        self.info = run_info(row, facts, job.state, job.step)
         self.scope = Scope(
             services.reader,
             services.run_secrets,

@@ -11,10 +11,10 @@ from flowrunner.engine.evaluate import evaluate
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import Attempt, RunFacts
 from flowrunner.engine.redaction import Redactor
+from flowrunner.engine.run_info import run_info
 from flowrunner.engine.scope import Scope
 from flowrunner.engine.seals import values_of
-from flowrunner.engine.services import Services, idempotency_key
-from flowrunner.nodes.base import RunInfo
+from flowrunner.engine.services import Services
 from flowrunner.ports.runs import RunRow
 
 
@@ -29,16 +29,7 @@ def step_input(services: Services, programs: Programs, row: RunRow, attempt: Att
     if node is None:  # the run went on with a later revision, which has lost the node
         return None
     facts, state = RunFacts.decode(row.body), decode(orjson.loads(row.head))
-    info = RunInfo(
-        id=row.id,
-        account=row.account,
-        flow=row.flow,
-        revision=row.revision,
-        attempt=state.attempt,
-        started_at=state.started_at,
-        idempotency_key=idempotency_key(row.id, attempt.step),
-        depth=facts.depth,
-    )
+    info = run_info(row, facts, state, attempt.step)
     entry = Entry(attempt.node, attempt.parent, attempt.via, attempt=attempt.attempt, n=attempt.n)
     reader, secrets = services.reader, services.run_secrets
     scope = Scope(reader, secrets, row.account, row.id, info, facts, program, state, attempt.step, entry, node)

@@ -10,10 +10,10 @@ from flowrunner.core.status import StepStatus
 from flowrunner.engine.evaluate import evaluate
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.records import Attempt
+from flowrunner.engine.run_info import run_info
 from flowrunner.engine.scope import Scope
-from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.engine.services import Services
 from flowrunner.errors import StepError
-from flowrunner.nodes.base import RunInfo
 
 
 class RunOutputs:
@@ -52,16 +52,7 @@ class RunOutputs:
 
     def _scope(self, view: RunView, state: State, fresh: Sequence[Attempt]) -> Scope:
         row = view.row
-        info = RunInfo(
-            id=row.id,
-            account=row.account,
-            flow=row.flow,
-            revision=row.revision,
-            attempt=state.attempt,
-            started_at=state.started_at,
-            idempotency_key=idempotency_key(row.id, "outputs"),
-            depth=view.facts.depth,
-        )
+        info = run_info(row, view.facts, state, "outputs")
         for attempt in fresh:
             self._services.reader.remember(row.account, row.id, attempt.row(attempt.rev))
         return Scope(

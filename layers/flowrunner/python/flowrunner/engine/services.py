@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -80,12 +78,3 @@ class Services:
     def announce(self, *rows: RunRow) -> None:
         for observer in self.before_start:
             observer(rows)
-
-
-def idempotency_key(run: str, step: str) -> str:
-    """The key that what a step does to the outside carries: the same on every re-execution, unlike any other step's.
-
-    Base32 of SHA-256, lower case: 52 characters that every header, file name and database takes.
-    """
-    digest = hashlib.sha256(f"{run}|{step}".encode()).digest()
-    return base64.b32encode(digest).decode("ascii").rstrip("=").lower()

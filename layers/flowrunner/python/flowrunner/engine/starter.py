@@ -22,9 +22,10 @@ from flowrunner.engine.outcome import RunView
 from flowrunner.engine.program import Program
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import RunFacts
+from flowrunner.engine.run_info import idempotency_key
 from flowrunner.engine.scope import Scope
 from flowrunner.engine.seals import NOTHING, Known, names_of
-from flowrunner.engine.services import Services, idempotency_key
+from flowrunner.engine.services import Services
 from flowrunner.engine.slots import RunSlots, slot_key
 from flowrunner.errors import InvalidInput
 from flowrunner.language.inputs import check_input
