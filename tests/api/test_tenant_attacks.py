@@ -100,7 +100,7 @@ def no_batch(api: Service, entry: Entry) -> None:
 def unknown_flow(api: Service, _: Entry) -> None:
     """By id and by name: the step fails as for a flow that nobody has. At save nothing is told of what others have."""
     theirs = api.flow(team="other")
-    results = []
+    results: list[Any] = []
     for flow in (theirs["id"], theirs["name"], "nobody"):
         saved = api.call("POST", "/v1/flows/validate", content=CALLS.format(flow=flow)).json()
         made = api.flow(CALLS.format(flow=flow).replace("calls", f"calls-{len(results)}"))
