@@ -313,13 +313,15 @@ VERDICTS = {
 
 
 @needs_corpus
-@pytest.mark.parametrize("entry", attacks("corpus.json", "webhook_in"), ids=lambda entry: str(entry["id"]))
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in attacks("corpus.json", "webhook_in") if entry["id"] in VERDICTS],
+    ids=lambda entry: str(entry["id"]),
+)
 def test_the_corpus(entry: dict[str, Any]) -> None:
     """Every entry that is about the signature ends as it should."""
     given = entry["input"]
-    wanted = VERDICTS.get(entry["id"])
-    if wanted is None:
-        pytest.skip("about the body or the depth: test_hooks.py runs it")
+    wanted = VERDICTS[entry["id"]]
     headers = {name: _text(value) for name, value in given["headers"].items()}
     received = Received(headers, _text(given["body"]).encode(), given["now"] * 1000)
     if wanted == "accept":
