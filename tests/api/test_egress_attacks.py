@@ -13,7 +13,7 @@ from flowrunner.adapters.http import GuardedClient
 
 from tests.adapters.test_egress_corpus import Network
 from tests.api.harness import HELLO, Service, service
-from tests.attacks import attacks, needs_corpus
+from tests.attacks import attacks
 from tests.servers import RecordingServer, Route, ok, redirect
 from tests.services.outbound import Here
 
@@ -93,7 +93,6 @@ def shut() -> Iterator[tuple[Service, Network, Names]]:
         yield made
 
 
-@needs_corpus
 @pytest.mark.parametrize("url", [*URLS, *MORE])
 def test_no_node_and_no_webhook_gets_out(shut: tuple[Service, Network, Names], url: str) -> None:
     """Each node that sends fails, and a webhook cannot be saved: by the API, by a change, in a document."""

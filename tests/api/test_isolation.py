@@ -249,7 +249,7 @@ def test_a_token_may_do_what_its_scopes_say(walk: Walk) -> None:
 
 
 def test_another_accounts_things_are_not_there(walk: Walk) -> None:
-    """With every right in their own account, for every id of ours: 404, the same as for an id that nobody has."""
+    """With every right in their own account, for every id of ours: 404, as for an id that nobody has (auth-22)."""
     for method, route in walk.routes():
         name = str(route.operation_id)
         if ACCESS[name] == PUBLIC or not any(f"{{{one}}}" in route.path_format for one in PREFIXED):

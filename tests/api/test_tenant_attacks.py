@@ -220,6 +220,22 @@ def test_attacks_on_another_account(api: Service, entry: Entry) -> None:
 # -- more of the same kind ------------------------------------------------------------------------------------------
 
 
+@needs_corpus
+@pytest.mark.parametrize("entry", [one for one in attacks("corpus.json", "expr") if one["id"] == "expr-35"])
+def test_secrets_of_others_are_none(api: Service, entry: Entry) -> None:
+    """expr-35 in our syntax, for a secret that the other account has and for one that nobody has."""
+    name = entry["input"]["template"].strip("{} ").removeprefix("secrets.")
+    assert api.call("PUT", f"/v1/secrets/{name}", team="other", json={"value": "theirs and secret"}).status_code < 300
+    told = []
+    for secret in (name, "NOBODYS_SECRET"):
+        expression = f"${{secrets.{secret}}}"
+        text = f"metadata: {{name: {secret}}}\nnodes:\n  a: {{type: transform, params: {{value: '{expression}'}}}}\n"
+        run = api.call("GET", f"/v1/runs/{api.start(api.flow(text)['id'])}").json()
+        told.append((run["error"]["code"], run["error"]["message"].replace(secret, "…")))
+    assert told[0] == told[1]
+    assert told[0][0] == "SECRET_MISSING"
+
+
 def test_a_name_that_another_account_has_is_free(api: Service) -> None:
     """Flows, hook paths, secrets: a name says nothing of others, and each account gets its own."""
     text = HELLO.replace("nodes:", "triggers: [{type: webhook, path: p}]\nnodes:")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +11,8 @@ from flowrunner.core.flow import Json
 from flowrunner.errors import StepError
 from flowrunner.nodes import jsonpath
 from flowrunner.nodes.jsonpath import JsonPath, apply, faults, mark, select
+
+from tests.attacks import attacks, needs_corpus
 
 SHOP: Json = {
     "store": {"book": [{"title": "A", "price": 8}, {"title": "B", "price": 12}], "open": True},
@@ -206,15 +206,8 @@ def test_faults_name_every_bad_path_and_its_place() -> None:
     assert "unexpected end of query" in found["mapping", "bad"]
 
 
-def _corpus() -> list[Any]:
-    shared = Path(os.environ.get("FLOWRUNNER_SHARED", "../shared")) / "attacks" / "corpus.json"
-    if not shared.is_file():
-        return [pytest.param(None, marks=pytest.mark.skip(reason="the shared attack corpus is not here"))]
-    entries = json.loads(shared.read_text("utf-8"))
-    return [pytest.param(entry, id=entry["id"]) for entry in entries if entry["area"] == "jsonpath"]
-
-
-@pytest.mark.parametrize("entry", _corpus())
+@needs_corpus
+@pytest.mark.parametrize("entry", attacks("corpus.json", "jsonpath"), ids=lambda entry: str(entry["id"]))
 def test_attack_corpus(entry: dict[str, Any]) -> None:
     """Every path of the corpus selects or is refused, in time; those that must be errors are."""
     value = [{"a": "a" * 40 + "!", "store": {}}]
