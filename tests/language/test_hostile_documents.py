@@ -45,6 +45,9 @@ COSTLY: list[tuple[str, str]] = [
         "triggers",
         HEAD + "triggers: [" + "{type: schedule, cron: '0 0 30 2 *'}," * 2000 + "]\nnodes: {a: {type: log}}",
     ),
+    ("blanks behind a root", nodes(1, "params: {message: '${nodes" + " " * 200_000 + "[1]}'}")),
+    ("blanks before the unknown", nodes(1, "params: {message: '${\"nodes" + " " * 100_000 + "\" + nodes.zz}'}")),
+    ("groups in a pattern", f"{HEAD}inputs: {{pattern: '{'(' * 5000 + ')' * 5000}'}}\nnodes: {{a: {{type: log}}}}"),
     (
         "one cycle of all",
         nodes(2500, "needs: n+").replace("n2500: {type: log}", "n2500: {type: log, needs: n0}"),

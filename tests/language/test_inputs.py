@@ -161,6 +161,12 @@ HOSTILE: list[tuple[str, Json, Json, str]] = [
         {"a" * 80 + "!": 1},
         "takes too long",
     ),
+    (
+        "a pattern that backtracks a little, very often",
+        {"items": {"pattern": "^(a|aa)+$"}},
+        ["a" * 24 + "!"] * 20_000,
+        "take too long on all its texts together",
+    ),
     ("rules that multiply", DEEP_DOUBLING, _nested(60), "asks too much"),
     ("a deep value", {"properties": {"a": {"$ref": "#"}}}, _nested(900), "nested too deeply"),
     ("a reference that was stored before it was refused", {"$ref": "#/nowhere"}, 1, "a $ref leads nowhere"),

@@ -65,6 +65,7 @@ def test_parse_reads_json(params: dict[str, Json], input: Json, output: Json) ->
         ("[-Infinity]", "-Infinity is no JSON value", (1, 2)),
         ('{"a": "1e999", "b": 1e999}', "1e999 is too large a number", (1, 21)),
         ("[9223372036854775808]", "9223372036854775808 is an integer outside 64 bits", (1, 2)),
+        ('[NaN0"' + '\\"' * 300_000, "NaN is no JSON value", (1, 2)),
         ("9" * 5_000, "is an integer outside 64 bits", (1, 1)),
         ("[" * 129 + "]" * 129, "nested deeper than 128", None),
         ("[" * 200_000, "nested deeper than 128", None),

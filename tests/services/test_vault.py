@@ -23,7 +23,7 @@ from flowrunner.ports.entities import Entity
 from flowrunner.services.data_keys import DataKeys
 from flowrunner.services.identity import Role
 from flowrunner.services.secret_box import CACHE_BYTES, CACHE_USES, KIND, SecretBox
-from flowrunner.services.secret_import import LARGEST, MOST
+from flowrunner.services.secret_import import LARGEST, MOST, parse_secrets
 from flowrunner.services.vault import Secret
 from flowrunner.services.vault_secrets import SecretReads, VaultSecrets
 
@@ -210,6 +210,20 @@ def test_a_dotenv_text_is_imported() -> None:
         "LINES": "-----BEGIN\nEND-----",
         "EQUALS": "a=b=c",
     }
+
+
+def test_a_dotenv_text_is_not_let_hold_up_everything() -> None:
+    """Each blank at the end of a value would be tried as the beginning of a comment: hours, for a megabyte of them."""
+    with pytest.raises(InvalidInput, match="line 2 has more than 200 blanks side by side"):
+        parse_secrets("A=value\nB=b" + " " * 900_000 + "c", "dotenv")
+    assert parse_secrets("A=value" + " " * 200 + "# b", "dotenv") == {"A": "value"}
+
+
+def test_a_text_that_is_wrong_everywhere_is_told_a_part_of_it() -> None:
+    """A megabyte of wrong lines is not answered by twenty of problems."""
+    with pytest.raises(InvalidInput) as caught:
+        parse_secrets("a b\n" * 200_000, "dotenv")
+    assert len(caught.value.details["problems"]) == 100
 
 
 def test_a_json_text_is_imported() -> None:

@@ -104,6 +104,8 @@ def _pattern(pattern: str, path: Path) -> Iterator[tuple[Path, str]]:
         regex.compile(pattern)
     except regex.error as error:
         yield path, f"{pattern[:80]!r} is no regular expression: {error}"
+    except RecursionError:
+        yield path, f"{pattern[:80]!r} is nested too deeply"
 
 
 def _leads_somewhere(pointer: str, root: Json, anchors: set[str]) -> bool:

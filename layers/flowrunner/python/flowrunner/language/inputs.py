@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import islice
 from threading import local
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -25,6 +26,8 @@ RULES_PER_BYTE = 10
 MAX_RULES = 2_000_000
 """How many rules one check may look at: the more the larger the value is, and some seconds' worth at most."""
 REGEX_SECONDS = 0.1
+ALL_REGEX_SECONDS = 1.0
+"""For one text, and for all texts of a check: a list of ten thousand bad ones would keep everybody waiting."""
 
 Path = tuple[str | int, ...]
 _meter = local()
@@ -80,6 +83,7 @@ def _found(schema: Json, value: Json) -> Iterator[tuple[Path, str]]:
 
     try:
         _meter.left = min(FREE_RULES + RULES_PER_BYTE * len(orjson.dumps(value)), MAX_RULES)
+        _meter.regex_seconds = ALL_REGEX_SECONDS
     except TypeError:  # more than 254 levels
         raise RecursionError from None
     try:
@@ -128,10 +132,15 @@ def _counted(rule: Any) -> Any:
 def _matches(pattern: str, text: str) -> bool:
     import regex  # type: ignore[import-untyped]  # it has no stubs
 
+    began = monotonic()
     try:
-        return bool(regex.search(pattern, text, timeout=REGEX_SECONDS))
+        found = bool(regex.search(pattern, text, timeout=REGEX_SECONDS))
     except TimeoutError:
         raise _TooCostlyError(f"the pattern {pattern[:80]!r} takes too long on a text") from None
+    _meter.regex_seconds -= monotonic() - began
+    if _meter.regex_seconds < 0:
+        raise _TooCostlyError(f"its patterns, such as {pattern[:80]!r}, take too long on all its texts together")
+    return found
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001  # jsonschema's form of a rule

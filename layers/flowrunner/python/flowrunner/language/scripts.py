@@ -131,7 +131,7 @@ def _unknown_nodes(one: Found, document: Document, env: Environment) -> Iterator
     for reference in env.references(one.source):
         if reference.root == "nodes" and reference.key is not None and reference.key not in known:
             key = re.escape(reference.key)
-            mention = re.search(rf"nodes\s*(?:\?\.|\.)?\s*(?:\[\s*['\"])?\s*({key})", one.source)
+            mention = re.search(rf"nodes\s*+(?:\?\.|\.)?\s*+(?:\[\s*+['\"])?\s*+({key})", one.source)
             place = one.place(document, mention.start(1) if mention else 0)
             near = nearest(reference.key, known)
             message = f"no node is called {reference.key[:80]!r}"

@@ -103,8 +103,10 @@ def _integer(token: str) -> int:
 
 def _place(text: str, token: str) -> tuple[int, int]:
     """Line and column of a token that the parser refused."""
-    # Text right behind the token, as in `NaN0`, makes it part of a longer one.
-    at = next((match.start() for match in _TOKEN.finditer(text) if match[0] == token), text.find(token))
+    # Text right behind the token, as in `NaN0`, makes it part of a longer one. What comes after it has not been parsed,
+    # and a string that does not end there would be looked for from each of its quotes.
+    starts = (match.start() for match in _TOKEN.finditer(text) if match[0].startswith(token))
+    at = next(starts, text.find(token))
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 

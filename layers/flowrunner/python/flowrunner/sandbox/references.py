@@ -21,7 +21,10 @@ class Reference:
 
 _MENTION = re.compile(rf"(?<![\w$])(?:(?<!\.)|(?<=\.\.\.))({'|'.join(sorted(ROOTS))})(?![\w$])")
 _ACCESS = re.compile(r"\s*(?:\?\.|\.(?!\.)|\[)")
-_KEY = re.compile(r"\s*(?:(?:\?\.|\.)\s*([A-Za-z_$][\w$]*)|(?:\?\.)?\s*\[\s*(?:\"([^\"\\\n]*)\"|'([^'\\\n]*)')\s*\])")
+# Blanks are taken once and for all (`*+`): two that stand side by side would share a megabyte in every possible way.
+_KEY = re.compile(
+    r"\s*+(?:(?:\?\.|\.)\s*+([A-Za-z_$][\w$]*)|(?:\?\.\s*+)?\[\s*+(?:\"([^\"\\\n]*)\"|'([^'\\\n]*)')\s*+\])"
+)
 
 
 def references(source: str) -> frozenset[Reference]:

@@ -15,10 +15,15 @@ ImportFormat = Literal["dotenv", "json"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 """As in the flow language, where a secret is written `secrets.NAME`."""
+_BLANKS = re.compile(r"\s+")
 LARGEST = 64 * 1024
 LARGEST_TEXT = 1024 * 1024
 MOST = 1_000
 """Secrets in one import."""
+MOST_PROBLEMS = 100
+MOST_BLANKS = 200
+"""Side by side in a line of dotenv: its parser looks for the end of a value from each of them anew, in one step that
+nothing else of the process can come between."""
 
 Problem = dict[str, Any]
 
@@ -56,6 +61,8 @@ def parse_secrets(text: str, format: ImportFormat) -> Mapping[str, str]:  # noqa
         problem = _problem(name, value, values, lacking)
         if problem is not None:
             problems.append({"field": _shown(name), "message": problem, **place})
+            if len(problems) == MOST_PROBLEMS:
+                break
         else:
             values[name or ""] = value or ""
     if not problems and not values:
@@ -83,6 +90,11 @@ def _shown(name: str | None) -> str:
 def _dotenv(text: str) -> Iterator[tuple[str | None, str | None, Problem]]:
     from dotenv.parser import parse_stream
 
+    for number, line in enumerate(text.split("\n"), 1):
+        if any(len(blanks[0]) > MOST_BLANKS for blanks in _BLANKS.finditer(line)):
+            told = f"has more than {MOST_BLANKS} blanks side by side"
+            problem = {"field": "text", "message": told, "line": number}
+            raise InvalidInput(f"nothing was imported: line {number} {told}", problems=[problem])
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or binding.key is not None:
             lead = binding.original.string[: len(binding.original.string) - len(binding.original.string.lstrip())]

@@ -1,0 +1,48 @@
+"""JSON from strangers: one meaning, or none; and no more time than its length."""
+
+from __future__ import annotations
+
+import pytest
+from flowrunner.core.json_text import BadJson, parse_json
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "b": 2, "a": 3}', "the name 'a' is in one object twice"),
+        ('[{"x": {"a": 1, "a": 1}}]', "the name 'a' is in one object twice"),
+        ("NaN", "NaN is no JSON value"),
+        ("[-Infinity]", "-Infinity is no JSON value"),
+        ("1e400", "beyond what a number can hold"),
+        ("18446744073709551616", "beyond 64 bits"),
+        ('"\\ud800"', "half a surrogate pair"),
+        ('{"\\udfff": 1}', "half a surrogate pair"),
+        ("[" * 65 + "]" * 65, "nested deeper than 64"),
+        ("[" * 1_000_000, "nested deeper than 64"),
+        ("", "not JSON"),
+        ("{'a': 1}", "not JSON"),
+    ],
+)
+def test_what_readers_take_differently_is_refused(text: str, message: str) -> None:
+    """Each with its reason."""
+    with pytest.raises(BadJson, match=message):
+        parse_json(text.encode())
+
+
+def test_text_that_is_not_utf8_is_refused() -> None:
+    """With the place."""
+    with pytest.raises(BadJson, match="not UTF-8"):
+        parse_json(b'"\xff"')
+
+
+def test_a_name_that_is_there_twice_is_found_in_one_pass() -> None:
+    """Strangers send megabytes of names: compared with each other these would take most of an hour."""
+    names = ",".join(f'"a{number}":1' for number in range(300_000))
+    with pytest.raises(BadJson, match="the name 'a299999' is in one object twice"):
+        parse_json(f'{{{names},"a299999":1}}'.encode())
+
+
+def test_what_is_json_is_read() -> None:
+    """With a byte order mark as well."""
+    assert parse_json(b'\xef\xbb\xbf{"a": [1, 1.5, "x\\u00e9", null, true]}') == {"a": [1, 1.5, "xé", None, True]}
+    assert parse_json(b"[9223372036854775807, -9223372036854775808]") == [2**63 - 1, -(2**63)]
