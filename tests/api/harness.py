@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import tempfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +18,7 @@ from flowrunner.adapters.egress import Guard
 from flowrunner.api.app import create_app
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.engine.worker import Worker
+from flowrunner.ports.backend import Backend
 from flowrunner.services.accounts import Owner
 from flowrunner.services.authentication import Credentials
 from flowrunner.services.identity import PERMISSIONS, Role
@@ -22,6 +28,7 @@ from flowrunner.testing import TurnedClock
 from starlette.testclient import TestClient
 
 from tests.engine.harness import make_engine
+from tests.postgres import Cluster
 
 PASSWORD = "correct horse battery"
 HELLO = 'metadata: {name: hello}\nnodes:\n  greet: {type: transform, params: {value: "hi ${input.name}"}}\n'
@@ -101,11 +108,51 @@ class Service:
         return Team(account, f"{name}-owner", tokens)
 
 
+def stored_elsewhere() -> Backend | None:
+    """A new store of the kind that CHECK_SERVICE_STORE names (sqlite, postgres); None: memory.
+
+    CHECK_SERVICE_STORE=postgres scripts/test tests/api runs all of these tests on PostgreSQL.
+    """
+    match os.environ.get("CHECK_SERVICE_STORE"):
+        case "sqlite":
+            return sqlite_store(Path(tempfile.mkdtemp()))
+        case "postgres":
+            return postgres_store(_cluster().new_database())
+        case _:
+            return None
+
+
+def sqlite_store(folder: Path) -> Backend:
+    """A new SQLite store in `folder`."""
+    from flowrunner.adapters.sqlite.backend import SqliteBackend
+
+    made = SqliteBackend(folder / "service.db", "normal")
+    made.migrate()
+    return made
+
+
+def postgres_store(url: str) -> Backend:
+    """A store in an empty PostgreSQL database."""
+    from flowrunner.adapters.postgres.backend import PostgresBackend
+
+    made = PostgresBackend(url)
+    made.migrate()
+    return made
+
+
+@cache
+def _cluster() -> Cluster:
+    made = Cluster()
+    atexit.register(made.stop)
+    return made
+
+
 @contextmanager
 def service(settings: Mapping[str, Any] | None = None, **options: Any) -> Iterator[Service]:
     """The service on memory unless told; `options` go to the engine, but for `guard`, which looks at webhooks' URLs."""
     guard = options.pop("guard", None) or Guard(options.get("allow", ()), lambda *_: ["93.184.216.34"])
-    engine, clock = make_engine(**options)
+    backend = options.pop("backend", None) or stored_elsewhere()
+    engine, clock = make_engine(backend, **options)
     made = Settings.model_validate({"store": {"url": "memory:"}, **(settings or {})})
     platform = assemble(engine, made, guard.check)
     worker = engine.worker()

@@ -8,16 +8,17 @@ of the path (reliability.md 6.6).
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
+from flowrunner.api.body_limits import Endpoint, limited, most_of
 from flowrunner.api.errors import correlation_of
 from flowrunner.core.json_text import BadJson, parse_json
-from flowrunner.errors import InvalidInput
+from flowrunner.errors import InvalidInput, NotFound
 from flowrunner.services.authentication import Credentials
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.platform import Platform
@@ -28,7 +29,10 @@ SESSION_COOKIE = "flowrunner_session"
 CSRF_HEADER = "X-CSRF-Token"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+LARGE = 64 * 1024
+"""A larger body is parsed in a thread, while other requests go on."""
+MOST_FIELDS = 100
+"""Names in a body; no route knows as many. Told of one by one, a megabyte of unknown ones would be a long answer."""
 
 
 def needs(permission: Permission | None) -> Callable[[Endpoint], Endpoint]:
@@ -52,10 +56,14 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
+            body = await self.body()
             try:
-                self._json = parse_json(await self.body())
+                value = await run_in_threadpool(parse_json, body) if len(body) > LARGE else parse_json(body)
             except BadJson as error:
                 raise InvalidInput(str(error)) from None
+            if isinstance(value, dict) and len(value) > MOST_FIELDS:
+                raise InvalidInput(f"the body has {len(value):,} fields, far more than there are", field="body")
+            self._json = value
         return self._json
 
 
@@ -75,7 +83,6 @@ class ApiRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
-            request = StrictRequest(request.scope, request.receive)
             platform = platform_of(request)
             _throttled(request, "address", platform.address_throttle, address_key(address_of(request)))
             if not self.public:
@@ -84,6 +91,9 @@ class ApiRoute(APIRoute):
                 if self.permission is not None:
                     require(actor, self.permission)
                 request.state.actor = actor
+            request = StrictRequest(request.scope, limited(request, most_of(self.endpoint, platform.settings)))
+            if "\0" in request.scope["path"]:  # not every store could look it up
+                raise NotFound("there is no such thing")
             takes = self.body_field is not None or request.method not in READS
             if takes and await request.body() and self.body_field is not None and _is_json(request):
                 await request.json()
