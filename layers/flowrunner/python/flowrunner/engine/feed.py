@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import NamedTuple
 
-import orjson
-
-from flowrunner.core.codec import decode
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.state import State
 from flowrunner.core.status import RunStatus
+from flowrunner.engine.heads import read_head
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.run_events import RunEvent, attempt_events, run_event
 from flowrunner.errors import InvalidInput, NotFound
@@ -142,7 +140,7 @@ class Feed:
         row = self._runs.load([(account, run)])[0]
         if row is None:
             raise NotFound(f"there is no run {run}")
-        return row, decode(orjson.loads(row.head))
+        return row, read_head(row)
 
     def _placed(self, row: RunRow, state: State, after: Position) -> Iterator[Placed]:
         if after.rev > state.rev:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
-
-from flowrunner.core.codec import decode
 from flowrunner.core.flow import Json
 from flowrunner.core.state import Entry
 from flowrunner.engine.evaluate import evaluate
+from flowrunner.engine.heads import read_run
 from flowrunner.engine.programs import Programs
-from flowrunner.engine.records import Attempt, RunFacts
+from flowrunner.engine.records import Attempt
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_info import run_info
 from flowrunner.engine.scope import Scope
@@ -28,7 +26,7 @@ def step_input(services: Services, programs: Programs, row: RunRow, attempt: Att
     node = program.nodes.get(attempt.node)
     if node is None:  # the run went on with a later revision, which has lost the node
         return None
-    facts, state = RunFacts.decode(row.body), decode(orjson.loads(row.head))
+    facts, state = read_run(row)
     info = run_info(row, facts, state, attempt.step)
     entry = Entry(attempt.node, attempt.parent, attempt.via, attempt=attempt.attempt, n=attempt.n)
     reader, secrets = services.reader, services.run_secrets

@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-import orjson
-
-from flowrunner.core.codec import decode
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.engine.cache import SizedCache
+from flowrunner.engine.heads import UnreadableRun, read_run
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import Programs
-from flowrunner.engine.records import RunFacts
 from flowrunner.errors import FlowrunnerError, InvalidInput, NotFound
 from flowrunner.ports.queue import Receipt
 from flowrunner.ports.runs import RunRow, RunStore
@@ -25,12 +22,6 @@ DECODED_FACTOR = 8
 
 BROKEN_RETRY: Millis = 60_000
 """When to look again at a run that this process cannot read, or whose flow it cannot load (a plugin that it lacks)."""
-
-
-class UnreadableRun(FlowrunnerError):
-    """What is stored of the run is in a format that this program does not know."""
-
-    code = "RUN_UNREADABLE"
 
 
 class Views:
@@ -76,15 +67,14 @@ class Views:
             view = read_view(row, self._programs)
         except (NotFound, InvalidInput) as error:
             return error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            # Written by a newer program, or damaged: one run, not a reason to stop working on all others.
-            _log.warning("run %s cannot be read: %s", row.id, error, extra={"account": row.account, "run": row.id})
-            return UnreadableRun(f"run {row.id} cannot be read: {error}")
+        except UnreadableRun as error:
+            _log.warning("%s", error, extra={"account": row.account, "run": row.id})
+            return error
         self.keep(view)
         return view
 
 
 def read_view(row: RunRow, programs: Programs) -> RunView:
-    """A stored run, decoded. Raises `NotFound` or `InvalidFlow` when its flow cannot be had."""
+    """A stored run, decoded. Raises `UnreadableRun`, and `NotFound` or `InvalidFlow` when its flow cannot be had."""
     program = programs.get(row.account, row.flow, row.revision)
-    return RunView(row, RunFacts.decode(row.body), decode(orjson.loads(row.head)), program)
+    return RunView(row, *read_run(row), program)

@@ -18,6 +18,7 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.state import State
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.feed import News, Pages, Position
+from flowrunner.engine.heads import UnreadableRun
 from flowrunner.engine.watch import Change
 from flowrunner.errors import FlowrunnerError, NotFound
 from flowrunner.ports.runs import RunRow
@@ -343,6 +344,9 @@ class Hub:
                 with self._lock:
                     channel.ended = True  # it was deleted
                     self._tell(channel, [])
+                continue
+            except UnreadableRun as error:
+                _log.warning("%s", error, extra={"account": channel.account, "run": channel.run})
                 continue
             with self._lock:
                 self._tell(channel, channel.catch_up(news))

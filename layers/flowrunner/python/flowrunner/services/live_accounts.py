@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import orjson
-
-from flowrunner.core.codec import decode
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.core.state import State
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.feed import WHOLE, Placed, Position, end_event
+from flowrunner.engine.heads import UnreadableRun, read_head
 from flowrunner.engine.run_events import RunEvent, run_event
 from flowrunner.engine.watch import Change
 from flowrunner.ports.history import RunFilter, RunHistory
@@ -45,7 +44,7 @@ class AccountChannel:
         """Live runs whose steps are passed on, or were."""
         self._started: OrderedDict[RunId, int] = OrderedDict((row.id, 1) for row in (*live, *recent))
         self._ended: OrderedDict[RunId, int] = OrderedDict(
-            (row.id, _state(row).attempt) for row in recent if row.status in TERMINAL
+            (row.id, state.attempt) for row, state in _readable(recent) if row.status in TERMINAL
         )
 
     @property
@@ -90,8 +89,7 @@ def new_runs(
             channel.live.pop(key[1], None)
         else:
             found.append(row)
-    moved = [row for row in reversed(found) if channel.live.get(row.id) != row.rev]
-    return [(row, _state(row)) for row in moved]
+    return list(_readable(row for row in reversed(found) if channel.live.get(row.id) != row.rev))
 
 
 def row_after(change: Change) -> RunRow:
@@ -100,8 +98,11 @@ def row_after(change: Change) -> RunRow:
     return replace(row, rev=state.rev, status=state.shown_status, ended_at=change.at if change.ended else None)
 
 
-def _state(row: RunRow) -> State:
-    return decode(orjson.loads(row.head))
+def _readable(rows: Iterable[RunRow]) -> Iterator[tuple[RunRow, State]]:
+    """The rows with their states; a run that this program cannot read tells it nothing."""
+    for row in rows:
+        with suppress(UnreadableRun):
+            yield row, read_head(row)
 
 
 def _frame(event: RunEvent) -> Frame:

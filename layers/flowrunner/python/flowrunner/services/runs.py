@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from flowrunner.core.codec import decode
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, Millis, NodeId, RunId, StepId
 from flowrunner.core.state import State
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.engine import Engine
+from flowrunner.engine.heads import UnreadableRun, read_run
 from flowrunner.engine.inspect import step_input
 from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.engine.starter import StartRequest
@@ -27,6 +28,8 @@ from flowrunner.services.costs import run_micro_dollars
 from flowrunner.services.flows import FlowService
 from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.quotas import Quotas
+
+_log = logging.getLogger(__name__)
 
 IDEMPOTENCY_KIND = "idempotency"
 IDEMPOTENCY_KEPT: Millis = 24 * 3_600_000
@@ -164,9 +167,16 @@ class RunService:
         return self._shown(self._row(actor.account, run))
 
     def find(self, actor: Actor, wanted: RunFilter) -> list[ShownRun]:
-        """Runs, newest first."""
+        """Runs, newest first; of one that this program cannot read, because a newer one wrote it, only its row."""
         require(actor, Permission.RUNS_READ)
-        return [self._shown(row) for row in self._backend.history.runs(actor.account, wanted)]
+        found = []
+        for row in self._backend.history.runs(actor.account, wanted):
+            try:
+                found.append(self._shown(row))
+            except UnreadableRun as error:
+                _log.warning("%s", error, extra={"account": row.account, "run": row.id})
+                found.append(ShownRun(row, RunFacts(), State(rev=row.rev), {}))
+        return found
 
     def input(self, shown: ShownRun) -> Json:
         """The run's input."""
@@ -249,7 +259,7 @@ class RunService:
     @staticmethod
     def _shown(row: RunRow) -> ShownRun:
         result: Mapping[str, Any] = orjson.loads(row.result) if row.result else {}
-        return ShownRun(row, RunFacts.decode(row.body), decode(orjson.loads(row.head)), result)
+        return ShownRun(row, *read_run(row), result)
 
     def _value(self, row: RunRow, stored: Json) -> Json:
         return self._engine.value(row.account, row.id, stored)
