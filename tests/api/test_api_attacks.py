@@ -222,6 +222,24 @@ def test_keys_that_are_none(api: Service, key: str) -> None:
     assert runs(api) == 0
 
 
+def test_a_key_is_not_used_up_by_a_request_that_was_refused(api: Service) -> None:
+    """The corrected request starts the run; the same one later is answered with it, whatever the flow takes by then."""
+    takes = "inputs: {type: object, required: [name], properties: {name: {type: string}}}\nnodes:"
+    flow = api.flow(HELLO.replace("nodes:", takes))
+    path, key = f"/v1/flows/{flow['id']}/runs", {"Idempotency-Key": "once"}
+    for body in ({}, {"input": {"name": 5}}):
+        assert api.call("POST", path, json=body, headers=key).status_code == 400
+    good = {"input": {"name": "x"}}
+    first = api.call("POST", path, json=good, headers=key)
+    assert first.status_code == 202
+    stricter = HELLO.replace("nodes:", takes.replace("string", "integer"))
+    assert api.call("PUT", f"/v1/flows/{flow['id']}", content=stricter, headers=YAML).status_code == 200
+    again = api.call("POST", path, json=good, headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert api.call("POST", path, json={"input": {"name": 5}}, headers=key).status_code == 409
+    assert runs(api) == 1
+
+
 def test_keys_are_texts(api: Service) -> None:
     """Whatever is in them, they differ when they are written differently."""
     flow = api.flow()["id"]

@@ -19,7 +19,7 @@ from flowrunner.engine.heads import UnreadableRun, read_run
 from flowrunner.engine.inspect import step_input
 from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.engine.starter import StartRequest
-from flowrunner.errors import Conflict, NotFound, StepError
+from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError
 from flowrunner.ports.entities import Entity
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
@@ -100,19 +100,24 @@ class RunService:
         require(actor, Permission.RUNS_WRITE)
         row = self._flows.runnable(actor.account, wish.flow, wish.revision)
         run = self._once(actor.account, wish) if wish.idempotency_key is not None else None
-        if run is None or self._backend.runs.load([(actor.account, run)])[0] is None:
-            self._quotas.check_start(actor.account)
-        return self._engine.start(
-            StartRequest(
-                account=actor.account,
-                flow=row.id,
-                revision=row.revision,
-                input=wish.input,
-                run=run,
-                started_by=actor.name,
-                labels={**wish.labels, **_correlated(actor.correlation)},
-            )
+        if run is not None and self._backend.runs.load([(actor.account, run)])[0] is not None:
+            return run
+        self._quotas.check_start(actor.account)
+        request = StartRequest(
+            account=actor.account,
+            flow=row.id,
+            revision=row.revision,
+            input=wish.input,
+            run=run,
+            started_by=actor.name,
+            labels={**wish.labels, **_correlated(actor.correlation)},
         )
+        try:
+            return self._engine.start(request)
+        except InvalidInput:
+            if run is not None:  # the key is free for the request that is meant
+                self._backend.entities.delete(actor.account, IDEMPOTENCY_KIND, _key_id(wish))
+            raise
 
     def start_triggered(
         self,
@@ -140,7 +145,7 @@ class RunService:
     def _once(self, account: AccountId, wish: StartWish) -> RunId:
         """The id of the run for this key: the same for the same request, a `Conflict` for another one."""
         now = self._clock.now()
-        key = hashlib.sha256(f"{wish.flow}\0{wish.idempotency_key}".encode()).hexdigest()
+        key = _key_id(wish)
         request = orjson.dumps([wish.input, wish.revision, dict(wish.labels)], option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(request).hexdigest()
         run = RunId(self._engine.parts.draws.new_id())
@@ -277,6 +282,10 @@ class RunService:
             found += [one for one in map(read_attempt, page) if one.label == step]
             after = (page[-1].step, page[-1].attempt)
         return found
+
+
+def _key_id(wish: StartWish) -> str:
+    return hashlib.sha256(f"{wish.flow}\0{wish.idempotency_key}".encode()).hexdigest()
 
 
 def _correlated(correlation: str) -> dict[str, str]:
