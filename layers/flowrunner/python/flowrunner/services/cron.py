@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from flowrunner.core.ids import Millis
 from flowrunner.core.times import parse_time
 from flowrunner.errors import InvalidInput
-from flowrunner.language.triggers import cron_problem
+from flowrunner.language.triggers import cron_problem, is_zone
 
 MAX_LENGTH = 256
 """Characters of a cron expression."""
@@ -90,7 +90,7 @@ def check_timing(cron: str | None, at: str | None, timezone: str) -> Timing:
 def _problems(cron: str | None, at: str | None, timezone: str) -> Iterator[tuple[str, str]]:
     if (cron is None) == (at is None):
         yield "cron", "give either `cron` or `at`"
-    if not _is_zone(timezone):
+    if not is_zone(timezone):
         yield "timezone", f"{timezone[:64]!r} is no time zone; write one like Europe/Berlin"
     if cron is not None:
         if len(cron) > MAX_LENGTH:
@@ -100,15 +100,6 @@ def _problems(cron: str | None, at: str | None, timezone: str) -> Iterator[tuple
             yield "cron", wrong + hint
     if at is not None and not _is_moment(at):
         yield "at", "must be a moment with time zone, like 2030-01-31T09:00:00Z"
-
-
-def _is_zone(name: str) -> bool:
-    """Whether there is such a time zone. `ZoneInfo` takes no path out of its folders."""
-    try:
-        ZoneInfo(name)
-    except (ValueError, KeyError, OSError):
-        return False
-    return True
 
 
 def _is_moment(text: str) -> bool:
