@@ -151,9 +151,9 @@ def test_too_many_failed_logins(acme: Service) -> None:
     assert acme.call("GET", "/v1/session").status_code == 200, "a token is no guess"
 
 
-@pytest.mark.parametrize("length", [257, 1_000_000])
-def test_a_huge_password_is_a_bad_request(acme: Service, length: int) -> None:
+@pytest.mark.parametrize(("length", "status"), [(257, 400), (1_000_000, 413)])
+def test_a_huge_password_is_a_bad_request(acme: Service, length: int, status: int) -> None:
     """Refused before it is hashed, and not repeated (auth-28, corpus auth-25)."""
     answer = log_in(acme, password="a" * length)
-    assert answer.status_code == 400
+    assert answer.status_code == status
     assert len(answer.text) < 1000

@@ -161,7 +161,8 @@ def test_levels_and_formats_are_those_of_the_settings() -> None:
     assert [record["message"] for record in first.records] == ["heard"]
     assert "DEBUG   flowrunner.test: details" in second.lines[0]
     logging.getLogger("uvicorn.access").info("a line for each request is ours to write")
-    logging.getLogger("uvicorn.error").info("started")
+    logging.getLogger("uvicorn.error").warning("started")
+    logging.getLogger("uvicorn.error").info('"WebSocket /v1/ws?ticket=good-once" [accepted]')
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("odd", UserWarning, stacklevel=1)

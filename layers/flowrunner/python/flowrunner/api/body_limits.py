@@ -1,61 +1,59 @@
-"""Routes whose bodies may be smaller than the others': counted while they are read, before anything else is done."""
+"""How large the bodies of a route may be: small unless it says otherwise, and counted while they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
-from starlette.types import Message
+from fastapi import Request
+from starlette.types import Message, Receive
 
-from flowrunner.api.routing import ApiRoute, Endpoint, platform_of
 from flowrunner.errors import TooLarge
 from flowrunner.settings import Settings
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Limit = Callable[[Settings], int]
+
+SMALL = 256 * 1024
+"""For routes that say nothing: their bodies are objects of a few fields."""
 
 
 def takes_at_most(limit: Limit) -> Callable[[Endpoint], Endpoint]:
-    """Mark an endpoint: a body has at most so many bytes."""
+    """Mark an endpoint: a body has at most so many bytes, and never more than `api.max_body`."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
-        endpoint.__max_body__ = limit  # type: ignore[attr-defined]  # read by LimitedRoute below
+        endpoint.__max_body__ = limit  # type: ignore[attr-defined]  # read by most_of below
         return endpoint
 
     return mark
 
 
-class LimitedRoute(ApiRoute):
-    """A route of an endpoint with `takes_at_most`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """See `APIRoute`."""
-        handle = super().get_route_handler()
-        limit: Limit = self.endpoint.__max_body__  # type: ignore[attr-defined]  # set by takes_at_most
-
-        async def limited(request: Request) -> Response:
-            most = limit(platform_of(request).settings)
-            if int(request.headers.get("content-length", "0")[:18]) > most:  # digits: api.middleware has looked
-                raise _too_large(most)
-            seen = 0
-
-            async def counted() -> Message:
-                nonlocal seen
-                message = await request.receive()
-                seen += len(message.get("body", b""))
-                if seen > most:
-                    raise _too_large(most)
-                return message
-
-            return await handle(Request(request.scope, counted))
-
-        return limited
+def takes_large(endpoint: Endpoint) -> Endpoint:
+    """Mark an endpoint: a body may be as large as the server takes any."""
+    return takes_at_most(lambda settings: settings.api.max_body)(endpoint)
 
 
-def limited_router(tag: str) -> APIRouter:
-    """A router of such routes."""
-    return APIRouter(tags=[tag], route_class=LimitedRoute)
+def most_of(endpoint: Callable[..., Any], settings: Settings) -> int:
+    """How many bytes the endpoint takes."""
+    limit: Limit | None = getattr(endpoint, "__max_body__", None)
+    return min(SMALL, settings.api.max_body) if limit is None else limit(settings)
+
+
+def limited(request: Request, most: int) -> Receive:
+    """The request's `receive`, counted. Raises `TooLarge`, at once for a length that says so."""
+    if int(request.headers.get("content-length", "0")[:18]) > most:  # digits: api.middleware has looked
+        raise _too_large(most)
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise _too_large(most)
+        return message
+
+    return counted
 
 
 def _too_large(most: int) -> TooLarge:

@@ -48,6 +48,9 @@ STATUS: tuple[tuple[type[FlowrunnerError], int], ...] = (
 )
 """The status of each error; what is not here is a fault of ours, 500."""
 
+MAX_DETAILS = 100
+"""Problems of a request that are told."""
+
 NAMES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
@@ -142,7 +145,8 @@ async def _known(request: Request, error: Exception) -> Response:
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "registered for these only"
-    details = [{"field": _field(one["loc"]), "message": str(one["msg"])} for one in error.errors()]
+    found = error.errors()
+    details = [{"field": _field(one["loc"]), "message": str(one["msg"])} for one in found[:MAX_DETAILS]]
     return answer(400, InvalidInput.code, "Invalid request", correlation_of(request), details)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flowrunner.api.errors import answer, answer_error, internal, log
@@ -64,6 +65,8 @@ class Correlation:
         except Exception as error:
             if scope["type"] != "http" or started:
                 raise
+            if isinstance(error, ClientDisconnect):  # nobody is there to be answered, and nothing is wrong here
+                return
             # Our own errors get here from below the routes: a body over its limit while somebody reads it.
             if isinstance(error, FlowrunnerError):
                 await answer_error(error, correlation)(scope, receive, tell)

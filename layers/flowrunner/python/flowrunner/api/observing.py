@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +19,12 @@ NO_ROUTE = "(none)"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines; in the log only for whoever wants details."""
 
+TOKENS = re.compile(r"(/callbacks/)[^/]+", re.IGNORECASE)
+"""What stands behind it in a path answers a step, so it is for nobody who reads logs."""
+
 FAILED = 500
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Others, which a client can make up, are one label."""
 
 
 class Observing:
@@ -69,7 +75,7 @@ class Observing:
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", NO_ROUTE)
-        self._telemetry.request(scope["method"], route, status, seconds)
+        self._telemetry.request(scope["method"] if scope["method"] in METHODS else "OTHER", route, status, seconds)
         level = logging.DEBUG if route in QUIET else logging.INFO
         if not log.isEnabledFor(level):
             return
@@ -78,7 +84,7 @@ class Observing:
         data = {
             "method": scope["method"],
             "route": route,
-            "path": scope["path"],
+            "path": TOKENS.sub(r"\1***", scope["path"]),
             "status": status,
             "ms": round(seconds * 1000, 1),
             "address": client[0] if client else "",

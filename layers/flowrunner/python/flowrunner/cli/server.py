@@ -29,6 +29,8 @@ class HttpServer:
         """Raises `ConfigurationError` when the address cannot be had."""
         import uvicorn
 
+        from flowrunner.cli.http_limits import LimitedProtocol
+
         self._socket = _bound(settings)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -40,7 +42,7 @@ class HttpServer:
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies) or None,
             timeout_graceful_shutdown=CLOSE_SECONDS,
-            h11_max_incomplete_event_size=64 * 1024,
+            http=LimitedProtocol,
             ws_max_size=64 * 1024,
             server_header=False,
         )

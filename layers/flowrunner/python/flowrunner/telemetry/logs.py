@@ -24,8 +24,12 @@ from flowrunner.telemetry.lines import masked, one_line, safe_value
 
 FIELDS = ("account", "flow", "run", "step", "correlation")
 
-QUIET = ("uvicorn.access", "httpcore", "httpx", "httpx2", "urllib3", "opentelemetry", "botocore", "asyncio")
-"""Loggers of libraries that have something to say to operators when it is a warning."""
+QUIET = (
+    *("uvicorn.access", "httpcore", "httpx", "httpx2", "urllib3", "opentelemetry", "botocore", "asyncio"),
+    *("uvicorn.error", "websockets"),
+)
+"""Loggers of libraries that have something to say to operators when it is a warning. The last two would also write down
+the URL and the messages of each WebSocket, with the ticket or the token in them."""
 
 STACK = "    | "
 """Before each line of a traceback in text: none of them can be taken for a record."""

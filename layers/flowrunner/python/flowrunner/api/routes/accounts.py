@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Query, Request
 from pydantic import ConfigDict, Field
 
+from flowrunner.api.body_limits import takes_at_most
 from flowrunner.api.errors import correlation_of
 from flowrunner.api.routing import Caller, ThePlatform, address_of, needs, public, router
 from flowrunner.api.shapes import Moment, Shown, Wish, moment
@@ -17,6 +18,9 @@ from flowrunner.services.names import TITLE_LENGTH, USER_NAME_LENGTH
 from flowrunner.services.passwords import MAX_BYTES, MIN_CHARACTERS
 
 api = router("account")
+
+MAX_SIGN_UP = 16 * 1024
+"""Bytes; whoever sends them is not known yet."""
 
 UserName = Annotated[
     str,
@@ -89,6 +93,7 @@ class SignedUp(AccountAnswer):
     },
 )
 @public
+@takes_at_most(lambda settings: MAX_SIGN_UP)
 def create_account(request: Request, platform: ThePlatform, wish: SignUp) -> SignedUp:
     """Log in with the user name and password that you give here."""
     owner = Owner(wish.username, wish.password)

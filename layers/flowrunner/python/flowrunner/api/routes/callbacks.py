@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request
 from starlette.concurrency import run_in_threadpool
 
-from flowrunner.api.body_limits import limited_router, takes_at_most
-from flowrunner.api.routing import ThePlatform, public
+from flowrunner.api.body_limits import takes_at_most
+from flowrunner.api.routing import ThePlatform, public, router
 from flowrunner.core.flow import Json
 from flowrunner.core.json_text import BadJson, parse_json
 from flowrunner.errors import InvalidInput, UnsupportedMediaType
 
-api = limited_router("triggers")
+api = router("triggers")
 
 MAX_BODY = 256 * 1024
 

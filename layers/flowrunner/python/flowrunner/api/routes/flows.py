@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query, Response
 from pydantic import Field
 
+from flowrunner.api.body_limits import takes_large
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
 from flowrunner.api.shapes import (
@@ -106,6 +107,7 @@ class Verdict(Shown):
     responses={409: {"description": "The name is taken, or a trigger's path belongs to another flow."}},
 )
 @needs(Permission.FLOWS_WRITE)
+@takes_large
 def create_flow(
     caller: Caller,
     platform: ThePlatform,
@@ -154,6 +156,7 @@ def list_flows(
     openapi_extra=DOCUMENT_BODY,
 )
 @needs(Permission.FLOWS_READ)
+@takes_large
 def validate_flow(caller: Caller, platform: ThePlatform, text: FlowText) -> Verdict:
     """Nothing of the document is executed. The answer is 200 for an invalid document, too."""
     try:
@@ -181,6 +184,7 @@ def get_flow(caller: Caller, platform: ThePlatform, flow_id: TheFlow, response: 
     },
 )
 @needs(Permission.FLOWS_WRITE)
+@takes_large
 def update_flow(
     caller: Caller,
     platform: ThePlatform,

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from flowrunner.api import errors
-from flowrunner.api.body_limits import limited_router, takes_at_most
+from flowrunner.api.body_limits import takes_at_most
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routing import Caller, ThePlatform, address_of, needs, public, router
 from flowrunner.api.shapes import Shown, TheCursors
@@ -22,7 +22,7 @@ from flowrunner.services.hooks import HookCall, WrongMethod
 from flowrunner.services.identity import Permission
 
 api = router("triggers")
-inbound = limited_router("triggers")
+inbound = router("triggers")
 
 BODY: dict[str, Any] = {
     "requestBody": {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path, Query, Response
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from starlette.concurrency import run_in_threadpool
 
+from flowrunner.api.body_limits import takes_large
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
 from flowrunner.api.shapes import Moment, Shown, TheCursors, Wish, moment, moment_from
@@ -25,6 +26,8 @@ from flowrunner.services.runs import ShownRun, StartWish
 api = router("runs")
 
 TheRun = Annotated[str, Path(max_length=64, description="The run's id.")]
+MOST_LABELS = 32
+
 Status = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 
 
@@ -71,13 +74,20 @@ class RunAnswer(RunSummary):
     estimated_cost_usd: float = Field(description="What this run costs on AWS, estimated; see docs/observability.md.")
 
 
+def _few(labels: Any) -> Any:
+    """Refuse too many before each of them is looked at."""
+    if isinstance(labels, dict) and len(labels) > MOST_LABELS:
+        raise ValueError(f"a run has at most {MOST_LABELS} labels")
+    return labels
+
+
 class RunWish(Wish):
     """How to start a run."""
 
     input: Json = Field(None, description="Checked against the flow's `inputs`.", examples=[{"order_id": "A-17"}])
     revision: int | None = Field(None, ge=1, le=2**31 - 1, description="Left out: the newest.")
-    labels: dict[str, Annotated[str, Field(max_length=256)]] = Field(
-        default_factory=dict, max_length=32, description="For your own use; shown with the run."
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=256)]], BeforeValidator(_few)] = Field(
+        default_factory=dict, max_length=MOST_LABELS, description="For your own use; shown with the run."
     )
 
 
@@ -105,6 +115,7 @@ class CancelWish(Wish):
     },
 )
 @needs(Permission.RUNS_WRITE)
+@takes_large
 async def start_run(
     caller: Caller,
     platform: ThePlatform,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Path, Query, Response
 from pydantic import Field
 
+from flowrunner.api.body_limits import takes_large
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
 from flowrunner.api.shapes import Moment, Shown, TheCursors, Wish, moment
@@ -108,6 +109,7 @@ def list_schedules(
     responses={404: {"description": "There is no such flow."}},
 )
 @needs(Permission.SCHEDULES_WRITE)
+@takes_large
 def create_schedule(caller: Caller, platform: ThePlatform, wish: NewSchedule, response: Response) -> ScheduleModel:
     """It fires from now on. The answer has its next five times."""
     schedule = platform.schedules.create(caller, FlowId(wish.flow_id), _wish(wish))
@@ -130,6 +132,7 @@ def get_schedule(caller: Caller, platform: ThePlatform, schedule_id: TheSchedule
     responses={409: {"description": "It stands in its flow's document, and more than `enabled` is different."}},
 )
 @needs(Permission.SCHEDULES_WRITE)
+@takes_large
 def update_schedule(
     caller: Caller, platform: ThePlatform, schedule_id: TheSchedule, wish: ScheduleFields
 ) -> ScheduleModel:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Path, Response
 from pydantic import Field
 
+from flowrunner.api.body_limits import takes_large
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
 from flowrunner.api.shapes import Moment, Shown, TheCursors, Wish, moment
@@ -97,6 +98,7 @@ def get_secret(caller: Caller, platform: ThePlatform, key: TheKey) -> SecretMode
 
 @api.put("/v1/secrets/{key}", operation_id="put_secret", summary="Set a secret")
 @needs(Permission.SECRETS_WRITE)
+@takes_large
 def put_secret(caller: Caller, platform: ThePlatform, key: TheKey, wish: SecretWish) -> SecretModel:
     """Made or replaced; a step that reads it from now on gets this value."""
     return _model(platform.vault.put(caller, key, wish.value))
@@ -112,6 +114,7 @@ def delete_secret(caller: Caller, platform: ThePlatform, key: TheKey) -> Respons
 
 @api.post("/v1/secrets/import", operation_id="import_secrets", summary="Set many secrets at once")
 @needs(Permission.SECRETS_WRITE)
+@takes_large
 def import_secrets(caller: Caller, platform: ThePlatform, wish: ImportWish) -> ImportModel:
     """All of them, or none when anything is wrong: then every problem is told with its line and name."""
     done = platform.vault.import_(caller, wish.text, wish.format)

@@ -8,6 +8,7 @@ from fastapi import Path, Request, Response
 from pydantic import ConfigDict, Field
 
 from flowrunner.api import cookies
+from flowrunner.api.body_limits import takes_at_most
 from flowrunner.api.errors import correlation_of
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routing import Caller, ThePlatform, address_of, host_of, needs, public, router, session_cookie
@@ -18,6 +19,9 @@ from flowrunner.services.passwords import MAX_BYTES
 from flowrunner.services.sessions import Session, csrf_of
 
 api = router("sessions")
+
+MAX_LOGIN = 16 * 1024
+"""Bytes; whoever sends them is not known yet."""
 
 TheSession = Annotated[str, Path(max_length=128, description="The session's id, which is not its cookie.")]
 
@@ -68,6 +72,7 @@ class SessionAnswer(Shown):
     },
 )
 @public
+@takes_at_most(lambda settings: MAX_LOGIN)
 def log_in(request: Request, platform: ThePlatform, wish: Login, response: Response) -> Identity:
     """Sets the session's cookie. A session that the browser had ends; the new one has a new id."""
     origin = request.headers.get("origin")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import Field
 
+from flowrunner.api.body_limits import takes_large
 from flowrunner.api.paging import Cursor, Limit, Page
 from flowrunner.api.routes.runs import TheRun
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
@@ -111,6 +112,7 @@ def get_step(
     responses={409: {"description": "It does not wait, or was answered already."}},
 )
 @needs(Permission.RUNS_WRITE)
+@takes_large
 def signal_step(caller: Caller, platform: ThePlatform, run_id: TheRun, step_id: TheStep, wish: SignalWish) -> None:
     """For people and programs with access to the run; others use the step's callback link."""
     platform.runs.signal(caller, RunId(run_id), step_id, wish.payload)

@@ -29,7 +29,7 @@ class ReadyAnswer(Shown):
 
 @api.get("/healthz", operation_id="get_health", summary="Is the process alive?")
 @public
-def get_health() -> HealthAnswer:
+async def get_health() -> HealthAnswer:
     """Restart it when this is not answered. Nothing else is asked: a store that is away is no reason."""
     return HealthAnswer()
 

@@ -1,0 +1,70 @@
+"""Attacks on the service as a stranger, a tenant and an author would make them, each of which worked once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.harness import Service, service
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def api() -> Iterator[Service]:
+    """Without limits on the number of requests: those are others' to test."""
+    with service({"api": {"requests_per_account": 0, "requests_per_address": 0}}) as made:
+        made.team()
+        yield made
+
+
+# -- strangers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/session", "/v1/accounts"])
+def test_strangers_send_no_large_bodies(api: Service, path: str) -> None:
+    """A few kilobytes are enough to say who one is; more would be parsed for nobody."""
+    answer = api.call("POST", path, role=None, content=b" " * 20_000, headers=JSON)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "TOO_LARGE")
+
+
+def test_a_body_of_thousands_of_fields_is_not_answered_one_by_one(api: Service) -> None:
+    """The answer was six times as long as the question, and took seconds of everybody's time."""
+    many = {f"field{number}": 1 for number in range(900)}
+    answer = api.call("POST", "/v1/session", role=None, content=json.dumps(many), headers=JSON)
+    assert answer.status_code == 400
+    assert len(answer.content) < 1_000
+    labels = {"labels": {f"label{number}": 1 for number in range(10_000)}}
+    answer = api.call("POST", f"/v1/flows/{api.flow()['id']}/runs", json=labels)
+    assert answer.status_code == 400
+    assert "a run has at most 32 labels" in answer.text
+    assert len(answer.content) < 1_000
+
+
+def test_problems_of_a_request_are_told_up_to_a_number(api: Service) -> None:
+    """Wrong headers of a webhook, thousands of them."""
+    wish = {"url": "https://example.com", "events": ["run.failed"], "headers": {f"!{n}": "x" for n in range(5_000)}}
+    answer = api.call("POST", "/v1/webhooks", json=wish)
+    assert answer.status_code == 400
+    assert len(answer.json()["error"]["details"]) == 100
+
+
+def test_most_routes_take_small_bodies_only(api: Service) -> None:
+    """Those that take flows, inputs and secrets take more."""
+    large = json.dumps({"name": "x" * 300_000})
+    assert api.call("PATCH", "/v1/account", content=large, headers=JSON).status_code == 413
+    flow = api.flow()["id"]
+    answer = api.call("POST", f"/v1/flows/{flow}/runs", json={"input": {"name": "x" * 300_000}})
+    assert answer.status_code == 202
+
+
+def test_a_callbacks_token_is_not_in_the_log(api: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads logs could answer the step."""
+    caplog.set_level(logging.INFO, "flowrunner.requests")
+    api.call("POST", "/v1/callbacks/the-token", role=None, content=b"not JSON", headers=JSON)
+    api.call("POST", "/v1/callbacks/the-token/", role=None)
+    told = [str(vars(record)["data"]["path"]) for record in caplog.records]
+    assert told == ["/v1/callbacks/***", "/v1/callbacks/***/"]
