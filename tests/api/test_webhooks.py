@@ -9,7 +9,7 @@ from flowrunner.services.identity import Role
 from standardwebhooks import Webhook
 
 from tests.api.harness import HELLO, Service, service
-from tests.services.outbound import Receiver
+from tests.services.outbound import Here, Receiver
 
 URL = "https://receiver.example.com/hook"
 WITH_HOOK = HELLO.replace("nodes:", f"webhooks:\n  - {{url: '{URL}', events: [run.completed]}}\nnodes:")
@@ -23,10 +23,10 @@ def made(api: Service, **wish: Any) -> dict[str, Any]:
 
 
 def passed_on(api: Service) -> None:
-    """One round of relay and sender, and all sends done."""
+    """One round of relay and sender, all of it in this thread."""
+    api.platform.outbound.sender._pool = Here()
     api.platform.outbound.relay.sweep()
     api.platform.outbound.sender.send()
-    api.platform.outbound.close()
 
 
 def test_a_webhook_is_made_told_and_verified() -> None:
