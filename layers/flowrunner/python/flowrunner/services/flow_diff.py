@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowrunner.language.reader import read_document
 from flowrunner.ports.flows import FlowRow
+from flowrunner.services.line_diff import unified
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,10 @@ class FlowDiff:
 
 def diff(old: FlowRow, new: FlowRow) -> FlowDiff:
     """Compare two stored documents."""
-    lines = difflib.unified_diff(
-        old.document.splitlines(), new.document.splitlines(), f"r{old.revision}", f"r{new.revision}", lineterm=""
-    )
     before, after = _parts(old.document), _parts(new.document)
     were, are = before.pop("nodes", {}), after.pop("nodes", {})
     return FlowDiff(
-        text="\n".join(lines),
+        text=unified(old.document, new.document, f"r{old.revision}", f"r{new.revision}"),
         added=[name for name in are if name not in were],
         removed=[name for name in were if name not in are],
         changed=[name for name in are if name in were and are[name] != were[name]],
