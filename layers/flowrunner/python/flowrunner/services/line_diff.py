@@ -1,8 +1,8 @@
 """Unified diffs in bounded time: patience, with a budget.
 
 `difflib` takes cubic time for texts that are made for it, seven seconds for 32 KB. Here lines that are there once in
-both texts are matched first, then what lies between them (Bram Cohen's patience diff). Where that costs too much a block
-is shown as replaced: right, only longer than it need be.
+both texts are matched first, then what lies between them (Bram Cohen's patience diff). Where that costs too much a
+block is shown as replaced: right, only longer than it need be.
 """
 
 from __future__ import annotations
