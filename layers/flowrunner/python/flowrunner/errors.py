@@ -95,6 +95,12 @@ class QuotaExceeded(TooManyRequests):
     code = "QUOTA_EXCEEDED"
 
 
+class UnreadableRun(FlowrunnerError):
+    """What is stored of the run is in a format that this program does not know."""
+
+    code = "RUN_UNREADABLE"
+
+
 class ConfigurationError(FlowrunnerError):
     """The configuration is not valid."""
 

@@ -7,17 +7,11 @@ import orjson
 from flowrunner.core.codec import decode
 from flowrunner.core.state import State
 from flowrunner.engine.records import RunFacts
-from flowrunner.errors import FlowrunnerError
+from flowrunner.errors import UnreadableRun
 from flowrunner.ports.runs import RunRow
 
 BROKEN = (ValueError, LookupError, TypeError, AttributeError)
 """What decoding raises for a format of a newer program, or for something that is damaged."""
-
-
-class UnreadableRun(FlowrunnerError):
-    """What is stored of the run is in a format that this program does not know."""
-
-    code = "RUN_UNREADABLE"
 
 
 def read_head(row: RunRow) -> State:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.engine.cache import SizedCache
-from flowrunner.engine.heads import UnreadableRun, read_run
+from flowrunner.engine.heads import read_run
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import Programs
-from flowrunner.errors import FlowrunnerError, InvalidInput, NotFound
+from flowrunner.errors import FlowrunnerError, InvalidInput, NotFound, UnreadableRun
 from flowrunner.ports.queue import Receipt
 from flowrunner.ports.runs import RunRow, RunStore
 

@@ -18,9 +18,8 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.state import State
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.feed import News, Pages, Position
-from flowrunner.engine.heads import UnreadableRun
 from flowrunner.engine.watch import Change
-from flowrunner.errors import FlowrunnerError, NotFound
+from flowrunner.errors import FlowrunnerError, NotFound, UnreadableRun
 from flowrunner.ports.runs import RunRow
 from flowrunner.ports.wakeups import Topic
 from flowrunner.services.identity import Actor, Permission, require
@@ -339,17 +338,14 @@ class Hub:
             channels = [channel for key in stale if (channel := self._channels.get(key)) is not None]
         for channel in channels:
             try:
-                news = self._feed.news(channel.account, channel.run, channel.rev)
+                news: News | None = self._feed.news(channel.account, channel.run, channel.rev)
+            except UnreadableRun:
+                continue  # a newer program goes on with it
             except NotFound:
-                with self._lock:
-                    channel.ended = True  # it was deleted
-                    self._tell(channel, [])
-                continue
-            except UnreadableRun as error:
-                _log.warning("%s", error, extra={"account": channel.account, "run": channel.run})
-                continue
+                news = None
             with self._lock:
-                self._tell(channel, channel.catch_up(news))
+                channel.ended |= news is None  # it was deleted
+                self._tell(channel, channel.catch_up(news) if news is not None else [])
 
     # -- telling (with the lock) --------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.core.state import State
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.feed import WHOLE, Placed, Position, end_event
-from flowrunner.engine.heads import UnreadableRun, read_head
+from flowrunner.engine.heads import read_head
 from flowrunner.engine.run_events import RunEvent, run_event
 from flowrunner.engine.watch import Change
+from flowrunner.errors import UnreadableRun
 from flowrunner.ports.history import RunFilter, RunHistory
 from flowrunner.ports.runs import RunRow, RunStore
 from flowrunner.services.live_frames import Frame, frame

@@ -15,11 +15,11 @@ from flowrunner.core.ids import AccountId, FlowId, Millis, NodeId, RunId, StepId
 from flowrunner.core.state import State
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.engine import Engine
-from flowrunner.engine.heads import UnreadableRun, read_run
+from flowrunner.engine.heads import read_run
 from flowrunner.engine.inspect import step_input
 from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.engine.starter import StartRequest
-from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError
+from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError, UnreadableRun
 from flowrunner.ports.entities import Entity
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
