@@ -68,3 +68,57 @@ def test_a_callbacks_token_is_not_in_the_log(api: Service, caplog: pytest.LogCap
     api.call("POST", "/v1/callbacks/the-token/", role=None)
     told = [str(vars(record)["data"]["path"]) for record in caplog.records]
     assert told == ["/v1/callbacks/***", "/v1/callbacks/***/"]
+
+
+# -- tokens that fell into the wrong hands ----------------------------------------------------------------------------
+
+
+def made(api: Service, bearer: str | None, *scopes: str) -> tuple[str, str]:
+    """The id and the text of a token made with a token; None: with the owner's."""
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else api.team().headers()
+    answer = api.client.post("/v1/tokens", json={"name": "made", "scopes": scopes}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"], answer.json()["token"]
+
+
+def status(api: Service, bearer: str, path: str, method: str = "GET") -> int:
+    return api.client.request(method, path, headers={"Authorization": f"Bearer {bearer}"}).status_code
+
+
+def test_a_revoked_token_leaves_none_behind(api: Service) -> None:
+    """Whoever has stolen one makes more of it at once; they end with it, in whatever generation."""
+    id, stolen = made(api, None, "tokens:write", "tokens:read", "usage:read")
+    _, child = made(api, stolen, "tokens:write", "usage:read")
+    _, grandchild = made(api, child, "usage:read")
+    _, bystander = made(api, None, "usage:read")
+    assert [status(api, one, "/v1/usage") for one in (child, grandchild, bystander)] == [200, 200, 200]
+    assert status(api, stolen, f"/v1/tokens/{id}", "DELETE") == 204
+    assert [status(api, one, "/v1/usage") for one in (child, grandchild, bystander)] == [401, 401, 200]
+    listed = {one["name"] for one in api.call("GET", "/v1/tokens").json()["items"]}
+    assert len([name for name in listed if name == "made"]) == 1, "only the bystander is left"
+
+
+def test_a_token_whose_parent_has_vanished_is_refused_by_itself(api: Service) -> None:
+    """The process that revoked it may have died before it had removed the others."""
+    id, stolen = made(api, None, "tokens:write", "usage:read")
+    _, child = made(api, stolen, "usage:read")
+    api.platform.engine.parts.backend.entities.delete(api.team().account, "token", id)
+    assert status(api, child, "/v1/usage") == 401
+
+
+def test_generations_of_tokens_are_few(api: Service) -> None:
+    """Each of them is looked up with every request; the team's own token is the first."""
+    bearer: str | None = None
+    for _ in range(4):
+        _, bearer = made(api, bearer, "tokens:write")
+    answer = api.client.post(
+        "/v1/tokens", json={"name": "x", "scopes": ["tokens:write"]}, headers={"Authorization": f"Bearer {bearer}"}
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
+
+
+def test_a_token_for_reports_ends_nobodys_session(api: Service) -> None:
+    """Nor does it see from where they were begun."""
+    _, narrow = made(api, None, "usage:read")
+    assert status(api, narrow, "/v1/sessions") == 403
+    assert status(api, narrow, "/v1/sessions/any", "DELETE") == 403

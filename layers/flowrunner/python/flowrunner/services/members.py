@@ -215,9 +215,13 @@ class Members:
             if row.id != keep_session:
                 self._entities.delete(account, SESSION, row.id)
         if tokens:
-            for row in self._pages(account, TOKEN, ""):
+            for row in self.tokens(account):
                 if orjson.loads(row.body)["user"] == user:
                     self._entities.delete(account, TOKEN, row.id)
+
+    def tokens(self, account: AccountId) -> Iterator[Entity]:
+        """The rows of all tokens of the account."""
+        return self._pages(account, TOKEN, "")
 
     def count(self, account: AccountId, kind: str) -> int:
         """How many things of a kind the account has."""

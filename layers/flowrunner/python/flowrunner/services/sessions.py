@@ -19,7 +19,7 @@ from flowrunner.errors import Forbidden, NotFound, Unauthenticated
 from flowrunner.ports.clock import Clock, Draws
 from flowrunner.ports.entities import Entities, Entity
 from flowrunner.services.audit import Action, Audit
-from flowrunner.services.identity import Actor
+from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.logins import Logins
 from flowrunner.services.members import SESSION, Member, Members
 
@@ -123,12 +123,14 @@ class Sessions:
 
     def list(self, actor: Actor, after: str | None = None, limit: int = 50) -> Sequence[Session]:
         """The actor's own sessions, oldest first, behind the id `after`."""
+        require(actor, Permission.TOKENS_READ)
         prefix = f"{_own(actor)}."
         rows = self._entities.list(actor.account, SESSION, self._clock.now(), prefix=prefix, after=after, limit=limit)
         return [_read(row) for row in rows]
 
     def end(self, actor: Actor, id: str) -> None:
         """End one of the actor's own sessions. Raises `NotFound`."""
+        require(actor, Permission.TOKENS_WRITE)
         if not id.startswith(f"{_own(actor)}.") or not self._entities.delete(actor.account, SESSION, id):
             raise NotFound("there is no such session")
         self._audit.record(actor, Action.LOGOUT, actor.name, session=id)

@@ -35,6 +35,8 @@ MIN_LIFE: Millis = 60_000
 MAX_LIFE: Millis = 10 * 365 * 86_400_000
 USED_EVERY: Millis = 60_000
 """`last_used` is written at most this often."""
+MOST_GENERATIONS = 5
+"""Of tokens made with tokens made with tokens ..."""
 SHOWN_EXPIRED: Millis = 30 * 86_400_000
 """An expired token is listed for this long, then removed."""
 
@@ -52,6 +54,8 @@ class Token:
     created_at: Millis
     expires_at: Millis | None
     last_used: Millis | None = None
+    made_with: tuple[str, ...] = ()
+    """The token that it was made with, the one that that was made with, and so on: it ends with each of them."""
     lookup: str = ""
     rev: int = 0
 
@@ -63,6 +67,7 @@ class Token:
             "created_at": self.created_at,
             "expires_at": self.expires_at,
             "last_used": self.last_used,
+            "made_with": self.made_with,
         }
         gone = None if self.expires_at is None else self.expires_at + SHOWN_EXPIRED
         return Entity(self.account, TOKEN, self.id, orjson.dumps(body), lookup=self.lookup, expires_at=gone)
@@ -88,8 +93,8 @@ class Tokens:
     ) -> tuple[Token, str]:
         """A new token of the actor's, and its text, which nobody can show again.
 
-        A token made with a token ends with that one's expiry at the latest. Raises `Forbidden` for a scope that the
-        actor lacks, `InvalidInput`, `QuotaExceeded`.
+        A token made with a token ends with that one, whether that expires or is revoked. Raises `Forbidden` for a
+        scope that the actor lacks, `InvalidInput`, `QuotaExceeded`.
         """
         require(actor, Permission.TOKENS_WRITE)
         if actor.user is None:
@@ -103,6 +108,7 @@ class Tokens:
             raise InvalidInput("a token lives for at least a minute and at most ten years", field="expires_in_ms")
         self._quotas.check_count(actor.account, "tokens", lambda: self._members.count(actor.account, TOKEN))
         now = self._clock.now()
+        parent = self._parent(actor)
         text = new_token(self._draws)
         token = Token(
             account=actor.account,
@@ -111,7 +117,8 @@ class Tokens:
             user=actor.user,
             scopes=frozenset(scopes),
             created_at=now,
-            expires_at=self._expiry(actor, None if expires_in is None else now + expires_in),
+            expires_at=_earlier(parent.expires_at if parent else None, now + expires_in if expires_in else None),
+            made_with=(parent.id, *parent.made_with) if parent else (),
             lookup=digest(text),
         )
         self._entities.put(token.entity(), now, expected_rev=0)
@@ -136,11 +143,17 @@ class Tokens:
         return self._visible(actor, id, Permission.USERS_READ)
 
     def revoke(self, actor: Actor, id: str) -> None:
-        """From now on the token is refused. Raises `NotFound`, also for somebody else's token."""
+        """From now on the token is refused, and all that were made with it. Raises `NotFound`, also for somebody
+        else's token.
+        """
         require(actor, Permission.TOKENS_WRITE)
         token = self._visible(actor, id, Permission.USERS_WRITE)
         self._audit.record(actor, Action.TOKEN_REVOKED, token.id, name=token.name)
         self._entities.delete(actor.account, TOKEN, token.id)
+        # Without this they would be in the list for ever; they are refused from now on as it is.
+        for row in self._members.tokens(actor.account):
+            if token.id in _read(row).made_with:
+                self._entities.delete(actor.account, TOKEN, row.id)
 
     # -- for authentication -------------------------------------------------------------------------------------
 
@@ -166,6 +179,9 @@ class Tokens:
     def _actor(self, token: Token, address: str, correlation: str) -> Actor:
         if token.expires_at is not None and token.expires_at <= self._clock.now():
             raise Unauthenticated("the token has expired")
+        for id in token.made_with:
+            if self._entities.get(token.account, TOKEN, id, self._clock.now()) is None:
+                raise Unauthenticated("the token was revoked with the one that it was made with")
         member = self._members.member(token.account, token.user)
         if member is None or not member.active:
             raise Unauthenticated("the token is not valid")
@@ -191,10 +207,17 @@ class Tokens:
             raise NotFound("there is no such token")
         return _read(row)
 
-    def _expiry(self, actor: Actor, wanted: Millis | None) -> Millis | None:
-        parent = actor.token and self._entities.get(actor.account, TOKEN, actor.token, self._clock.now())
-        latest = _read(parent).expires_at if parent else None
-        return min((moment for moment in (wanted, latest) if moment is not None), default=None)
+    def _parent(self, actor: Actor) -> Token | None:
+        """The token that the actor uses. Raises `Unauthenticated` when it was revoked just now."""
+        if actor.token is None:
+            return None
+        row = self._entities.get(actor.account, TOKEN, actor.token, self._clock.now())
+        if row is None:
+            raise Unauthenticated("the token was revoked")
+        parent = _read(row)
+        if len(parent.made_with) >= MOST_GENERATIONS - 1:
+            raise Forbidden(f"tokens make tokens {MOST_GENERATIONS} generations deep; log in to make this one")
+        return parent
 
 
 def new_token(draws: Draws) -> str:
@@ -222,6 +245,10 @@ def _base62(number: int, length: int) -> str:
     return "".join(reversed(digits))
 
 
+def _earlier(*moments: Millis | None) -> Millis | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 def _shows(actor: Actor, token: Token, all_with: Permission) -> bool:
     return actor.may(all_with) or (actor.user is not None and actor.user == token.user)
 
@@ -237,6 +264,7 @@ def _read(row: Entity) -> Token:
         created_at=body["created_at"],
         expires_at=body["expires_at"],
         last_used=body["last_used"],
+        made_with=tuple(body.get("made_with", ())),
         lookup=row.lookup or "",
         rev=row.rev,
     )

@@ -106,7 +106,7 @@ def log_out(caller: Caller, platform: ThePlatform, response: Response) -> None:
 
 
 @api.get("/v1/sessions", operation_id="list_sessions", summary="The caller's sessions")
-@needs(None)
+@needs(Permission.TOKENS_READ)
 def list_sessions(
     caller: Caller, platform: ThePlatform, cursors: TheCursors, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionAnswer]:
@@ -124,7 +124,7 @@ def list_sessions(
     summary="End one of the caller's sessions",
     status_code=204,
 )
-@needs(None)
+@needs(Permission.TOKENS_WRITE)
 def end_session(caller: Caller, platform: ThePlatform, session_id: TheSession) -> None:
     """Such as the one on a computer that was left behind."""
     platform.sessions.end(caller, session_id)

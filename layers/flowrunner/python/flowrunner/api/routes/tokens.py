@@ -70,7 +70,7 @@ def list_tokens(
 @api.post("/v1/tokens", operation_id="create_token", summary="Make a token", status_code=201)
 @needs(Permission.TOKENS_WRITE)
 def create_token(caller: Caller, platform: ThePlatform, wish: NewToken, response: Response) -> MadeToken:
-    """The answer is the only place where it is shown. A token made with a token expires with that one at the latest."""
+    """The answer is the only place where it is shown. A token made with a token ends with that one."""
     token, text = platform.tokens.create(caller, wish.name, wish.scopes, wish.expires_in_ms)
     response.headers["Location"] = f"/v1/tokens/{token.id}"
     return MadeToken(**_shown(token).model_dump(), token=text)
@@ -86,7 +86,7 @@ def get_token(caller: Caller, platform: ThePlatform, token_id: TheToken) -> Toke
 @api.delete("/v1/tokens/{token_id}", operation_id="revoke_token", summary="Revoke a token", status_code=204)
 @needs(Permission.TOKENS_WRITE)
 def revoke_token(caller: Caller, platform: ThePlatform, token_id: TheToken) -> None:
-    """It is refused from the next request on, everywhere."""
+    """It is refused from the next request on, everywhere, and so are those that were made with it."""
     platform.tokens.revoke(caller, token_id)
 
 
