@@ -122,3 +122,22 @@ def test_a_token_for_reports_ends_nobodys_session(api: Service) -> None:
     _, narrow = made(api, None, "usage:read")
     assert status(api, narrow, "/v1/sessions") == 403
     assert status(api, narrow, "/v1/sessions/any", "DELETE") == 403
+
+
+# -- authors of flows -------------------------------------------------------------------------------------------------
+
+
+def test_an_inline_flow_replaces_no_flow_of_its_name(api: Service) -> None:
+    """It was stored as the next revision, past the permission to write flows, the quota and the audit log."""
+    victim = api.flow()
+    inline = {"metadata": {"name": "hello"}, "nodes": {"evil": {"type": "transform", "params": {"value": "evil"}}}}
+    outer = {"metadata": {"name": "outer"}, "nodes": {"a": {"type": "flow.run", "params": {"inline": inline}}}}
+    run = api.start(api.flow(json.dumps(outer))["id"])
+    shown = api.call("GET", f"/v1/runs/{run}/steps/a").json()
+    assert (shown["status"], shown["output"]) == ("succeeded", {"evil": "evil"})
+    now = api.call("GET", f"/v1/flows/{victim['id']}").json()
+    assert (now["revision"], now["document"]) == (1, victim["document"])
+    listed = api.call("GET", "/v1/runs").json()["items"]
+    assert {one["flow"]["name"] for one in listed} == {"hello", "outer"}, "in runs it has the name that it was given"
+    api.platform.flows.adopt(api.team().account, "dev")
+    assert {one["name"] for one in api.call("GET", "/v1/flows").json()["items"]} == {"hello", "outer"}

@@ -22,6 +22,10 @@ from flowrunner.ports.flows import FlowRow
 SaveFlow = Callable[[AccountId, str], FlowRow]
 """Stores an inline document as a flow and answers its row. Raises `InvalidInput` with its problems."""
 
+INLINE = "inline:"
+"""How the stored names of inline flows begin; no document can be called like that. So an inline flow replaces none that
+somebody has saved, whatever stands in its `metadata.name`."""
+
 MAX_DEPTH = 10
 """Runs that start runs that start runs …; a flow that calls itself ends here."""
 

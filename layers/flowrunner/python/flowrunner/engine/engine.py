@@ -17,7 +17,7 @@ import orjson
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.core.status import TERMINAL
-from flowrunner.engine.children import EngineChildren
+from flowrunner.engine.children import INLINE, EngineChildren
 from flowrunner.engine.control import Control
 from flowrunner.engine.feed import Feed
 from flowrunner.engine.history import StepReader
@@ -110,7 +110,7 @@ class Engine:
             public_url=parts.public_url,
         )
         self._starter = Starter(self.services, self.programs)
-        late.children = EngineChildren(self.services, self._starter, self.save_flow, self.watchers)
+        late.children = EngineChildren(self.services, self._starter, self._save_inline, self.watchers)
         self.control = Control(self.services, self.programs, self.watchers)
         self.feed = Feed(parts.backend.runs, parts.backend.history)
         self._worker: Worker | None = None
@@ -124,17 +124,16 @@ class Engine:
 
     def save_flow(self, account: AccountId, text: str) -> FlowRow:
         """Check a document and store it under its name; one that is there already answers its revision."""
-        loaded = self.load(text)
-        row = FlowRow(
-            account=account,
-            id=FlowId(self.parts.draws.new_id()),
-            name=loaded.flow.name,
-            revision=1,
-            document=text,
-            hash=hashlib.sha256(text.encode()).hexdigest(),
-            created_at=self.parts.clock.now(),
-        )
-        return self.parts.backend.flows.save(row)
+        return self._save(account, self.load(text).flow.name, text)
+
+    def _save_inline(self, account: AccountId, text: str) -> FlowRow:
+        """Check a document that stands in another one, and store it by its content."""
+        self.load(text)
+        return self._save(account, INLINE + _digest(text), text)
+
+    def _save(self, account: AccountId, name: str, text: str) -> FlowRow:
+        id, now = FlowId(self.parts.draws.new_id()), self.parts.clock.now()
+        return self.parts.backend.flows.save(FlowRow(account, id, name, 1, text, _digest(text), now))
 
     # -- runs ---------------------------------------------------------------------------------------------------
 
@@ -245,6 +244,10 @@ class Engine:
         self.parts.sandbox.close()
         self.parts.http.close()
         self.parts.backend.close()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _LateChildren:

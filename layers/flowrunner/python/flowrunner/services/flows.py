@@ -15,6 +15,7 @@ from typing import Protocol
 from flowrunner.core.flow import Flow
 from flowrunner.core.ids import AccountId, FlowId, Millis
 from flowrunner.core.status import RunStatus
+from flowrunner.engine.children import INLINE
 from flowrunner.engine.engine import Engine
 from flowrunner.errors import Conflict, FlowrunnerError, NotFound, PreconditionFailed
 from flowrunner.language.load import LoadedFlow
@@ -254,6 +255,8 @@ class FlowService:
         after = ""
         while page := self._backend.flows.list(account, after=after, limit=PAGE):
             for row in page:
+                if row.name.startswith(INLINE):
+                    continue
                 if self._entities.get(account, KIND, row.id, self._clock.now()) is None:
                     self._adopt(row, by)
             after = page[-1].name
