@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
+from flowrunner.engine.schema_check import validator
 from flowrunner.nodes.base import Callback, ChildRuns, Level, NodeType, Params, RunInfo
-from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse
+from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
 from flowrunner.ports.kv import KeyValues
 
 NOW: Millis = 1_700_000_000_000
@@ -42,6 +44,10 @@ class FakeHttp:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[HttpStream]:
+        answer = self.send(request)
+        return nullcontext(HttpStream(answer.status, answer.headers, iter([answer.content]), answer.url))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -122,6 +128,9 @@ class FakeContext(Generic[P]):
 
     def evaluate_each(self, expression: Json, items: Sequence[Json], alias: str = "item") -> list[Json]:
         return self.each(expression, items, alias)
+
+    def validator(self, schema: Json) -> Callable[[Json], list[str]]:
+        return validator(schema)
 
     def callback(self) -> Callback:
         return Callback("token-1", self.callback_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from flowrunner.adapters.memory.cipher import MemoryKeyRing
 from flowrunner.core.ids import RunId
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.cipher import KeyRing
-from flowrunner.ports.http import HttpRequest, HttpResponse
+from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
 from flowrunner.services.audit import Audit
 from flowrunner.services.deliveries import Delivery
 from flowrunner.services.identity import PERMISSIONS, Actor, Role
@@ -41,6 +41,10 @@ class Receiver:
     def send(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
         return self.answer(request)
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[HttpStream]:
+        answer = self.send(request)
+        return nullcontext(HttpStream(answer.status, answer.headers, iter([answer.content]), answer.url))
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.cipher import KeyInfo, KeyRing
 from flowrunner.ports.clock import Clock
-from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse
+from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
 from flowrunner.sandbox.evaluator import Limits, Sandbox
 from flowrunner.services.secret_box import KIND as SEALED_KIND
 from flowrunner.services.vault_parts import vault_parts
@@ -194,6 +195,10 @@ class LazyHttp:
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `ports.http.HttpClient`."""
         return self._made().send(request)
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[HttpStream]:
+        """See `ports.http.HttpClient`."""
+        return self._made().stream(request)
 
     def _made(self) -> HttpClient:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from flowrunner.core.ids import Millis, NodeId
 from flowrunner.errors import StepError
 from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import Registry
-from flowrunner.ports.http import HttpRequest, HttpResponse
+from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
 
 START: Millis = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where a test's clock begins unless it is set."""
@@ -90,6 +91,9 @@ class NoHttp:
 
     def send(self, request: HttpRequest) -> HttpResponse:
         raise StepError(f"a flow test sends no requests; mock the node that asks {request.url}", code="NOT_MOCKED")
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[HttpStream]:
+        return nullcontext(HttpStream(0, {}, iter(()), self.send(request).url))
 
     def close(self) -> None:
         """Nothing is kept."""

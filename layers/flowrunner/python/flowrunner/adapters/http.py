@@ -19,7 +19,8 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -29,7 +30,7 @@ import httpcore
 
 from flowrunner.adapters.egress import LOOKUP_SECONDS, Guard, Target
 from flowrunner.errors import EgressDenied, NodeTimeout, ParamsInvalid, StepError, ValueTooLarge
-from flowrunner.ports.http import HttpRequest, HttpResponse
+from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Dropped when a redirect leads to another origin (RFC 9110, 15.4)."""
@@ -44,6 +45,8 @@ smuggling, and another `Host` reaches a site that the allow-lists do not name.""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_RATIO = 200
 """How much larger than its transfer a compressed body may grow, beyond the first MiB."""
+STOP_SECONDS = 0.25
+"""How often `HttpRequest.stop` is asked while nothing comes."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -112,6 +115,34 @@ class GuardedClient:
             code="TooManyRedirects",
         )
 
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Iterator[HttpStream]:
+        """See the port."""
+        _check_message(request)
+        deadline = time.monotonic() + request.timeout
+        hop = _Hop(request.method, request.url, list(request.headers), request.content)
+        target = self._check(hop.url, request, deadline)
+        self._backend.pin(target, deadline, request.stop)
+        with _translated(target, request):
+            response = self._pool.handle_request(_message(hop, target, deadline))
+        try:
+            headers = _headers(response.headers)
+
+            def pieces() -> Iterator[bytes]:
+                # Pinned anew for each: between two pieces the thread may have sent something else.
+                found = _pieces(response, headers, target, request.max_bytes)
+                while True:
+                    self._backend.pin(target, deadline, request.stop)
+                    with _translated(target, request):
+                        piece = next(found, None)
+                    if piece is None:
+                        return
+                    yield piece
+
+            yield HttpStream(response.status, headers, pieces(), target.url)
+        finally:
+            response.close()
+
     def close(self) -> None:
         """Close the pooled connections."""
         self._pool.close()
@@ -132,8 +163,8 @@ class GuardedClient:
         self, hop: _Hop, target: Target, request: HttpRequest, deadline: float
     ) -> tuple[int, dict[str, str], bytes | None]:
         """Status, headers and body of one hop; the body is None when a redirect is to be followed instead."""
-        self._backend.pin(target, deadline)
-        try:
+        self._backend.pin(target, deadline, request.stop)
+        with _translated(target, request):
             response = self._pool.handle_request(_message(hop, target, deadline))
             try:
                 headers = _headers(response.headers)
@@ -148,14 +179,21 @@ class GuardedClient:
                 )
             finally:
                 response.close()
-        except httpcore.TimeoutException as error:
-            raise NodeTimeout(
-                f"{target.origin} did not answer {hop.method} in full within {request.timeout:g} s"
-            ) from error
-        except httpcore.LocalProtocolError as error:
-            raise ParamsInvalid(f"the request to {target.origin} is not valid HTTP: {error}") from error
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _no_answer(target, error) from error
+
+
+@contextmanager
+def _translated(target: Target, request: HttpRequest) -> Iterator[None]:
+    """Errors of the connection as the port has them."""
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise NodeTimeout(
+            f"{target.origin} did not answer {request.method} in full within {request.timeout:g} s"
+        ) from error
+    except httpcore.LocalProtocolError as error:
+        raise ParamsInvalid(f"the request to {target.origin} is not valid HTTP: {error}") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        raise _no_answer(target, error) from error
 
 
 class _PinnedBackend(httpcore.NetworkBackend):
@@ -169,9 +207,11 @@ class _PinnedBackend(httpcore.NetworkBackend):
         self._inner = httpcore.SyncBackend()
         self._now = threading.local()
 
-    def pin(self, target: Target, deadline: float) -> None:
-        """From now on this thread connects to `target` only, and is given up at `deadline` (monotonic)."""
-        self._now.target, self._now.deadline = target, deadline
+    def pin(self, target: Target, deadline: float, stop: Callable[[], bool] | None) -> None:
+        """From now on this thread connects to `target` only, and is given up at `deadline` (monotonic) or when
+        `stop` says so.
+        """
+        self._now.target, self._now.deadline, self._now.stop = target, deadline, stop
 
     def left(self) -> float:
         """Seconds until the deadline of the thread's exchange. Raises httpcore's `ReadTimeout` when it is
@@ -181,6 +221,18 @@ class _PinnedBackend(httpcore.NetworkBackend):
         if left <= 0:
             raise httpcore.ReadTimeout("the time is over")
         return left
+
+    def read(self, inner: httpcore.NetworkStream, max_bytes: int) -> bytes:
+        """Read what comes next, within the time that is left. Raises httpcore's `ReadTimeout`."""
+        stop: Callable[[], bool] | None = self._now.stop
+        if stop is None:
+            return inner.read(max_bytes, self.left())
+        while not stop():
+            try:
+                return inner.read(max_bytes, min(self.left(), STOP_SECONDS))
+            except httpcore.ReadTimeout:
+                self.left()  # raises when it is really over
+        raise httpcore.ReadTimeout("it was given up")
 
     def connect_tcp(
         self,
@@ -212,7 +264,7 @@ class _TimedStream(httpcore.NetworkStream):
         self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._backend.left())
+        return self._backend.read(self._inner, max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # Not the inner stream's: that starts the timeout anew with every piece that the other side takes.
@@ -266,11 +318,14 @@ def _message(hop: _Hop, target: Target, deadline: float) -> httpcore.Request:
 
 
 def _read(response: httpcore.Response, headers: Mapping[str, str], method: str, target: Target, limit: int) -> bytes:
-    """The body, unpacked. Raises `ValueTooLarge`, and `StepError` with code `InvalidResponse` for a broken
-    one.
+    """The body, unpacked. Raises as `_pieces`."""
+    return b"" if method == "HEAD" else b"".join(_pieces(response, headers, target, limit))
+
+
+def _pieces(response: httpcore.Response, headers: Mapping[str, str], target: Target, limit: int) -> Iterator[bytes]:
+    """The body, unpacked, as it comes. Raises `ValueTooLarge`, and `StepError` with code `InvalidResponse` for a
+    broken one.
     """
-    if method == "HEAD":
-        return b""
     length, encoding = (
         headers.get("content-length", ""),
         headers.get("content-encoding", "identity").strip().lower(),
@@ -281,20 +336,21 @@ def _read(response: httpcore.Response, headers: Mapping[str, str], method: str, 
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise StepError(f"{target.origin} answered in the encoding {encoding[:40]!r}", code="InvalidResponse")
     gzip = zlib.decompressobj(16 + zlib.MAX_WBITS) if "gzip" in encoding else None
-    body, received = bytearray(), 0
+    size = received = 0
     for chunk in response.iter_stream():
         received += len(chunk)
         try:
-            body += gzip.decompress(chunk, limit + 1 - len(body)) if gzip else chunk
+            piece = gzip.decompress(chunk, limit + 1 - size) if gzip else chunk
         except zlib.error as error:
             raise StepError(f"{target.origin} answered with broken gzip: {error}", code="InvalidResponse") from None
-        if len(body) > limit:
+        size += len(piece)
+        if size > limit:
             raise too_large
-        if len(body) > max(1024 * 1024, MAX_RATIO * received):
+        if size > max(1024 * 1024, MAX_RATIO * received):
             raise ValueTooLarge(f"{target.origin} answered with a body that unpacks to {MAX_RATIO} times its size")
+        yield piece
     if gzip and received and not gzip.eof:
         raise StepError(f"{target.origin} answered with gzip that is cut off", code="InvalidResponse")
-    return bytes(body)
 
 
 def _beginning(response: httpcore.Response, headers: Mapping[str, str], limit: int) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.engine.own_calls import OwnCalls
+from flowrunner.engine.schema_check import validator
 from flowrunner.engine.services import ParentStep
 from flowrunner.nodes.base import Callback, ChildRuns, Level, Params, RunInfo
 from flowrunner.ports.callbacks import CallbackRow
@@ -108,6 +109,9 @@ class StepContext:
             extra=scope.extra(),
         )
         return [template.assemble(results) for results in done.value]
+
+    def validator(self, schema: Json) -> Callable[[Json], list[str]]:
+        return validator(schema)
 
     def callback(self) -> Callback:
         token = self._services.draws.token()

@@ -5,10 +5,11 @@ The header is ours: what a flow writes into it is replaced. A call that gets her
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from flowrunner.ports.http import DEPTH_HEADER, HttpClient, HttpRequest, HttpResponse
+from flowrunner.ports.http import DEPTH_HEADER, HttpClient, HttpRequest, HttpResponse, HttpStream
 
 
 class OwnCalls:
@@ -20,10 +21,16 @@ class OwnCalls:
         self._depth = depth
 
     def send(self, request: HttpRequest) -> HttpResponse:
+        return self._http.send(self._marked(request))
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[HttpStream]:
+        return self._http.stream(self._marked(request))
+
+    def _marked(self, request: HttpRequest) -> HttpRequest:
         if _host(request.url) == self._host:
             others = [pair for pair in request.headers if pair[0].lower() != DEPTH_HEADER.lower()]
             request = replace(request, headers=(*others, (DEPTH_HEADER, str(self._depth + 1))))
-        return self._http.send(request)
+        return request
 
     def close(self) -> None:
         """The client is shared, and closed by its owner."""

@@ -21,7 +21,7 @@ in `initialize` and close it in `shutdown`, and keep nothing of a step on `self`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -189,6 +189,13 @@ class Context(Protocol[P_co]):
 
     def evaluate_each(self, expression: Json, items: Sequence[Json], alias: str = "item") -> list[Json]:
         """The value of a deferred parameter for each item, with `item` (or `alias`) and `index` in scope."""
+        ...
+
+    def validator(self, schema: Json) -> Callable[[Json], list[str]]:
+        """A function that says what a value has wrong by a JSON Schema; nothing is fetched and every check ends.
+
+        Raises `ParamsInvalid` when the schema itself is wrong.
+        """
         ...
 
     def callback(self) -> Callback:

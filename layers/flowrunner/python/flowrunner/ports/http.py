@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +31,9 @@ class HttpRequest:
     """Header names, lower case, that are dropped on a redirect to another origin, beside the standard ones."""
     cut: bool = False
     """The status is what matters: keep the first `max_bytes` of the body, as far as they come and can be unpacked."""
+    stop: Callable[[], bool] | None = None
+    """Asked in the caller's thread now and then while the answer is waited for; true gives the exchange up, which
+    raises `NodeTimeout`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,16 @@ class HttpResponse:
     elapsed: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class HttpStream:
+    """A response whose body comes piece by piece, unpacked. A piece raises what `HttpClient.send` raises."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+    url: str = ""
+
+
 class HttpClient(Protocol):
     """A guarded client, safe for use from several threads."""
 
@@ -51,6 +65,13 @@ class HttpClient(Protocol):
 
         Raises `EgressDenied` before any packet leaves for a forbidden address, `NodeTimeout` past the timeout,
         `ValueTooLarge` past `max_bytes`, and a retryable `StepError` with code `HttpConnect` when no response came.
+        """
+        ...
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[HttpStream]:
+        """Send, and read the body as it comes; on leaving, the rest is dropped. Use it in one thread.
+
+        Redirects are answers like others here. `timeout` and `max_bytes` are for the whole body. Raises as `send`.
         """
         ...
 
