@@ -81,7 +81,8 @@ class Flights:
         return [receipt for receipt, flight in self._flights.items() if flight.task.claimed]
 
     def run_here(self, task: Task) -> Done:
-        """Execute in the worker's own thread."""
+        """Execute in the worker's own thread. It begins now: what came before it in its batch took time of its own."""
+        task.job.started_at = self._services.clock.now()
         self._tell(task)
         return Done(task.receipt, outcome=task.execution.run())
 
