@@ -156,6 +156,23 @@ def test_too_many_failures_from_an_address() -> None:
     assert server.basic("olga").name == "olga"
 
 
+def test_right_passwords_are_limited_as_well() -> None:
+    """By account: who knows one password must not keep the server hashing. Sessions and tokens go on."""
+    server = Server()
+    owner = server.owner()
+    server.owner("other")
+    for index in range(logins_module.RIGHT_PER_ACCOUNT):
+        begun = server.sessions.login("olga", PASSWORD, f"192.0.2.{index}")
+    hashed = server.hasher.verified
+    with pytest.raises(TooManyRequests) as caught:
+        server.sessions.login("olga", PASSWORD, "198.51.100.1")
+    assert (caught.value.retry_after, server.hasher.verified) == (60, hashed)
+    assert server.sessions.identify(begun.cookie, "").account == owner.account
+    server.sessions.login("other", PASSWORD, "198.51.100.1")
+    server.later(60)
+    server.sessions.login("olga", PASSWORD, "198.51.100.1")
+
+
 def test_too_many_failures_for_a_name() -> None:
     """After 10 for one name from an address that name is refused from there, in any spelling; others are not."""
     server = Server()

@@ -439,3 +439,19 @@ def test_only_so_many_keys_are_remembered() -> None:
         pace.reserve(key, 0, 1_000)
     assert pace.reserve("c", 0, 1_000) == 1_000
     assert pace.reserve("a", 0, 1_000) == 0
+
+
+def test_slow_names_do_not_hold_up_a_document() -> None:
+    """A hundred of them, five seconds each: after the first every send is what finds out."""
+    with post() as p:
+        asked: list[str] = []
+
+        def slow(host: str, port: int, seconds: float) -> list[str]:
+            asked.append(host)
+            p.turn(int(seconds * 1000) + 1)
+            raise OSError
+
+        p.check.guard = Guard((), slow)
+        text = document(*(f'{{url: "https://h{n}.example.com", events: [run.failed]}}' for n in range(100)))
+        assert len(followed(p, text)) == 50, "a page of them"
+        assert asked == ["h0.example.com"]

@@ -20,6 +20,7 @@ from flowrunner.api.openapi import describe
 from flowrunner.api.paging import Cursors
 from flowrunner.api.routes import ROUTERS
 from flowrunner.api.routing import CSRF_HEADER, identify
+from flowrunner.api.turns import Turns
 from flowrunner.errors import FlowrunnerError
 from flowrunner.services.platform import Platform
 
@@ -40,6 +41,7 @@ def create_app(platform: Platform) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.platform = platform
+    app.state.turns = Turns()
     app.state.cursors = Cursors(platform.cursor_key)
     errors.install(app)
     app.add_exception_handler(HTTPException, _refused)

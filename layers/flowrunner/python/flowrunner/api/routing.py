@@ -8,6 +8,7 @@ of the path (reliability.md 6.6).
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -17,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from flowrunner.api.body_limits import Endpoint, limited, most_of
 from flowrunner.api.errors import correlation_of
+from flowrunner.api.turns import Turns
 from flowrunner.core.json_text import BadJson, parse_json
 from flowrunner.errors import InvalidInput, NotFound
 from flowrunner.services.authentication import Credentials
@@ -81,6 +83,7 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""
         handle = super().get_route_handler()
+        in_thread = not iscoroutinefunction(self.endpoint)
 
         async def strict(request: Request) -> Response:
             platform = platform_of(request)
@@ -94,6 +97,13 @@ class ApiRoute(APIRoute):
             request = StrictRequest(request.scope, limited(request, most_of(self.endpoint, platform.settings)))
             if "\0" in request.scope["path"]:  # not every store could look it up
                 raise NotFound("there is no such thing")
+            if self.public or not in_thread:
+                return await read_and_handle(request)
+            turns: Turns = request.app.state.turns
+            async with turns.of(request.state.actor.account):
+                return await read_and_handle(request)
+
+        async def read_and_handle(request: Request) -> Response:
             takes = self.body_field is not None or request.method not in READS
             if takes and await request.body() and self.body_field is not None and _is_json(request):
                 await request.json()

@@ -21,6 +21,8 @@ from flowrunner.services.throttle import Attempts, address_key
 PER_ADDRESS = 20
 PER_NAME = 10
 """Failed logins in a minute from one address: in all, and for one name."""
+RIGHT_PER_ACCOUNT = 120
+"""Right passwords in a minute of all users of an account: each costs as much as a hundred other requests."""
 
 REMEMBERED = 60.0
 CACHE_SIZE = 1_000
@@ -51,6 +53,7 @@ class Logins:
         self._clock = clock
         self._by_address = Attempts(clock, PER_ADDRESS)
         self._by_name = Attempts(clock, PER_NAME)
+        self._right = Attempts(clock, RIGHT_PER_ACCOUNT)
         self._key = draws.token().encode()
         self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
         self._lock = threading.Lock()
@@ -76,6 +79,9 @@ class Logins:
         self, found: Member | None, keys: tuple[str, str], password: str, address: str, correlation: str
     ) -> bool:
         within_limits(password)
+        if found is not None and (wait := self._right.wait(found.account.id)):
+            told = "the account's users log in too often: keep the session, or use a token"
+            raise TooManyRequests(told, retry_after=wait)
         self._begin(keys)
         right = None
         try:
@@ -83,6 +89,8 @@ class Logins:
             right = hash_matches and found is not None and found.active
             if not right:
                 self._record_failure(found, address, correlation)
+            elif found is not None:
+                self._right.begin(found.account.id)
         finally:
             if right is not False:  # it was right, or the store could not say
                 self._take_back(keys)
