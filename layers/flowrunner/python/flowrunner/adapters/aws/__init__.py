@@ -1,0 +1,1 @@
+"""The backend on AWS: DynamoDB, SQS, S3 and KMS."""

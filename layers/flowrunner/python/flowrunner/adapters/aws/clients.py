@@ -1,0 +1,81 @@
+"""Clients of AWS: time limits, tries, and nothing read at import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from flowrunner.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+CONNECTIONS = 16
+TRIES = 5
+CONNECT_SECONDS = 2
+READ_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a store is: `dynamodb://table?bucket=name&queue=url&region=name`. Region and queue may be left out."""
+
+    table: str
+    bucket: str
+    queue: str = ""
+    region: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> Location:
+        """Raises `ConfigurationError`."""
+        parts = urlsplit(url)
+        given = parse_qs(parts.query, keep_blank_values=True)
+        unknown = [name for name in given if name not in ("bucket", "queue", "region")]
+        if unknown:
+            raise ConfigurationError(
+                f"store.url: there is no {unknown[0]!r}", hint="bucket, queue and region are known"
+            )
+        repeated = [name for name, values in given.items() if len(values) > 1]
+        if repeated:
+            raise ConfigurationError(f"store.url: {repeated[0]} is given twice")
+        table, bucket = parts.netloc, given.get("bucket", [""])[0]
+        if not table or not bucket or parts.path.strip("/"):
+            raise ConfigurationError(
+                "store.url: a DynamoDB store needs a table and a bucket", hint="dynamodb://table?bucket=name"
+            )
+        return cls(table, bucket, given.get("queue", [""])[0], given.get("region", [""])[0])
+
+
+class Clients:
+    """Makes clients of one region; boto3 is imported here."""
+
+    def __init__(self, region: str = "") -> None:
+        import boto3
+        from botocore.config import Config
+
+        self._session = boto3.Session(region_name=region or None)
+        if self._session.region_name is None:
+            raise ConfigurationError("no AWS region is known", hint="set AWS_REGION, or region= in store.url")
+        # `standard` tries again what is worth it, with jitter: throttling, 5xx and broken connections.
+        self._config = Config(
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            max_pool_connections=CONNECTIONS,
+        )
+
+    def dynamodb(self) -> DynamoDBClient:
+        return self._session.client("dynamodb", config=self._config)
+
+    def s3(self) -> S3Client:
+        return self._session.client("s3", config=self._config)
+
+    def sqs(self) -> SQSClient:
+        return self._session.client("sqs", config=self._config)
+
+    def kms(self) -> KMSClient:
+        return self._session.client("kms", config=self._config)

@@ -1,0 +1,246 @@
+"""The heads of runs: the one item of a run that decides, and what its last commits still owe.
+
+What holds at any moment: everything that a commit wrote is where it belongs, or in an entry of the head's outbox. An
+entry leaves the outbox when a later commit finds that it was settled, and three things tell that:
+
+- it was settled in this process;
+- its rows were read (the next step reads what the one before gave), or are read for that purpose;
+- its messages came back, acknowledged by the commit that they led to.
+
+Whoever dies between the head and the rest has not acknowledged its message. That comes again, finds its step done, and
+is acknowledged with nothing to do; and just then (`settle_acknowledged`) the entry that it led to is settled first.
+
+    W1: head ✓ · rows, messages ✗ dies
+    W2:        receives W1's message again · reads the head: step done · settles W1's entry · acknowledges
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Protocol
+
+from flowrunner.adapters.aws.content import Contents
+from flowrunner.adapters.aws.keys import HEAD, Key, key, moment, read_run_pk, run_pk
+from flowrunner.adapters.aws.outbox import Entry, Letter, StoredRow, decode
+from flowrunner.adapters.aws.rows import Rows
+from flowrunner.adapters.aws.table import Item, Refused, Table, key_of, number, octets, text
+from flowrunner.core.ids import AccountId, Millis, RunId, StepId
+from flowrunner.engine.cache import SizedCache
+from flowrunner.errors import InvalidInput
+from flowrunner.ports.clock import Clock
+from flowrunner.ports.queue import Receipt
+
+RunKey = tuple[AccountId, RunId]
+
+MEMORY = 8 * 1024 * 1024
+"""Bytes of heads' outboxes that a process keeps in mind, roughly."""
+
+NEWBORN = "XB"
+"""The partition of the expiry index that has the runs of which no commit is known yet."""
+
+NEWBORN_AGE: Millis = 60_000
+"""Whoever created a run has sent its messages by then, or has died."""
+
+
+class Outlet(Protocol):
+    """Where messages go: a queue, as the journal needs it."""
+
+    def put(self, letters: Sequence[Letter]) -> None:
+        """Send; a message that is there already stays as it is, unless it is to be sent anew."""
+        ...
+
+    def hand_off(self, letters: Sequence[Letter], owner: str, lease_until: Millis, acked: Sequence[Receipt]) -> None:
+        """Keep messages for `owner` until the lease ends; `acked` are the ones that led to them."""
+        ...
+
+    def remove(self, receipts: Sequence[Receipt], before: int | None = None) -> None:
+        """Remove messages; with `before` only if no commit of that revision or a later one has sent them (again)."""
+        ...
+
+    def clear(self, account: AccountId, run: RunId, keep: Iterable[Receipt], before: int) -> None:
+        """Remove all messages of a run but some, and but those of commits of revision `before` or later."""
+        ...
+
+    def bearers(self, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
+        """The messages that come again if the owner of these dies: themselves, unless they were never sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head as it was read, or as this process has written it.
+
+    `mark` tells one from another of the same revision. `entries` is what may not be settled; `read_at` is when it was
+    read, on the monotonic clock.
+    """
+
+    rev: int
+    status: str
+    mark: str
+    newborn: bool
+    entries: Sequence[Entry]
+    read_at: float = 0.0
+
+    @property
+    def size(self) -> int:
+        rows = sum(200 + len(row.body) for entry in self.entries for row in entry.rows)
+        return 500 + rows + sum(100 * len(entry.letters) for entry in self.entries)
+
+
+class Journal:
+    """Reads heads, remembers them, and sees to it that what commits owe is done."""
+
+    def __init__(self, table: Table, contents: Contents, rows: Rows, outlet: Outlet, clock: Clock) -> None:
+        self._table = table
+        self._contents = contents
+        self._rows = rows
+        self._outlet = outlet
+        self._clock = clock
+        self._heads: SizedCache[RunKey, Head] = SizedCache(MEMORY)
+
+    def read(self, account: AccountId, run: RunId) -> Head | None:
+        """The head as it is now."""
+        place = head_key(account, run)
+        item = self._table.get(place) if place is not None else None
+        return self.note(account, run, item) if item is not None else None
+
+    def note(self, account: AccountId, run: RunId, item: Item) -> Head:
+        """A head's item that was read."""
+        stored = octets(item, "ob")
+        entries = decode(self._contents.read(stored, account, run), account, run) if stored else []
+        head = Head(
+            rev=number(item, "rv"),
+            status=text(item, "st"),
+            mark=text(item, "mk"),
+            newborn=text(item, "g3p") == NEWBORN,
+            entries=entries,
+            read_at=self._clock.monotonic(),
+        )
+        known = self._heads.get((account, run))
+        if known is not None and (known.rev, known.mark) == (head.rev, head.mark):
+            head = replace(head, entries=known.entries)  # what was settled since stays so
+        self.keep(account, run, head)
+        return head
+
+    def keep(self, account: AccountId, run: RunId, head: Head) -> None:
+        self._heads.put((account, run), head, head.size)
+
+    def forget(self, account: AccountId, run: RunId) -> None:
+        self._heads.drop((account, run))
+
+    def known(self, account: AccountId, run: RunId, within: float | None = None) -> Head | None:
+        """The head as this process saw it last, or within so many seconds."""
+        head = self._heads.get((account, run))
+        if head is None or within is None:
+            return head
+        return head if self._clock.monotonic() - head.read_at < within else None
+
+    # -- what is owed -------------------------------------------------------------------------------------------
+
+    def carried(self, account: AccountId, run: RunId, head: Head, acks: Sequence[Receipt]) -> list[Entry]:
+        """What the next commit, which acknowledges `acks`, takes over: messages that may not have been sent.
+
+        Rows are not taken over: they are written first, if they are not there.
+        """
+        entries: list[Entry] = []
+        for entry in head.entries:
+            if set(acks) & set(entry.acks):
+                self._settle(account, run, entry)  # its own message has come again
+                continue
+            self._rows.make_sure(account, run, entry.rows)
+            if entry.ended:
+                self._clear(account, run, entry)
+            left = replace(entry.without_letters(acks), rows=(), ended=False)
+            if not left.empty:
+                entries.append(left)
+        return entries
+
+    def settled(self, account: AccountId, run: RunId, head: Head, entry: Entry) -> None:
+        """An entry of this process is done."""
+        known = self._heads.get((account, run))
+        if known is not None and (known.rev, known.mark) == (head.rev, head.mark):
+            self.keep(account, run, replace(known, entries=[one for one in known.entries if one is not entry]))
+
+    def saw_row(self, account: AccountId, run: RunId, step: StepId, attempt: int) -> None:
+        """A final row with its revision was read: nobody needs to ask for it again."""
+        head = self._heads.get((account, run))
+        if head is None or not any(row.at == (step, attempt) for entry in head.entries for row in entry.rows):
+            return
+        entries = [
+            replace(entry, rows=[row for row in entry.rows if row.at != (step, attempt)]) for entry in head.entries
+        ]
+        self.keep(account, run, replace(head, entries=[entry for entry in entries if not entry.empty]))
+
+    def settle_rows(self, account: AccountId, run: RunId, head: Head, at: tuple[StepId, int]) -> None:
+        """Write the row of an attempt if it is owed."""
+        owed = [row for entry in head.entries for row in entry.rows if row.at == at]
+        if owed:
+            self._rows.make_sure(account, run, owed)
+
+    def settle_acknowledged(self, receipts: Sequence[Receipt]) -> None:
+        """Before messages are removed that have nothing (more) to do: settle what they led to, see the module."""
+        for (account, run), some in groupby(sorted(receipts), key=lambda one: (one.account, one.run)):
+            acks = set(some)
+            head = self.known(account, run) or self.read(account, run)
+            for entry in head.entries if head is not None else ():
+                if acks & set(entry.acks):
+                    self._settle(account, run, entry)
+                    if head is not None:
+                        self.settled(account, run, head, entry)
+
+    def settle_newborn(self, now: Millis, limit: int = 100) -> int:
+        """Send the first messages of runs whose creator has died before that; answers how many runs those were.
+
+        A run is among them until its first commit, so most have been sent; each is looked at once.
+        """
+        before = moment(now - NEWBORN_AGE)
+        found = self._table.query("g3p = :p AND g3s < :s", {":p": NEWBORN, ":s": before}, index="expiry", limit=limit)
+        count = 0
+        for item, _ in zip(found, range(limit), strict=False):
+            account, run = read_run_pk(key_of(item).pk)
+            head = self.read(account, run)
+            if head is not None and head.newborn:
+                for entry in head.entries:
+                    self._settle(account, run, entry)
+                count += self._grown_up(key_of(item), head)
+        return count
+
+    def _grown_up(self, place: Key, head: Head) -> bool:
+        try:
+            self._table.update(place, "REMOVE g3p, g3s", {":rv": head.rev}, "rv = :rv")
+        except Refused:
+            return False  # a commit has done it
+        return True
+
+    def settle_created(self, account: AccountId, run: RunId) -> None:
+        """A run was to be created that exists: send its first messages, if whoever created it has died before that."""
+        head = self.read(account, run)
+        if head is not None and head.newborn:
+            for entry in head.entries:
+                self._settle(account, run, entry)
+
+    def _settle(self, account: AccountId, run: RunId, entry: Entry) -> None:
+        self._rows.make_sure(account, run, entry.rows)
+        self._outlet.put(entry.letters)
+        if entry.ended:
+            self._clear(account, run, entry)
+
+    def _clear(self, account: AccountId, run: RunId, entry: Entry) -> None:
+        self._outlet.clear(account, run, [letter.message.receipt for letter in entry.letters], entry.rev)
+
+    # -- what readers see ---------------------------------------------------------------------------------------
+
+    def owed_rows(self, account: AccountId, run: RunId) -> list[StoredRow] | None:
+        """Rows that commits have taken and that may not be in their places yet; None if there is no run."""
+        head = self.read(account, run)
+        return [row for entry in head.entries for row in entry.rows] if head is not None else None
+
+
+def head_key(account: AccountId, run: RunId) -> Key | None:
+    """Where a run's head is; None for what cannot be a run's id."""
+    try:
+        return key(run_pk(account, run), HEAD)
+    except InvalidInput:
+        return None

@@ -1,0 +1,166 @@
+"""What a commit leaves to be done once its head is written: rows to store and messages to send.
+
+A commit is one conditional write of one item. So what belongs to it travels in the head until it is known to be where
+it belongs: an `Entry` for each such commit. Whoever finds an entry can finish what a crash left undone, and doing it
+twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from flowrunner.core.ids import AccountId, NodeId, RunId, StepId
+from flowrunner.ports.queue import Message, Receipt
+from flowrunner.ports.runs import Commit, RowStatus, StepRow
+
+STATUSES = {
+    RowStatus.RUNNING: "r",
+    RowStatus.WAITING: "w",
+    RowStatus.SUCCEEDED: "s",
+    RowStatus.FAILED: "f",
+    RowStatus.SKIPPED: "k",
+}
+"""How a row's status is written."""
+
+READ_STATUSES = {code: status for status, code in STATUSES.items()}
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message to send. `anew` says that it takes the place of one that is there: the commit acknowledged that.
+
+    `rev` is the commit that sends it, 0 for none: whoever removes older messages leaves it alone.
+    """
+
+    message: Message
+    anew: bool = False
+    rev: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A step row whose body is content as `Contents` keeps it."""
+
+    step: StepId
+    attempt: int
+    node: NodeId
+    status: RowStatus
+    rev: int
+    body: bytes
+
+    @property
+    def at(self) -> tuple[StepId, int]:
+        return self.step, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the commit of `rev` owes. `acks` are the messages that led to it: one that comes again calls for a look.
+
+    `ended`: the run's other messages go.
+    """
+
+    rev: int
+    acks: Sequence[Receipt] = ()
+    letters: Sequence[Letter] = ()
+    rows: Sequence[StoredRow] = ()
+    ended: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return not self.letters and not self.rows and not self.ended
+
+    def without_letters(self, receipts: Iterable[Receipt]) -> Entry:
+        """The same without messages that were evidently sent."""
+        sent = set(receipts)
+        return replace(self, letters=[one for one in self.letters if one.message.receipt not in sent])
+
+
+def entry_of(commit: Commit, rows: Sequence[StoredRow], acks: Sequence[Receipt]) -> Entry:
+    """What a commit owes."""
+    gone = set(commit.ack)
+    letters = [
+        Letter(message, anew=commit.ended_at is not None or message.receipt in gone, rev=commit.rev)
+        for message in (*commit.send, *commit.hand_off)
+    ]
+    return Entry(commit.rev, acks, letters, rows, ended=commit.ended_at is not None)
+
+
+def encode(entries: Sequence[Entry], account: AccountId, run: RunId) -> bytes:
+    """Entries as bytes: a line of JSON, and the rows' bodies one after the other. Nothing for no entries."""
+    if not entries:
+        return b""
+    document = [FORMAT, [_entry(entry, account, run) for entry in entries]]
+    return b"\n".join([orjson.dumps(document), b"".join(row.body for entry in entries for row in entry.rows)])
+
+
+def decode(raw: bytes, account: AccountId, run: RunId) -> list[Entry]:
+    """What `encode` was given. Raises `ValueError` for a format that this program does not know."""
+    if not raw:
+        return []
+    line, _, bodies = raw.partition(b"\n")
+    version, documents = orjson.loads(line)
+    if version != FORMAT:
+        raise ValueError(f"the outbox has format {version!r}; this program knows format {FORMAT}")
+    entries: list[Entry] = []
+    for rev, acks, letters, rows, ended in documents:
+        read: list[StoredRow] = []
+        for step, attempt, node, status, row_rev, size in rows:
+            read.append(StoredRow(StepId(step), attempt, NodeId(node), READ_STATUSES[status], row_rev, bodies[:size]))
+            bodies = bodies[size:]
+        entries.append(
+            Entry(
+                rev,
+                [_read_receipt(one, account, run) for one in acks],
+                [
+                    Letter(Message(_read_receipt(at, account, run), due, priority), bool(anew), sender)
+                    for at, due, priority, anew, sender in letters
+                ],
+                read,
+                bool(ended),
+            )
+        )
+    return entries
+
+
+def stored_row(row: StepRow, body: bytes) -> StoredRow:
+    """A row with its body as it is kept."""
+    return StoredRow(row.step, row.attempt, row.node, row.status, row.rev, body)
+
+
+def written(before: StoredRow | None, row: StoredRow) -> StoredRow:
+    """The row as it is after `row` was written over `before`: a final one stays, but for a revision it lacks."""
+    if before is None or not before.status.final:
+        return row
+    return replace(before, rev=row.rev) if not before.rev and row.rev else before
+
+
+def _entry(entry: Entry, account: AccountId, run: RunId) -> list[object]:
+    return [
+        entry.rev,
+        [_receipt(one, account, run) for one in entry.acks],
+        [
+            [_receipt(at.message.receipt, account, run), at.message.due, at.message.priority, int(at.anew), at.rev]
+            for at in entry.letters
+        ],
+        [[row.step, row.attempt, row.node, STATUSES[row.status], row.rev, len(row.body)] for row in entry.rows],
+        int(entry.ended),
+    ]
+
+
+def _receipt(receipt: Receipt, account: AccountId, run: RunId) -> list[object]:
+    """Step and attempt, with account and run where they are others than the head's."""
+    here = (receipt.account, receipt.run) == (account, run)
+    return [receipt.step, receipt.attempt] if here else [receipt.step, receipt.attempt, receipt.account, receipt.run]
+
+
+def _read_receipt(values: Sequence[object], account: AccountId, run: RunId) -> Receipt:
+    step, attempt, *place = values
+    if place:
+        account, run = AccountId(str(place[0])), RunId(str(place[1]))
+    return Receipt(account, run, StepId(str(step)), int(str(attempt)))

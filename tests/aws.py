@@ -1,0 +1,95 @@
+"""AWS in this process: moto, with one table and one bucket for each test."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flowrunner.adapters.aws.backend import DynamoBackend
+from flowrunner.adapters.aws.clients import Clients
+from flowrunner.adapters.local.clock import SystemClock, SystemDraws
+from flowrunner.ports.clock import Clock
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+REGION = "eu-west-1"
+TABLE = "flowrunner"
+BUCKET = "flowrunner-blobs"
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION}
+ELSEWHERE = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION")
+"""Variables that would lead out of this process."""
+
+
+@dataclass
+class Cloud:
+    """What a test has of AWS, without a schema yet."""
+
+    clients: Clients
+    dynamodb: DynamoDBClient
+    s3: S3Client
+    made: list[DynamoBackend] = field(default_factory=list)
+
+    def backend(self, clock: Clock | None = None, **settings: Any) -> DynamoBackend:
+        """A process's view of it: several of them share the table and nothing else."""
+        backend = DynamoBackend(
+            self.clients.dynamodb(),
+            self.clients.s3(),
+            TABLE,
+            BUCKET,
+            clock or SystemClock(),
+            SystemDraws(),
+            **settings,
+        )
+        self.made.append(backend)
+        return backend
+
+
+@contextmanager
+def cloud() -> Iterator[Cloud]:
+    """An empty account of AWS."""
+    before = {name: os.environ.get(name) for name in (*CREDENTIALS, *ELSEWHERE)}
+    for name in ELSEWHERE:
+        os.environ.pop(name, None)
+    os.environ.update(CREDENTIALS)
+    try:
+        with one_at_a_time(), mock_aws():
+            clients = Clients(REGION)
+            made = Cloud(clients, clients.dynamodb(), clients.s3())
+            made.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+            yield made
+            for backend in made.made:
+                backend.close()
+            made.dynamodb.close()
+            made.s3.close()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one request in at a time: moto looks at a condition and writes without holding a lock in between."""
+    lock = threading.RLock()
+    original = BotocoreStubber.__call__
+
+    def call(self: BotocoreStubber, *args: Any, **kwargs: Any) -> Any:
+        with lock:
+            return original(self, *args, **kwargs)
+
+    BotocoreStubber.__call__ = call  # type: ignore[method-assign]  # moto has no hook for it
+    try:
+        yield
+    finally:
+        BotocoreStubber.__call__ = original  # type: ignore[method-assign]  # back to what it was
