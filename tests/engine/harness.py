@@ -11,7 +11,7 @@ from flowrunner.adapters.local.clock import SystemDraws
 from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.adapters.memory.cipher import MemoryKeyRing
-from flowrunner.bootstrap import LazyHttp
+from flowrunner.bootstrap import LazyDialer, LazyHttp
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.state import parent_of_item
@@ -107,6 +107,7 @@ def make_engine(
         "sealer": vault.sealer,
         "on_secret_read": vault.on_secret_read,
         "http": LazyHttp(allow),
+        "dialer": LazyDialer(allow),
         "clock": clock,
         "draws": SystemDraws(),
         "limits": limits or ValueLimits(),

@@ -12,8 +12,10 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.engine.schema_check import validator
 from flowrunner.nodes.base import Callback, ChildRuns, Level, NodeType, Params, RunInfo
+from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
 from flowrunner.ports.kv import KeyValues
+from flowrunner.testing import NoDialer
 
 NOW: Millis = 1_700_000_000_000
 """2023-11-14T22:13:20Z: the time in a fake context unless a test says otherwise."""
@@ -95,6 +97,7 @@ class FakeContext(Generic[P]):
     attempt: int = 1
     run: RunInfo = RUN
     http: HttpClient = field(default_factory=FakeHttp)
+    dialer: Dialer = field(default_factory=NoDialer)
     egress: Sequence[Sequence[str]] = ()
     values: KeyValues = field(default_factory=lambda: MemoryBackend().values)
     children: ChildRuns = field(default_factory=FakeChildren)

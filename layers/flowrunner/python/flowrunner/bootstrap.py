@@ -21,6 +21,7 @@ from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.cipher import KeyInfo, KeyRing
 from flowrunner.ports.clock import Clock
+from flowrunner.ports.dialer import Connection, Dialer
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
 from flowrunner.sandbox.evaluator import Limits, Sandbox
 from flowrunner.services.secret_box import KIND as SEALED_KIND
@@ -60,6 +61,7 @@ def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend
             keys=vault.keys,
             sealer=vault.sealer,
             on_secret_read=vault.on_secret_read,
+            dialer=LazyDialer(settings.egress.allow),
         )
     )
 
@@ -212,3 +214,33 @@ class LazyHttp:
         """Close the client if there is one."""
         if self._client is not None:
             self._client.close()
+
+
+class LazyDialer:
+    """The guarded dialer, imported and made when a flow opens its first connection that is not HTTP.
+
+    The guard is made at once, as by `LazyHttp`. Raises `ConfigurationError`.
+    """
+
+    def __init__(self, openings: Sequence[str]) -> None:
+        self._guard = Guard(openings)
+        self._dialer: Dialer | None = None
+        self._lock = Lock()
+
+    def addresses(self, host: str, port: int, allow: Sequence[Sequence[str]] = ()) -> Sequence[str]:
+        """See `ports.dialer.Dialer`."""
+        return self._made().addresses(host, port, allow)
+
+    def connect(
+        self, host: str, port: int, seconds: float, allow: Sequence[Sequence[str]] = (), max_bytes: int = 1 << 25
+    ) -> Connection:
+        """See `ports.dialer.Dialer`."""
+        return self._made().connect(host, port, seconds, allow, max_bytes)
+
+    def _made(self) -> Dialer:
+        with self._lock:
+            if self._dialer is None:
+                from flowrunner.adapters.dialer import GuardedDialer
+
+                self._dialer = GuardedDialer(self._guard)
+            return self._dialer

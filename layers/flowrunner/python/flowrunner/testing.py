@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from flowrunner.core.ids import Millis, NodeId
 from flowrunner.errors import StepError
 from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import Registry
+from flowrunner.ports.dialer import Connection
 from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
 
 START: Millis = 1_767_225_600_000
@@ -97,6 +98,22 @@ class NoHttp:
 
     def close(self) -> None:
         """Nothing is kept."""
+
+
+class NoDialer:
+    """A dialer for tests that connects to nothing. See `ports.dialer.Dialer`."""
+
+    def addresses(self, host: str, port: int, allow: Sequence[Sequence[str]] = ()) -> Sequence[str]:
+        raise _not_mocked(host, port)
+
+    def connect(
+        self, host: str, port: int, seconds: float, allow: Sequence[Sequence[str]] = (), max_bytes: int = 0
+    ) -> Connection:
+        raise _not_mocked(host, port)
+
+
+def _not_mocked(host: str, port: int) -> StepError:
+    return StepError(f"a flow test opens no connections; mock the node that asks {host}:{port}", code="NOT_MOCKED")
 
 
 def with_mocks(flow: Flow, mocks: Mapping[str, list[dict[str, Json]]]) -> Flow:

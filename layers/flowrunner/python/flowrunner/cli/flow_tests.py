@@ -33,7 +33,7 @@ from flowrunner.language.load import load_valid_flow
 from flowrunner.language.reader import path_text, read_document
 from flowrunner.ports.runs import RowStatus
 from flowrunner.sandbox.evaluator import Sandbox
-from flowrunner.testing import MockRegistry, NoHttp, TurnedClock, with_mocks
+from flowrunner.testing import MockRegistry, NoDialer, NoHttp, TurnedClock, with_mocks
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)
 MAX_TURNS = 100_000
@@ -139,6 +139,7 @@ def _run_case(text: bytes, case: Case, sandbox: Sandbox) -> list[str]:
             sandbox=sandbox,
             secrets=LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in case.secrets.items()}),
             http=NoHttp(),
+            dialer=NoDialer(),
             clock=clock,
             draws=SystemDraws(),
             compile=lambda document: with_mocks(load_valid_flow(document), mocks),

@@ -11,8 +11,10 @@ from flowrunner.core.ids import Millis
 from flowrunner.engine.own_calls import OwnCalls
 from flowrunner.engine.schema_check import validator
 from flowrunner.engine.services import ParentStep
+from flowrunner.errors import EgressDenied
 from flowrunner.nodes.base import Callback, ChildRuns, Level, Params, RunInfo
 from flowrunner.ports.callbacks import CallbackRow
+from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.kv import KeyValues
 from flowrunner.sandbox.evaluator import Script
@@ -56,6 +58,12 @@ class StepContext:
         services = self._services
         own = services.public_url
         return OwnCalls(services.http, own, self._execution.info.depth) if own else services.http
+
+    @property
+    def dialer(self) -> Dialer:
+        if self._services.dialer is None:
+            raise EgressDenied("this engine opens no connections but HTTP")
+        return self._services.dialer
 
     @property
     def egress(self) -> Sequence[Sequence[str]]:

@@ -39,6 +39,7 @@ from flowrunner.ports.backend import Backend
 from flowrunner.ports.cipher import KeyRing, Sealer
 from flowrunner.ports.clock import Clock, Draws
 from flowrunner.ports.flows import FlowRow
+from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.evaluator import Sandbox
@@ -66,6 +67,8 @@ class Parts:
     sealer: Sealer | None = None
     """Keeps values that hold secrets readable for later steps; without one they are masked for good."""
     on_secret_read: OnSecretRead | None = None
+    dialer: Dialer | None = None
+    """Without one, nodes reach nothing but HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Engine:
             reader=StepReader(parts.backend.history, values),
             children=late,
             public_url=parts.public_url,
+            dialer=parts.dialer,
         )
         self._starter = Starter(self.services, self.programs)
         late.children = EngineChildren(self.services, self._starter, self._save_inline, self.watchers)

@@ -15,6 +15,7 @@ from flowrunner.nodes.base import ChildRuns
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.clock import Clock, Draws
+from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.runs import RunRow
 from flowrunner.ports.secrets import Secrets
@@ -65,6 +66,7 @@ class Services:
     reader: StepReader
     children: Children
     public_url: str | None = None
+    dialer: Dialer | None = None
     before_start: list[Callable[[Sequence[RunRow]], None]] = field(default_factory=list)
     """Called with runs that are about to be stored, or reopened by a redrive (then as they are, with `ended_at`).
 
@@ -74,6 +76,9 @@ class Services:
 
     may_execute: Callable[[AccountId, str], bool] = lambda account, node_type: True
     """Whether nodes of a type may execute for an account: plugins can be disabled."""
+
+    admit_child: Callable[[AccountId], None] = lambda account: None
+    """Called before a step starts a run. Raises `QuotaExceeded` when the account's flows start far too many."""
 
     def announce(self, *rows: RunRow) -> None:
         for observer in self.before_start:

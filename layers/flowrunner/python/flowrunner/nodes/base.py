@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flowrunner.core.flow import DEFAULT, Json
 from flowrunner.core.ids import Millis
+from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.kv import KeyValues
 
@@ -157,8 +158,13 @@ class Context(Protocol[P_co]):
         ...
 
     @property
+    def dialer(self) -> Dialer:
+        """Guarded connections that are not HTTP. Narrow each by `egress`."""
+        ...
+
+    @property
     def egress(self) -> Sequence[Sequence[str]]:
-        """The allow-lists of flow and node, for `HttpRequest.allow`."""
+        """The allow-lists of flow and node, for `HttpRequest.allow` and the dialer."""
         ...
 
     @property
