@@ -141,3 +141,18 @@ def test_an_inline_flow_replaces_no_flow_of_its_name(api: Service) -> None:
     assert {one["flow"]["name"] for one in listed} == {"hello", "outer"}, "in runs it has the name that it was given"
     api.platform.flows.adopt(api.team().account, "dev")
     assert {one["name"] for one in api.call("GET", "/v1/flows").json()["items"]} == {"hello", "outer"}
+
+
+def test_a_flow_that_starts_itself_ends() -> None:
+    """Ten levels deep with four runs each are a million runs, of which the quotas knew one."""
+    with service({"quotas": {"runs_per_minute": 2}}) as api:
+        node = "{type: flow.run, params: {flow: bomb, wait: false, input: 1}}"
+        bomb = api.flow(f"metadata: {{name: bomb}}\nnodes: {{a: {node}, b: {node}, c: {node}, d: {node}}}")
+        run = api.start(bomb["id"])
+        engine, account = api.platform.engine, api.team().account
+        everything = ["completed", "failed", "running", "queued", "waiting"]
+        assert engine.parts.backend.history.count(account, statuses=everything) == 21
+        failed = engine.parts.backend.history.count(account, statuses=["failed"])
+        assert failed > 0
+        assert api.call("GET", f"/v1/runs/{run}").json()["status"] == "completed"
+        assert api.call("POST", f"/v1/flows/{bomb['id']}/runs", json={}).status_code == 202, "people are not held up"

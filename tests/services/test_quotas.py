@@ -173,3 +173,15 @@ def test_zero_is_no_limit() -> None:
         free.check_start(ACCOUNT)
         free.check_count(ACCOUNT, "tokens", never)
     assert backend.values.list(ACCOUNT, "$quota", START) == []
+
+
+def test_runs_that_flows_start_have_ten_times_as_much() -> None:
+    """Counted by themselves: a flow that starts itself takes no start from people."""
+    with bench() as b:
+        limits = quotas(b, runs_per_minute=2, concurrent_runs=1)
+        for _ in range(20):
+            limits.check_child(ACCOUNT)
+        refused = refusal(lambda: limits.check_child(ACCOUNT))
+        assert str(refused) == "flows of the account may start 20 runs a minute"
+        assert refused.details["quota"] == "runs_per_minute"
+        limits.check_start(ACCOUNT)

@@ -16,7 +16,7 @@ from flowrunner.engine.seals import Opened, values_of
 from flowrunner.engine.services import ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.watch import Change, Watchers
-from flowrunner.errors import Conflict, InvalidInput, StepError
+from flowrunner.errors import Conflict, InvalidInput, QuotaExceeded, StepError
 from flowrunner.ports.flows import FlowRow
 
 SaveFlow = Callable[[AccountId, str], FlowRow]
@@ -93,6 +93,10 @@ class StepChildren:
         run = child_run_id(parent.run, parent.step, parent.attempt)
         if self._services.backend.runs.load([(parent.account, run)])[0] is not None:
             return run
+        try:
+            self._services.admit_child(parent.account)
+        except QuotaExceeded as error:
+            raise StepError(str(error), code=error.code, retryable=True, retry_after=error.retry_after) from error
         request = StartRequest(
             account=parent.account,
             flow=row.id,

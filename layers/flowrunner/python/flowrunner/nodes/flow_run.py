@@ -33,7 +33,8 @@ class FlowRunNode(NodeType[FlowRunParams]):
     """Runs another flow and waits for it; its output is the node's.
 
     Give either `flow` or `inline`. A run that fails or is cancelled fails the step with `CHILD_FAILED`; one
-    that cannot start fails it with `FLOW_NOT_FOUND`, `FLOW_INVALID`, `INPUT_INVALID` or `DEPTH_EXCEEDED`.
+    that cannot start fails it with `FLOW_NOT_FOUND`, `FLOW_INVALID`, `INPUT_INVALID`, `DEPTH_EXCEEDED` or
+    `QUOTA_EXCEEDED` (retryable).
     Without waiting the output is `{run_id}`. Flows may run flows 10 levels deep. Cancelling a run cancels
     the runs it waits for.
     """

@@ -107,6 +107,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
     people = make_people(entities, audit, clock, draws, quotas, settings.accounts, origins=origins)
     plugins = Plugins(entities, clock, parts.registry, audit)
     engine.services.may_execute = plugins.allowed
+    engine.services.admit_child = quotas.check_child
     hook_paths = HookPaths(entities, clock)
     schedules = ScheduleService(engine, audit, quotas)
     assert parts.keys is not None, "a server has keys"

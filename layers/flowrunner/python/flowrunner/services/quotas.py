@@ -2,8 +2,11 @@
 
 `runs_per_minute` slides: what counts is the present minute and, of the one before, the part that is less than a minute
 ago (as if its runs had been spread evenly). Its counters are in the store, so all processes share them. Steps come from
-the metering, which lags by seconds; runs that are live already go on when the steps of the day are used up. A run that
-a flow starts (`flow.run`) counts among the live ones and is never refused: it would break the run that waits for it.
+the metering, which lags by seconds; runs that are live already go on when the steps of the day are used up.
+
+A run that a flow starts (`flow.run`) counts among the live ones. To refuse it breaks the run that waits for it, so for
+these runs the limits on runs a minute and steps a day are ten times as high: only for flows that start each other
+without end, which would fill the store otherwise.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ NAMESPACE = "$quota"
 """No flow can reach it: a namespace of the `store` node has no such name."""
 
 MINUTE: Millis = 60_000
+CHILDREN = 10
+"""How many times the limits hold for runs that flows start."""
 LIVE: Sequence[str] = (RunStatus.QUEUED.value, RunStatus.RUNNING.value, WAITING)
 
 Thing = Literal["flows", "schedules", "secrets", "webhooks", "tokens", "users"]
@@ -49,8 +54,13 @@ class Quotas:
         Raises `QuotaExceeded` with the seconds after which it may be tried again.
         """
         self._check_live(account)
-        self._check_steps(account)
-        self._check_rate(account)
+        self._check_steps(account, self._settings.steps_per_day)
+        self._check_rate(account, "runs", self._settings.runs_per_minute)
+
+    def check_child(self, account: AccountId) -> None:
+        """Before a flow starts a run. Counts it, unless it is refused. For internal callers. Raises `QuotaExceeded`."""
+        self._check_steps(account, CHILDREN * self._settings.steps_per_day)
+        self._check_rate(account, "children", CHILDREN * self._settings.runs_per_minute)
 
     def check_count(self, account: AccountId, thing: Thing, count: Callable[[], int]) -> None:
         """Before one more is made; `count` says how many there are. For internal callers. Raises `QuotaExceeded`."""
@@ -75,8 +85,7 @@ class Quotas:
                 limit=limit,
             )
 
-    def _check_steps(self, account: AccountId) -> None:
-        limit = self._settings.steps_per_day
+    def _check_steps(self, account: AccountId, limit: int) -> None:
         if limit and self._usage.steps_today(account) >= limit:
             raise QuotaExceeded(
                 f"the account has used up its {limit} steps of today (UTC)",
@@ -85,29 +94,28 @@ class Quotas:
                 limit=limit,
             )
 
-    def _check_rate(self, account: AccountId) -> None:
-        limit = self._settings.runs_per_minute
+    def _check_rate(self, account: AccountId, what: str, limit: int) -> None:
         if not limit:
             return
         now = self._clock.now()
-        before = self._values.get(account, NAMESPACE, _key(now - MINUTE), now)
+        before = self._values.get(account, NAMESPACE, _key(what, now - MINUTE), now)
         earlier = before.value if before is not None else 0
-        mine = self._count(account, now, 1)
+        mine = self._count(account, what, now, 1)
         if earlier * (1 - now % MINUTE / MINUTE) + mine > limit:
-            self._count(account, now, -1)
+            self._count(account, what, now, -1)
             raise QuotaExceeded(
-                f"the account may start {limit} runs a minute",
+                f"{'flows of the account' if what == 'children' else 'the account'} may start {limit} runs a minute",
                 retry_after=math.ceil(_wait(now % MINUTE, earlier, mine - 1, limit) / 1000),
                 quota="runs_per_minute",
                 limit=limit,
             )
 
-    def _count(self, account: AccountId, now: Millis, by: int) -> float:
-        return self._values.increment(account, NAMESPACE, _key(now), by, now, now + 2 * MINUTE)
+    def _count(self, account: AccountId, what: str, now: Millis, by: int) -> float:
+        return self._values.increment(account, NAMESPACE, _key(what, now), by, now, now + 2 * MINUTE)
 
 
-def _key(moment: Millis) -> str:
-    return f"runs/{moment // MINUTE}"
+def _key(what: str, moment: Millis) -> str:
+    return f"{what}/{moment // MINUTE}"
 
 
 def _wait(into: Millis, earlier: float, mine: float, limit: int) -> float:
