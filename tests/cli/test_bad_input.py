@@ -16,6 +16,7 @@ BOMB = "\n".join(
     + [f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}, *{a}, *{a}, *{a}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
 )
 HEAD = "metadata: {name: x}\n"
+FULL = Path("/dev/full")
 
 DOCUMENTS: dict[str, tuple[str | bytes, int, str]] = {
     "an empty file": ("", 3, "the document is empty"),
@@ -111,6 +112,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         (["run", "good.yaml", "--input", "{"], 2, "not JSON"),
         (["run", "good.yaml", "--input", "@nowhere.json"], 4, "there is no file nowhere.json"),
         (["run", "good.yaml", "--input", "word"], 2, "key=value"),
+        (["run", "good.yaml", "--input", "@latin.json"], 2, "@latin.json: the file is not UTF-8 text (byte 7)"),
+        (["run", "good.yaml", "--input", "word=\udce4"], 2, "is not UTF-8 text"),
         (["run", "good.yaml", "--store", "mysql://x"], 2, "store.url"),
         (["run", "good.yaml", "--store", "sqlite:///good.yaml"], 2, "good.yaml"),
         (["run", "good.yaml", "--store", "postgresql://nobody@127.0.0.1:1/x"], 5, "check store.url"),
@@ -125,10 +128,41 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
 def test_a_wrong_call_is_explained(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
     """Each wrong call ends with its exit code and a message that says what to do."""
     (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "latin.json").write_bytes(b'{"n": "\xe4"}')
     done = flowrunner(*arguments, folder=tmp_path)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_input_from_a_file_is_read_whole(tmp_path: Path) -> None:
+    """One that a run may not have is refused for its size, not for being cut short."""
+    (tmp_path / "flow.yaml").write_text(HEAD + 'nodes: {a: {type: log, params: {message: "${input.text.length}"}}}\n')
+    (tmp_path / "large.json").write_text(json.dumps({"text": "x" * 5_000_000}))
+    done = flowrunner("run", "flow.yaml", "--input", "@large.json", folder=tmp_path)
+    assert (done.returncode, "a: 5000000" in done.stderr) == (0, True), done.stderr
+    (tmp_path / "huge.json").write_text(json.dumps({"text": "x" * 65 * 1024**2}))
+    done = flowrunner("run", "flow.yaml", "--input", "@huge.json", folder=tmp_path)
+    assert (done.returncode, "larger than 64 MiB" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_explained(unbuffered: str, tmp_path: Path) -> None:
+    """Whether output is written at once or at the end."""
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "flowrunner", "nodes"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
+    assert done.returncode == 1
 
 
 def test_an_unreadable_file_is_explained(tmp_path: Path) -> None:

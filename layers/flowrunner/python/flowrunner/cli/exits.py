@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import re
 import sys
@@ -22,6 +24,9 @@ R = TypeVar("R")
 
 MAX_FILE = 4 * 1024 * 1024
 """Read of a file at most; the loader refuses far smaller flows, but says so itself."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What writing ends with when the disk is full or broken."""
 
 
 class ExitCode(IntEnum):
@@ -58,7 +63,10 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            try:
+                return command(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, where it can be told that it failed
         except FlowrunnerError as error:
             print_error(error)
             raise typer.Exit(exit_code(error)) from None
@@ -66,6 +74,13 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             # Whoever read our output has had enough.
             sys.stderr.close()
             raise typer.Exit(ExitCode.OK) from None
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            with contextlib.suppress(OSError):
+                sys.stdout.close()  # or it would be tried once more, and fail once more, at the end
+            print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+            raise typer.Exit(ExitCode.FAILED) from None
 
     return wrapper
 
@@ -111,17 +126,17 @@ def _visible(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def read_flow_file(path: Path) -> bytes:
-    """The content of a flow file. Raises `NotFound` or `UsageError` with the reason it cannot be read."""
+def read_flow_file(path: Path, most: int = MAX_FILE) -> bytes:
+    """The content of a file, `most` bytes of it. Raises `NotFound` or `UsageError` with why it cannot be read."""
     if str(path) == "-":
-        return sys.stdin.buffer.read(MAX_FILE)
+        return sys.stdin.buffer.read(most)
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE)
+            return file.read(most)
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
     except IsADirectoryError:
-        raise UsageError(f"{path} is a folder; name a flow file in it") from None
+        raise UsageError(f"{path} is a folder; name a file in it") from None
     except PermissionError:
         raise NotFound(f"{path} may not be read by this user") from None
     except OSError as error:

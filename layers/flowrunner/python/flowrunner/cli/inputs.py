@@ -10,6 +10,9 @@ from typing import Any
 from flowrunner.cli.exits import UsageError, read_flow_file
 from flowrunner.core.flow import Json
 
+MAX_INPUT = 64 * 1024 * 1024
+"""Of a file with an input. What a run or a server takes is less, and they say so themselves."""
+
 
 def read_input(parts: Sequence[str]) -> Json:
     """The input that the parts make together; objects are merged, the later ones winning. None without parts.
@@ -45,7 +48,11 @@ def read_payload(text: str, comment: str | None, by: str | None = None) -> Json:
 
 def _part(part: str) -> Json:
     if part.startswith("@"):
-        return _json(read_flow_file(Path(part[1:])).decode("utf-8-sig", "replace"), part)
+        return _json(_file(part), part)
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"--input {part[:60]}: is not UTF-8 text") from None
     stripped = part.lstrip()
     if stripped[:1] in ("{", "[", '"') or "=" not in part:
         return _json(part, part[:60])
@@ -56,6 +63,16 @@ def _part(part: str) -> Json:
             raise UsageError(f"--input {part[:60]}: write it as key=value")
         value = {name: value}
     return value
+
+
+def _file(part: str) -> str:
+    content = read_flow_file(Path(part[1:]), MAX_INPUT + 1)
+    if len(content) > MAX_INPUT:
+        raise UsageError(f"--input {part}: the file is larger than {MAX_INPUT // 1024**2} MiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--input {part}: the file is not UTF-8 text (byte {error.start})") from None
 
 
 def _json(text: str, where: str) -> Json:
