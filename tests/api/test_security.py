@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from flowrunner.ports.history import RunFilter
+from flowrunner.services.schedule_sweep import ScheduleSweep
 
 from tests.api.harness import Service, service
 
@@ -122,6 +124,24 @@ def test_a_token_for_reports_ends_nobodys_session(api: Service) -> None:
     _, narrow = made(api, None, "usage:read")
     assert status(api, narrow, "/v1/sessions") == 403
     assert status(api, narrow, "/v1/sessions/any", "DELETE") == 403
+
+
+# -- accounts that go -------------------------------------------------------------------------------------------------
+
+
+def test_nothing_starts_for_an_account_that_is_being_removed(api: Service) -> None:
+    """Strangers called its hooks, and its schedules fired, until the background came to remove them."""
+    api.flow(
+        "metadata: {name: triggered}\ntriggers: [{type: webhook, path: h}, {type: schedule, cron: '* * * * *'}]\n"
+        "nodes: {a: {type: transform}}"
+    )
+    account, backend = api.team().account, api.platform.engine.parts.backend
+    assert api.call("POST", f"/hooks/{account}/h", role=None).status_code == 202
+    assert api.call("DELETE", "/v1/account?confirm=acme").status_code == 204
+    assert api.call("POST", f"/hooks/{account}/h", role=None).status_code == 404
+    api.later(61_000)
+    ScheduleSweep(backend.entities, api.clock, api.platform.runs.start_triggered).sweep()
+    assert len(backend.history.runs(account, RunFilter())) == 1, "the one from before"
 
 
 # -- authors of flows -------------------------------------------------------------------------------------------------

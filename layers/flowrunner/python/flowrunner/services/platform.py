@@ -117,7 +117,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
     count = partial(_check_webhooks, quotas)
     outbound = make_outbound(engine, box, audit, check_url, settings.webhooks, count)
     flows = FlowService(engine, audit, quotas, [plugins, hook_paths, schedules, outbound.webhooks])
-    runs = RunService(engine, flows, audit, quotas)
+    runs = RunService(engine, flows, audit, quotas, people.accounts.active)
     schedule_sweep = ScheduleSweep(entities, clock, runs.start_triggered)
     erasure = Erasure(backend, people.members, engine.control.cancel, clock)
     retention = Retention(backend, clock, settings.store.retention)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,13 +81,21 @@ class ShownStep:
 class RunService:
     """See the module."""
 
-    def __init__(self, engine: Engine, flows: FlowService, audit: Audit, quotas: Quotas) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        flows: FlowService,
+        audit: Audit,
+        quotas: Quotas,
+        account_active: Callable[[AccountId], bool] = lambda account: True,
+    ) -> None:
         self._engine = engine
         self._backend = engine.parts.backend
         self._clock = engine.parts.clock
         self._flows = flows
         self._audit = audit
         self._quotas = quotas
+        self._account_active = account_active
 
     # -- starting -----------------------------------------------------------------------------------------------
 
@@ -132,8 +140,10 @@ class RunService:
         """For triggers: start a run whose id is derived from its cause, so that the same cause starts it once.
 
         `depth` counts the runs that have called each other to get here. Raises as `start`, and `NotFound` for a flow
-        that is not active.
+        that is not active, or an account that is being removed.
         """
+        if not self._account_active(account):
+            raise NotFound("there is no such flow")
         row = self._flows.active(account, flow)
         if self._backend.runs.load([(account, run)])[0] is not None:
             return run
