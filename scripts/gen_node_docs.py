@@ -17,6 +17,7 @@ from flowrunner.nodes.registry import NodeTypeDescription, Registry
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "nodes"
 
 CATEGORIES = {
+    "ai": "Asking models",
     "data": "Working on data",
     "flow": "Deciding where and when the flow goes on",
     "network": "Talking to other systems",

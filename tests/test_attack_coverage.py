@@ -66,6 +66,7 @@ RUN_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
         "tests.services.test_sessions::test_a_huge_password_is_refused_before_hashing",
     ),
     ("corpus.json", "tenant"): ("tests.api.test_tenant_attacks::test_attacks_on_another_account",),
+    ("corpus.json", "llm"): ("tests.nodes.test_llm_chat::test_attacks",),
     ("corpus.json", "queue"): ("tests.engine.test_queue_attacks::test_attacks_on_the_queue",),
     ("corpus.json", "path"): ("tests.api.test_web_attacks::test_attacks_on_paths",),
     ("corpus.json", "sql"): ("tests.api.test_web_attacks::test_attacks_on_our_own_store",),
@@ -98,13 +99,12 @@ BY_HAND: Mapping[Entry, str] = {
 }
 """Entries that a test of its own runs. The id stands in the test's module."""
 
-POSTGRES, EMAIL, LLM = "the node for PostgreSQL", "the node for e-mail", "the node for language models"
+POSTGRES, EMAIL = "the node for PostgreSQL", "the node for e-mail"
 UPLOAD, CONSOLE = "plugins that are sent as zip files", "the pages of the console"
 
 WAITS: Mapping[str, tuple[str, ...]] = {
     POSTGRES: ("sql-02", "sql-03", "sql-05", "sql-06", "sql-08", "sql-09"),
     EMAIL: ("email-02", "email-03", "email-05", "email-06"),
-    LLM: ("llm-01", "llm-02", "llm-04", "llm-05", "llm-07"),
     UPLOAD: ("path-04", "path-05"),
 }
 """Entries of corpus.json that cannot be run, by what they need and the product does not have."""
@@ -112,7 +112,7 @@ WAITS: Mapping[str, tuple[str, ...]] = {
 IN_PART: Mapping[Entry, tuple[str, ...]] = {
     ("corpus.json", "expr-41"): (POSTGRES,),
     ("corpus.json", "log-10"): (CONSOLE,),
-    ("egress.json", "egress-36"): (POSTGRES, EMAIL, LLM),
+    ("egress.json", "egress-36"): (POSTGRES, EMAIL),
     ("egress.json", "egress-37"): (POSTGRES,),
 }
 """Entries that are run as far as there is something to run, with what the rest needs."""

@@ -25,10 +25,11 @@ nodes:
   http: {type: http.request, on_error: continue, params: {url: "${input.url}"}, next: hook}
   hook: {type: webhook, on_error: continue, params: {url: "${input.url}"}, next: plain}
   plain: {type: notification, on_error: continue, params: {channel: webhook, url: "${input.url}", message: x}, next: slack}
-  slack: {type: notification, on_error: continue, params: {channel: slack, url: "${input.url}", message: x}, next: ask}
+  slack: {type: notification, on_error: continue, params: {channel: slack, url: "${input.url}", message: x}, next: model}
+  model: {type: llm.chat, on_error: continue, params: {base_url: "${input.url}", model: m, prompt: x}, next: ask}
   ask: {type: wait.callback, on_error: continue, params: {timeout: 1s, request: {url: "${input.url}"}}}
 """
-NODES = ("http", "hook", "plain", "slack", "ask")
+NODES = ("http", "hook", "plain", "slack", "model", "ask")
 URLS = [
     entry["input"].partition(" ")[0] for entry in attacks("egress.json") if "://" in entry["input"].partition(" ")[0]
 ]
@@ -101,7 +102,7 @@ def test_no_node_and_no_webhook_gets_out(shut: tuple[Service, Network, Names], u
     flow = found[0]["id"] if found else api.flow(SENDERS)["id"]
     run = api.start(flow, {"url": url})
     codes = errors(api, run)
-    assert set(codes) >= set(NODES[:4])
+    assert set(codes) >= set(NODES[:5])
     assert {codes[node] for node in NODES if node in codes} <= {"EGRESS_DENIED"}, codes
     assert api.call("POST", "/v1/webhooks", json={"url": url, "events": ["run.failed"]}).status_code == 400
     good = api.call("POST", "/v1/webhooks", json={"url": f"http://{PUBLIC}/", "events": ["step.event"]}).json()["id"]
@@ -140,7 +141,7 @@ def test_a_redirect_inside_is_followed_by_nobody(target: str) -> None:
         run = api.start(api.flow(SENDERS)["id"], {"url": "http://ok.example/"})
         codes = errors(api, run)
         assert codes["http"] == "EGRESS_DENIED"
-        assert {codes[node] for node in NODES} <= {"EGRESS_DENIED", "HttpStatus:302"}
+        assert {codes[node] for node in NODES} <= {"EGRESS_DENIED", "HttpStatus:302", "LLM_REQUEST"}
         api.call("POST", f"/v1/webhooks/{webhook}/test")
         passed_on(api)
         deliveries = api.call("GET", f"/v1/webhooks/{webhook}/deliveries").json()["items"]

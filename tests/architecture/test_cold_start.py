@@ -15,20 +15,22 @@ SCREEN = {"rich", "typer"}
 NETWORK = {"httpcore", "ssl", "asyncio"}
 FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
 MODELS = {"pydantic"}
+LLM = {"openai", "httpx2"}
 CRYPTOGRAPHY = {"aws_cryptographic_material_providers", "aws_encryption_sdk", "botocore", "cryptography"}
-ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY
+ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM
 
 NEVER_LOADED = {
     "flowrunner": ALL,
     "flowrunner.core.decide": ALL | {"logging"},
     "flowrunner.language.load": ALL - MODELS - {"yaml"},
     "flowrunner.nodes.registry": ALL - MODELS,
-    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY) - {"yaml"},  # it loads documents
-    "flowrunner.bootstrap": STORES | CRYPTOGRAPHY,
+    "flowrunner.nodes.llm_chat": ALL - MODELS - {"yaml"},
+    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM) - {"yaml"},  # it loads documents
+    "flowrunner.bootstrap": STORES | CRYPTOGRAPHY | LLM,
     "flowrunner.adapters.local.keyring": ALL - NETWORK,
     "flowrunner.adapters.memory.backend": ALL,
     "flowrunner.adapters.sqlite.backend": ALL - {"sqlite3"},
-    "flowrunner.cli.main": STORES | NETWORK | FORMATS | CRYPTOGRAPHY,
+    "flowrunner.cli.main": STORES | NETWORK | FORMATS | CRYPTOGRAPHY | LLM,
 }
 """Module: what must not be loaded once it has been imported in a new process."""
 

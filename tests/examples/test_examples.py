@@ -11,6 +11,7 @@ import pytest
 from flowrunner.core.flow import Json
 
 from tests.engine.harness import ACCOUNT, bench
+from tests.model_server import Fails, ModelServer, Says, Turn
 from tests.servers import Received, RecordingServer, Reply, flaky
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -100,6 +101,23 @@ def test_the_error_branch_is_taken_when_there_is_no_price() -> None:
         assert result.output["apologise"]["code"] == "HttpStatus:404"
 
 
+def test_the_summary_is_one_that_fits_the_schema() -> None:
+    """The model is busy, then forgets the topics, then does it; a text that is too long goes the other way."""
+    good = {"summary": "Weather.", "topics": ["rain"]}
+    turns: list[Turn] = [
+        Fails(429),
+        Says('{"summary": "Weather."}'),
+        Says(json.dumps(good)),
+        Fails(400, "context_length_exceeded"),
+    ]
+    text = (EXAMPLES / "summarise.yaml").read_text()
+    with ModelServer(turns, key="key-1") as server, bench(secrets={"API_KEY": "key-1"}, allow=["127.0.0.1"]) as b:
+        result = b.run(text, {"text": "Rain in Rome.", "api": server.base_url})
+        assert result.output == {"answer": {**good, "cost_usd": 0.0000081}}, result.error
+        result = b.run(text, {"text": "Rain in Rome.", "api": server.base_url})
+        assert result.output == {"apologise": {"problem": "LLM_CONTEXT_OVERFLOW"}}
+
+
 def test_the_original_example_runs_unchanged() -> None:
     """Only its two addresses lead to this machine."""
 
@@ -152,7 +170,7 @@ def test_the_approval_example_waits_for_a_person() -> None:
 
 def test_every_example_is_run_here() -> None:
     """A new example needs a row."""
-    covered = {*LOCAL, *REMOTE, "retry", "original"}
+    covered = {*LOCAL, *REMOTE, "retry", "original", "summarise"}
     assert {file.stem for file in FILES} == covered
     assert len(covered) >= 10
 

@@ -42,7 +42,12 @@ def _flow(name: str) -> str:
 def test_examples_load(name: str) -> None:
     """No problem, and no warning where every secret is there."""
     with bench(
-        secrets={"API_KEY": "a", "SLACK_WEBHOOK_URL": "https://hooks.example/x", "HOOK_KEY": "whsec_c2VjcmV0"}
+        secrets={
+            "API_KEY": "a",
+            "SLACK_WEBHOOK_URL": "https://hooks.example/x",
+            "HOOK_KEY": "whsec_c2VjcmV0",
+            "OPENAI_API_KEY": "d",
+        }
     ) as one:
         assert one.engine.load(_flow(name), ACCOUNT).warnings == ()
 
@@ -60,7 +65,7 @@ def test_examples_run(name: str) -> None:
 
 def test_only_types_that_need_the_network_are_not_run() -> None:
     """A new type's example is run, unless it is of those that talk to another system."""
-    assert set(BUILT_IN) - set(OUTPUTS) == {"http.request", "notification", "webhook"}
+    assert set(BUILT_IN) - set(OUTPUTS) == {"http.request", "llm.chat", "notification", "webhook"}
 
 
 JSONPATH_FLOW = """

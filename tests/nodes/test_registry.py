@@ -154,7 +154,7 @@ def test_descriptions_are_complete(name: str) -> None:
     assert found.name == name
     assert found.title.endswith((".", "?"))
     assert found.icon != "box"
-    assert found.category in {"data", "flow", "network", "people"}
+    assert found.category in {"ai", "data", "flow", "network", "people"}
     assert found.example.startswith(f"type: {name}\n")
     assert (found.plugin, found.error) == (False, None)
     for schema in (found.params_schema, found.output_schema):

@@ -122,26 +122,20 @@ class GuardedClient:
         deadline = time.monotonic() + request.timeout
         hop = _Hop(request.method, request.url, list(request.headers), request.content)
         target = self._check(hop.url, request, deadline)
-        self._backend.pin(target, deadline, request.stop)
-        with _translated(target, request):
-            response = self._pool.handle_request(_message(hop, target, deadline))
-        try:
+        with self._sent(hop, target, request, deadline) as response:
             headers = _headers(response.headers)
+            pieces = _pieces(response, headers, target, request.max_bytes)
+            yield HttpStream(response.status, headers, self._told(pieces, target, request, deadline), target.url)
 
-            def pieces() -> Iterator[bytes]:
-                # Pinned anew for each: between two pieces the thread may have sent something else.
-                found = _pieces(response, headers, target, request.max_bytes)
-                while True:
-                    self._backend.pin(target, deadline, request.stop)
-                    with _translated(target, request):
-                        piece = next(found, None)
-                    if piece is None:
-                        return
-                    yield piece
-
-            yield HttpStream(response.status, headers, pieces(), target.url)
-        finally:
-            response.close()
+    def _told(self, pieces: Iterator[bytes], target: Target, request: HttpRequest, deadline: float) -> Iterator[bytes]:
+        while True:
+            # Pinned anew for each: between two pieces the thread may have sent something else.
+            self._backend.pin(target, deadline, request.stop)
+            with _translated(target, request):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -163,20 +157,22 @@ class GuardedClient:
         self, hop: _Hop, target: Target, request: HttpRequest, deadline: float
     ) -> tuple[int, dict[str, str], bytes | None]:
         """Status, headers and body of one hop; the body is None when a redirect is to be followed instead."""
+        with self._sent(hop, target, request, deadline) as response:
+            headers = _headers(response.headers)
+            if request.max_redirects and response.status in REDIRECTS and "location" in headers:
+                return response.status, headers, None
+            if request.cut:
+                return response.status, headers, _beginning(response, headers, request.max_bytes)
+            pieces = _pieces(response, headers, target, request.max_bytes)
+            return response.status, headers, b"" if hop.method == "HEAD" else b"".join(pieces)
+
+    @contextmanager
+    def _sent(self, hop: _Hop, target: Target, request: HttpRequest, deadline: float) -> Iterator[httpcore.Response]:
         self._backend.pin(target, deadline, request.stop)
         with _translated(target, request):
             response = self._pool.handle_request(_message(hop, target, deadline))
             try:
-                headers = _headers(response.headers)
-                if request.max_redirects and response.status in REDIRECTS and "location" in headers:
-                    return response.status, headers, None
-                if request.cut:
-                    return response.status, headers, _beginning(response, headers, request.max_bytes)
-                return (
-                    response.status,
-                    headers,
-                    _read(response, headers, hop.method, target, request.max_bytes),
-                )
+                yield response
             finally:
                 response.close()
 
@@ -317,19 +313,11 @@ def _message(hop: _Hop, target: Target, deadline: float) -> httpcore.Request:
     )
 
 
-def _read(response: httpcore.Response, headers: Mapping[str, str], method: str, target: Target, limit: int) -> bytes:
-    """The body, unpacked. Raises as `_pieces`."""
-    return b"" if method == "HEAD" else b"".join(_pieces(response, headers, target, limit))
-
-
 def _pieces(response: httpcore.Response, headers: Mapping[str, str], target: Target, limit: int) -> Iterator[bytes]:
     """The body, unpacked, as it comes. Raises `ValueTooLarge`, and `StepError` with code `InvalidResponse` for a
     broken one.
     """
-    length, encoding = (
-        headers.get("content-length", ""),
-        headers.get("content-encoding", "identity").strip().lower(),
-    )
+    length, encoding = headers.get("content-length", ""), headers.get("content-encoding", "identity").strip().lower()
     too_large = ValueTooLarge(f"{target.origin} answered with more than {limit:,} bytes")
     if length.isdecimal() and len(length) < 20 and int(length) > limit:
         raise too_large

@@ -34,6 +34,7 @@ BUILT_IN: Mapping[str, str] = {
     "http.request": "http_request:HttpRequestNode",
     "json.parse": "json_parse:JsonParseNode",
     "json.stringify": "json_stringify:JsonStringifyNode",
+    "llm.chat": "llm_chat:LlmChatNode",
     "log": "log:LogNode",
     "notification": "notification:NotificationNode",
     "script": "script:ScriptNode",
