@@ -126,6 +126,20 @@ def init(
     init_folder(folder, force=force)
 
 
+@app.command("import")
+@reported
+def import_(
+    file: Annotated[Path, typer.Argument(help="A workflow of another engine; - for standard input.")],
+    format_name: Annotated[str | None, typer.Option("--format", help="flowengine; default: by its look.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+    force: Annotated[bool, typer.Option(help="Write over a file that is there.")] = False,
+) -> None:
+    """Bring a workflow of another engine along, as a flow in YAML. What cannot be expressed is refused by name."""
+    from flowrunner.cli.importing import import_file
+
+    import_file(file, format_name, output, force=force)
+
+
 @app.command()
 @reported
 def nodes(

@@ -1,0 +1,1 @@
+"""Flows of other engines, brought along: one importer per format."""
