@@ -15,6 +15,7 @@ from flowrunner.core.ids import AccountId
 from flowrunner.errors import EgressDenied, NodeTimeout, ParamsInvalid, StepError, ValueTooLarge
 from flowrunner.nodes.base import Result
 from flowrunner.nodes.llm_chat import LlmChatNode
+from flowrunner.nodes.llm_client import Endpoint
 from flowrunner.nodes.llm_memory import NAMESPACE, trimmed
 from flowrunner.ports.http import HttpResponse
 from pydantic import ValidationError
@@ -200,6 +201,27 @@ def test_gives_the_calls_of_tools(chat: Chat, stream: bool) -> None:
         {"id": "call_2", "name": "stop", "arguments": {}, "invalid_arguments": None},
         {"id": "call_3", "name": "odd", "arguments": None, "invalid_arguments": '{"a": '},
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_there_is_an_end_to_the_calls_of_tools(chat: Chat, stream: bool) -> None:
+    """A model that wants a thousand gets the first ones."""
+    calls = [Calls("look", id=f"call_{number}") for number in range(200)]
+    with ModelServer([Says(calls=calls)]) as server:
+        output = chat.output(server, {"tools": [{"name": "look"}], "stream": stream})
+    assert [call["id"] for call in output["tool_calls"]] == [call.id for call in calls[:128]]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "ftp://x.example", "http://x y/", "localhost:11434", "http://u:p@x.example"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """By the guard, which alone takes it apart."""
+    client = GuardedClient(Guard())
+    with pytest.raises(EgressDenied):
+        NODE.execute(context(NODE, {"model": "m", "prompt": "x", "base_url": url}, http=client))
+    client.close()
+    assert Endpoint(url, None, client).origin
 
 
 def test_the_action_is_known_when_there_are_tools() -> None:

@@ -8,7 +8,7 @@ for the node's `retry`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ import openai
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.core.json_text import BadJson, parse_json
-from flowrunner.errors import StepError, ValueTooLarge
+from flowrunner.errors import ValueTooLarge
 from flowrunner.nodes.http_errors import origin
 from flowrunner.nodes.http_sending import USER_AGENT, json_text
 from flowrunner.nodes.llm_errors import broken, status_failure, stream_failure
@@ -238,7 +238,7 @@ class _Body(httpx2.SyncByteStream):
 
 @contextmanager
 def _translated(endpoint: Endpoint) -> Iterator[None]:
-    """The package's errors as ours. It wraps whatever the transport raises, which is ours already."""
+    """The package's errors as ours; what the transport raises is ours already, and comes through it as it is."""
     where = endpoint.origin
     try:
         yield
@@ -247,20 +247,10 @@ def _translated(endpoint: Endpoint) -> Iterator[None]:
         raise status_failure(
             error.status_code, error.body, headers, origin=where, key=endpoint.key, now=endpoint.now()
         ) from None
-    except openai.APIConnectionError as error:
-        ours = next((one for one in _causes(error) if isinstance(one, StepError)), None)
-        raise ours or broken(where, "cannot be read") from None
     except openai.APIError as error:
         raise stream_failure(error.body, origin=where, key=endpoint.key) from None
     except (ValueError, RecursionError):
         raise broken(where, "is not what the protocol says") from None
-
-
-def _causes(error: BaseException) -> Iterable[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
 
 
 def _map(value: object) -> Mapping[Any, Any]:
