@@ -72,6 +72,13 @@ def test_a_callbacks_token_is_not_in_the_log(api: Service, caplog: pytest.LogCap
     assert told == ["/v1/callbacks/***", "/v1/callbacks/***/"]
 
 
+def test_paths_that_are_none_are_counted_as_well() -> None:
+    """Each of them looks up a token."""
+    with service({"api": {"requests_per_address": 3}}) as api:
+        nowhere = [api.client.get(f"/v1/nowhere/{number}").status_code for number in range(5)]
+        assert nowhere == [401, 401, 401, 429, 429]
+
+
 # -- tokens that fell into the wrong hands ----------------------------------------------------------------------------
 
 

@@ -156,6 +156,21 @@ def test_too_many_failures_from_an_address() -> None:
     assert server.basic("olga").name == "olga"
 
 
+def test_a_customer_with_many_networks_does_not_guess_from_each() -> None:
+    """IPv6: whoever has a /48 has 65,536 of the networks that count as one address; a neighbour has another one."""
+    server = Server()
+    server.owner()
+    for index in range(logins_module.PER_NETWORK):
+        with pytest.raises(Unauthenticated):
+            server.basic(f"name{index}", WRONG, address=f"2001:db8:1:{index:x}::1")
+    hashed = server.hasher.verified
+    with pytest.raises(TooManyRequests):
+        server.basic("olga", address="2001:db8:1:ffff::1")
+    assert server.hasher.verified == hashed
+    assert server.basic("olga", address="2001:db8:2::1").name == "olga"
+    assert server.basic("olga", address="192.0.2.9").name == "olga"
+
+
 def test_right_passwords_are_limited_as_well() -> None:
     """By account: who knows one password must not keep the server hashing. Sessions and tokens go on."""
     server = Server()

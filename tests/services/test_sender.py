@@ -500,6 +500,20 @@ def test_one_host_gets_so_many_a_second() -> None:
         assert max(seconds) <= 6
 
 
+def test_a_host_that_others_send_to_as_well_is_not_taken_from_them() -> None:
+    """Thousands of messages of one account to a host put off those of the others by minutes."""
+    with post(limits={"per_second": 10, "threads": 256, "in_flight": 64}) as p:
+        theirs = replace(OWNER, account=AccountId("theirs"))
+        mine = p.webhook(url="https://shared.example.com/mine").endpoint.id
+        for _ in range(600):
+            p.out.webhooks.test(OWNER, mine)
+        p.out.sender.send()
+        made = p.out.webhooks.create(theirs, NewWebhook("https://shared.example.com/theirs", ["run.completed"]))
+        p.out.webhooks.test(theirs, made.endpoint.id)
+        p.out.sender.send()
+        assert p.receiver.requests[-1].url == "https://shared.example.com/theirs"
+
+
 def test_slots_that_were_missed_are_no_burst() -> None:
     """A process that slept through its slots asks for new ones."""
     with post(limits={"per_second": 10, "threads": 256, "in_flight": 64}) as p:
@@ -547,6 +561,21 @@ def test_an_account_has_half_of_the_threads() -> None:
         assert len(p.executor.held) == 5
         p.executor.release()
         assert p.receiver.requests[-1].url == "https://theirs.example.com/"
+
+
+def test_a_few_threads_are_left_however_many_accounts_are_slow() -> None:
+    """Each has half of what is free at most; two of them had everything between them."""
+    with post(limits={"in_flight": 16, "threads": 16, "per_second": 1000}) as p:
+        p.executor.hold = True
+        counts = []
+        for number in range(4):
+            slow = replace(OWNER, account=AccountId(f"slow{number}"))
+            made = p.out.webhooks.create(slow, NewWebhook(f"https://slow{number}.example.com/", ["run.completed"]))
+            for _ in range(20):
+                p.out.webhooks.test(slow, made.endpoint.id)
+            p.out.sender.send()
+            counts.append(len(p.executor.held))
+        assert counts == [8, 12, 14, 15]
 
 
 def test_a_full_pool_comes_back_when_a_thread_is_free() -> None:

@@ -165,7 +165,7 @@ class QuotaSettings(Section):
 class WebhookSettings(Section):
     threads: int = Field(16, ge=1, le=256, description="Outbound webhooks: sent at once per process")
     per_second: int = Field(
-        10, ge=1, le=1000, description="Outbound webhooks: sent to one host in a second per process"
+        10, ge=1, le=1000, description="Outbound webhooks: sent by an account to a host in a second per process"
     )
     in_flight: int = Field(4, ge=1, le=64, description="Outbound webhooks: sent to one endpoint at once per process")
     keep: Duration = Field(7 * 86_400_000, ge=2 * 86_400_000, description="How long deliveries are shown, at least 2d")

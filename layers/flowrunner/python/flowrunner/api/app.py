@@ -19,7 +19,7 @@ from flowrunner.api.observing import Observing
 from flowrunner.api.openapi import describe
 from flowrunner.api.paging import Cursors
 from flowrunner.api.routes import ROUTERS
-from flowrunner.api.routing import CSRF_HEADER, identify
+from flowrunner.api.routing import CSRF_HEADER, identify, throttle_address
 from flowrunner.api.turns import Turns
 from flowrunner.errors import FlowrunnerError
 from flowrunner.services.platform import Platform
@@ -70,6 +70,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for these only"
     if error.status_code in (404, 405) and request.url.path.startswith("/v1/"):
         try:
+            throttle_address(request)
             await run_in_threadpool(identify, request)
         except FlowrunnerError as refusal:
             return errors.answer_error(refusal, errors.correlation_of(request))

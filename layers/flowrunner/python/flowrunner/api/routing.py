@@ -87,7 +87,7 @@ class ApiRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             platform = platform_of(request)
-            _throttled(request, "address", platform.address_throttle, address_key(address_of(request)))
+            throttle_address(request)
             if not self.public:
                 actor = await run_in_threadpool(identify, request)
                 _throttled(request, "account", platform.account_throttle, actor.account)
@@ -110,6 +110,11 @@ class ApiRoute(APIRoute):
             return await handle(request)
 
         return strict
+
+
+def throttle_address(request: Request) -> None:
+    """Count a request for its address. Raises `TooManyRequests`."""
+    _throttled(request, "address", platform_of(request).address_throttle, address_key(address_of(request)))
 
 
 def _throttled(request: Request, name: str, throttle: Throttle | None, key: str) -> None:

@@ -48,7 +48,9 @@ class Metadata(Model):
     name: str = Field(pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account.")
     description: str | None = Field(None, max_length=4096)
     version: str | None = Field(None, max_length=64, description="The author's own label.")
-    labels: dict[str, str] = Field(default_factory=dict, description="For searching.")
+    labels: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=256)]] = Field(
+        default_factory=dict, max_length=32, description="For searching."
+    )
 
 
 class RetryDocument(Model):

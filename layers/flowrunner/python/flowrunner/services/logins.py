@@ -16,17 +16,23 @@ from flowrunner.services.installation import SYSTEM
 from flowrunner.services.members import Member, Members
 from flowrunner.services.names import same_name
 from flowrunner.services.passwords import Passwords, within_limits
-from flowrunner.services.throttle import Attempts, address_key
+from flowrunner.services.throttle import Attempts, address_key, network_key
 
 PER_ADDRESS = 20
 PER_NAME = 10
 """Failed logins in a minute from one address: in all, and for one name."""
+PER_NETWORK = 200
+"""... and from an IPv6 network of 48 bits, of which one customer may have all 65,536 that count as addresses here."""
 RIGHT_PER_ACCOUNT = 120
 """Right passwords in a minute of all users of an account: each costs as much as a hundred other requests."""
 
 REMEMBERED = 60.0
 CACHE_SIZE = 1_000
 STRIPES = 64
+
+
+_Keys = tuple[str, str, str | None]
+"""What the failures of a login are counted by: the address, the name from there, and the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Logins:
         self._clock = clock
         self._by_address = Attempts(clock, PER_ADDRESS)
         self._by_name = Attempts(clock, PER_NAME)
+        self._by_network = Attempts(clock, PER_NETWORK)
         self._right = Attempts(clock, RIGHT_PER_ACCOUNT)
         self._key = draws.token().encode()
         self._proofs: OrderedDict[bytes, _Proof] = OrderedDict()
@@ -75,9 +82,7 @@ class Logins:
         """Whether this is the member's password, under the same limits. Raises as `verify`."""
         return self._check(member, _keys(member.user.name, address), password, address, correlation)
 
-    def _check(
-        self, found: Member | None, keys: tuple[str, str], password: str, address: str, correlation: str
-    ) -> bool:
+    def _check(self, found: Member | None, keys: _Keys, password: str, address: str, correlation: str) -> bool:
         within_limits(password)
         if found is not None and (wait := self._right.wait(found.account.id)):
             told = "the account's users log in too often: keep the session, or use a token"
@@ -116,21 +121,27 @@ class Logins:
 
     # -- limits -------------------------------------------------------------------------------------------------
 
-    def _begin(self, keys: tuple[str, str]) -> None:
-        by_address, by_name = keys
-        wait = self._by_address.begin(by_address)
-        if not wait:
-            wait = self._by_name.begin(by_name)
+    def _begin(self, keys: _Keys) -> None:
+        begun: list[tuple[Attempts, str]] = []
+        for attempts, key in self._limits(keys):
+            wait = attempts.begin(key)
             if wait:
-                self._by_address.take_back(by_address)
-        _refuse(wait)
+                for before, other in begun:
+                    before.take_back(other)
+                _refuse(wait)
+            begun.append((attempts, key))
 
-    def _refuse_if_limited(self, keys: tuple[str, str]) -> None:
-        _refuse(max(self._by_address.wait(keys[0]), self._by_name.wait(keys[1])))
+    def _refuse_if_limited(self, keys: _Keys) -> None:
+        _refuse(max(attempts.wait(key) for attempts, key in self._limits(keys)))
 
-    def _take_back(self, keys: tuple[str, str]) -> None:
-        self._by_address.take_back(keys[0])
-        self._by_name.take_back(keys[1])
+    def _take_back(self, keys: _Keys) -> None:
+        for attempts, key in self._limits(keys):
+            attempts.take_back(key)
+
+    def _limits(self, keys: _Keys) -> list[tuple[Attempts, str]]:
+        address, name, network = keys
+        limits = [(self._by_address, address), (self._by_name, name)]
+        return limits if network is None else [*limits, (self._by_network, network)]
 
     # -- what follows -------------------------------------------------------------------------------------------
 
@@ -189,9 +200,9 @@ class Logins:
                 self._proofs.popitem(last=False)
 
 
-def _keys(username: str, address: str) -> tuple[str, str]:
+def _keys(username: str, address: str) -> _Keys:
     client = address_key(address)
-    return client, f"{client} {same_name(username[:256])}"
+    return client, f"{client} {same_name(username[:256])}", network_key(address)
 
 
 def _refuse(wait: int) -> None:

@@ -3,7 +3,8 @@
 Before it is sent a delivery is *leased* by a conditional write (its due time is moved to the lease's end), so several
 processes send each once; should one die meanwhile, the delivery comes due again and goes out under the same id.
 
-A slow receiver holds up nobody else: an endpoint has few sends in flight and an account at most half of the threads.
+A slow receiver holds up nobody else: an endpoint has few sends in flight, and an account at most half of the threads,
+and no more than are free: however many accounts have slow receivers, a few threads are left for the others.
 What cannot go now is put off to a time at which it probably can, which takes it out of the way of the others.
 """
 
@@ -56,7 +57,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class SenderSettings:
-    """`per_second`: to one host; `in_flight`: to one endpoint at once; `threads`: in all. Each per process."""
+    """`per_second`: from an account to a host; `in_flight`: to one endpoint at once; `threads`: in all. By process."""
 
     threads: int = 16
     per_second: int = 10
@@ -145,8 +146,8 @@ class Sender:
 
     def _room_at(self, delivery: Delivery, endpoint: Endpoint, now: Millis) -> Millis | None:
         """When there is room for one more in flight, probably; None: now."""
-        most = max(1, self._settings.threads // 2)
         with self._lock:
+            most = max(1, min(self._settings.threads // 2, self._settings.threads - self._busy))
             own, account = self._in_flight[endpoint.id], self._by_account[endpoint.account]
         if own < self._settings.in_flight and account < most:
             return None
@@ -159,7 +160,9 @@ class Sender:
         """The slot of the target's rate limit: the one that the delivery has, or a new one."""
         if delivery.slot is not None and now - SLOT_KEPT <= delivery.slot <= now:
             return delivery.slot
-        return self._rate.reserve(_host(endpoint.url), now, max(1_000 // self._settings.per_second, 1))
+        # By account: else one that sends ten thousand messages to a host that many use would be all that it hears of.
+        target = f"{endpoint.account} {_host(endpoint.url)}"
+        return self._rate.reserve(target, now, max(1_000 // self._settings.per_second, 1))
 
     def _begin(self, delivery: Delivery, endpoint: Endpoint) -> None:
         with self._lock:

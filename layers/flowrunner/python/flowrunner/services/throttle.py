@@ -141,3 +141,14 @@ def address_key(address: str) -> str:
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+
+
+def network_key(address: str) -> str | None:
+    """The /48 of an IPv6 address, which one customer may have to themselves; None for IPv4."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped is not None:
+        return None
+    return str(ipaddress.IPv6Network((int(found) >> 80 << 80, 48)))
