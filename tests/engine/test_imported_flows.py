@@ -174,6 +174,72 @@ def test_only_the_side_that_was_taken_runs(condition: bool, path: list[str]) -> 
         assert one.output(run, "m") == {"text": "hello"}
 
 
+@pytest.mark.parametrize("on_error", ["StopWorkflow", "ContinueOnError"])
+@pytest.mark.parametrize("condition", [True, False])
+@pytest.mark.parametrize("inner", [True, False])
+def test_a_join_behind_branches_runs_if_anything_came(on_error: str, condition: bool, inner: bool) -> None:
+    """Joins of one side only, of both sides, and of a branch inside a branch; a failure comes, and gives nothing."""
+    document = workflow(
+        [
+            node("outer", "flow.branch"),
+            node("inner", "flow.branch", {"condition": inner}),
+            node("say", "debug.log"),
+            node("parse", "transform.json_parse", {} if on_error == "ContinueOnError" else {"json": "[1]"}),
+            node("either", "flow.merge"),
+            node("one", "flow.merge"),
+            node("never", "flow.merge"),
+        ],
+        "outer.true_out -> inner.payload",
+        "outer.false_out -> say.message",
+        "outer.true_out -> parse." + ("json" if on_error == "ContinueOnError" else "order"),
+        "say.message -> either.x",
+        "inner.true_out -> either.y",
+        "parse.parsed -> one.x",
+        "inner.false_out -> one.y",
+        "inner.true_out -> never.x",
+        "outer.false_out -> never.y",
+        settings={"on_error": on_error},
+    )
+    given_input: dict[str, Json] = {"condition": condition, "payload": "no json"}
+    model = InnerKnown(document, given_input, inner=inner, parsed=on_error == "StopWorkflow").run()
+    with bench() as one:
+        flow = imported(one, document)
+        run = one.start(flow, given_input)
+        one.work()
+        assert one.result(run).status == "completed", flow
+        ran = {step.node for step in one.steps(run) if step.status.value != "skipped"}
+        assert ran == {*model.outputs, *model.failed}, flow
+        for name in {"either", "one", "never"} & ran:
+            assert one.output(run, name) == model.outputs[name]["merged"], flow
+
+
+class InnerKnown(Model):
+    """The model with what the test writes into `config`, which flowengine itself does not read."""
+
+    def __init__(self, document: dict[str, Any], input: dict[str, Json], *, inner: bool, parsed: bool) -> None:
+        super().__init__(document, input)
+        self.inner, self.parsed = inner, parsed
+
+    def _execute(self, one: dict[str, Any], ports: dict[str, Json]) -> dict[str, Json]:
+        if one["id"] == "inner":
+            ports = {**ports, "condition": self.inner}
+        if one["id"] == "parse" and self.parsed:
+            ports = {"json": "[1]"}
+        return super()._execute(one, ports)
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [("plain ${x}", b"plain ${x}"), ({"a": 1}, b'{"a":1}'), ({"type": "Bytes", "value": [1, 2]}, b"\x01\x02")],
+)
+def test_bodies_from_the_configuration(body: Json, sent: bytes) -> None:
+    """A text and bytes as they are, anything else as JSON."""
+    with RecordingServer(answer) as server, bench(allow=["127.0.0.1"]) as one:
+        document = workflow([node("send", "http.request", {"method": "POST", "url": server.url, "body": body})])
+        one.run(imported(one, document), {})
+        assert server.requests[0].body == sent
+
+
 NAMES = "abcdefg"
 GIVES = {
     "transform.json_parse": ["parsed"],
