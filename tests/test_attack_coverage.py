@@ -77,6 +77,7 @@ RUN_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
         "tests.api.test_web_attacks::test_what_a_spreadsheet_or_a_page_would_run",
     ),
     ("corpus.json", "console"): ("tests.api.test_web_attacks::test_attacks_on_the_console",),
+    ("corpus.json", "email"): ("tests.nodes.test_email_send::test_the_corpus",),
     ("corpus.json", "schedule"): (
         "tests.services.test_cron::test_the_corpus",
         "tests.language.test_attack_corpus::test_schedules",
@@ -99,12 +100,11 @@ BY_HAND: Mapping[Entry, str] = {
 }
 """Entries that a test of its own runs. The id stands in the test's module."""
 
-POSTGRES, EMAIL = "the node for PostgreSQL", "the node for e-mail"
+POSTGRES = "the node for PostgreSQL"
 UPLOAD, CONSOLE = "plugins that are sent as zip files", "the pages of the console"
 
 WAITS: Mapping[str, tuple[str, ...]] = {
     POSTGRES: ("sql-02", "sql-03", "sql-05", "sql-06", "sql-08", "sql-09"),
-    EMAIL: ("email-02", "email-03", "email-05", "email-06"),
     UPLOAD: ("path-04", "path-05"),
 }
 """Entries of corpus.json that cannot be run, by what they need and the product does not have."""
@@ -112,7 +112,7 @@ WAITS: Mapping[str, tuple[str, ...]] = {
 IN_PART: Mapping[Entry, tuple[str, ...]] = {
     ("corpus.json", "expr-41"): (POSTGRES,),
     ("corpus.json", "log-10"): (CONSOLE,),
-    ("egress.json", "egress-36"): (POSTGRES, EMAIL),
+    ("egress.json", "egress-36"): (POSTGRES,),
     ("egress.json", "egress-37"): (POSTGRES,),
 }
 """Entries that are run as far as there is something to run, with what the rest needs."""

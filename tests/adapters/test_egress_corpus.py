@@ -13,12 +13,16 @@ from typing import Any
 
 import httpcore
 import pytest
+from flowrunner.adapters.dialer import GuardedDialer
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.http import GuardedClient
 from flowrunner.errors import EgressDenied, NodeTimeout, ParamsInvalid, StepError, ValueTooLarge
+from flowrunner.nodes.email_fetch import EmailFetchNode
+from flowrunner.nodes.email_send import EmailSendNode
 from flowrunner.ports.http import HttpRequest
 
 from tests.attacks import attacks, needs_corpus
+from tests.nodes.context import context
 from tests.servers import RecordingServer, Reply, Route, ok, redirect
 
 pytestmark = needs_corpus
@@ -177,9 +181,15 @@ def _two_addresses(trying: Callable[..., Try]) -> None:
 
 def _other_protocols(trying: Callable[..., Try]) -> None:
     one = trying(ok, {"localhost": [["127.0.0.1"]]})
-    for host, port in (("127.0.0.1", 25), ("localhost", 143), ("127.0.0.1", 5432)):
-        with pytest.raises(EgressDenied):
-            one.guard.check_host(host, port)
+    with pytest.raises(EgressDenied):
+        one.guard.check_host("127.0.0.1", 5432)
+    server = {"host": "127.0.0.1", "port": 25}
+    given = {"server": server, "from": "a@x.example", "to": "b@x.example", "text": "x"}
+    with pytest.raises(EgressDenied):
+        EmailSendNode().execute(context(EmailSendNode(), given, dialer=GuardedDialer(one.guard)))
+    server = {"host": "localhost", "port": 143, "username": "a", "password": "b"}
+    with pytest.raises(EgressDenied):
+        EmailFetchNode().execute(context(EmailFetchNode(), {"server": server}, dialer=GuardedDialer(one.guard)))
     for url in ("http://localhost:11434", "http://[::1]/"):
         with pytest.raises(EgressDenied):
             one.get(url)
@@ -198,7 +208,7 @@ SPECIAL = {
     "egress-36": _other_protocols,
     "egress-37": _unix_socket,
 }
-"""Entries whose input is words. SMTP, IMAP and PostgreSQL have no node yet: for them the guard itself is asked."""
+"""Entries whose input is words. PostgreSQL has no node yet: for it the guard itself is asked."""
 
 
 @pytest.mark.parametrize("entry", attacks("egress.json"), ids=lambda entry: entry["id"])

@@ -45,6 +45,8 @@ def test_examples_load(name: str) -> None:
         secrets={
             "API_KEY": "a",
             "SLACK_WEBHOOK_URL": "https://hooks.example/x",
+            "SMTP_PASSWORD": "b",
+            "IMAP_PASSWORD": "c",
             "HOOK_KEY": "whsec_c2VjcmV0",
             "OPENAI_API_KEY": "d",
         }
@@ -65,7 +67,14 @@ def test_examples_run(name: str) -> None:
 
 def test_only_types_that_need_the_network_are_not_run() -> None:
     """A new type's example is run, unless it is of those that talk to another system."""
-    assert set(BUILT_IN) - set(OUTPUTS) == {"http.request", "llm.chat", "notification", "webhook"}
+    assert set(BUILT_IN) - set(OUTPUTS) == {
+        "email.fetch",
+        "email.send",
+        "http.request",
+        "llm.chat",
+        "notification",
+        "webhook",
+    }
 
 
 JSONPATH_FLOW = """

@@ -25,7 +25,7 @@ MAX_RETRY_AFTER = 86_400.0
 _TEXT_TYPES = frozenset(
     {"application/xml", "application/javascript", "application/x-www-form-urlencoded", "application/yaml"}
 )
-_CHARSET = re.compile(
+CHARSET = re.compile(
     r"utf-?8|utf-?16(le|be)?|(us-)?ascii|iso-?8859-\d{1,2}|latin-?1|(windows-|cp)125\d|koi8-[ru]"
     r"|shift_jis|euc-(jp|kr)|gb(2312|k|18030)|big5"
 )
@@ -125,7 +125,7 @@ def _text(content: bytes, parameters: str) -> str:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset":
             charset = value.strip().strip('"').lower()
-    if not _CHARSET.fullmatch(charset):
+    if not CHARSET.fullmatch(charset):
         charset = "utf-8"
     try:
         return content.decode(charset, "replace")

@@ -29,6 +29,8 @@ BUILT_IN: Mapping[str, str] = {
     "approval": "approval:ApprovalNode",
     "condition": "condition:ConditionNode",
     "delay": "delay:DelayNode",
+    "email.fetch": "email_fetch:EmailFetchNode",
+    "email.send": "email_send:EmailSendNode",
     "filter": "filter:FilterNode",
     "flow.run": "flow_run:FlowRunNode",
     "http.request": "http_request:HttpRequestNode",
