@@ -34,7 +34,8 @@ def test_users_come_change_and_go(server: Running, terminal: Terminal) -> None:
     assert PASSWORD not in str(made)
     assert [row.split()[1] for row in terminal("users", "list").out.splitlines()] == ["ROLE", "owner", "viewer"]
     assert terminal("users", "set-role", user.upper(), "operator").out == f"{user} is operator\n"
-    assert terminal("users", "disable", made["id"]).out == f"{user} is shut out\n"
+    assert terminal("users", "disable", made["id"]).out == f"{user} is disabled\n"
+    assert terminal("users", "enable", user).out == f"{user} is enabled\n"
     assert terminal("users", "enable", user, "--json").json["disabled"] is False
     assert "--yes" in terminal("users", "delete", user, code=2).err
     assert terminal("users", "delete", user, "-y", "--json").json == {"id": made["id"], "deleted": True}

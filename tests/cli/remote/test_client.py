@@ -92,6 +92,16 @@ def test_nobody_waits_for_long_or_for_ever() -> None:
     assert (len(requests), len(pauses), answer.exit_code) == (4, 3, ExitCode.SERVER)
 
 
+def test_people_are_told_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """A wait that is felt; on standard error, since standard output is for the answer."""
+    busy = error(429, "3 runs a minute", ("Retry-After", "20"))
+    ask(in_turn(busy, as_json({})), lambda client: client.get("/v1/x"))
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "3 runs a minute; trying again in 20 s\n")
+    ask(in_turn(error(429, "slow down", ("Retry-After", "1")), as_json({})), lambda client: client.get("/v1/x"))
+    assert capsys.readouterr().err == ""
+
+
 def test_writes_are_sent_once_unless_nothing_was_done() -> None:
     """After a 503 nobody knows; a 429 says that the request was refused."""
     answer, requests, _ = ask(flaky(1, in_turn(as_json({}))), lambda client: client.post("/v1/x", {"a": 1}))
@@ -137,6 +147,7 @@ def test_the_command_that_starts_runs_sends_a_key(terminal: Terminal) -> None:
         (error(404, "there is no such run"), ExitCode.NOT_FOUND, "there is no such run"),
         (error(409, "taken"), ExitCode.FAILED, "taken"),
         (error(412, "changed"), ExitCode.FAILED, "changed"),
+        (error(429, "full (delete some)", ("Retry-After", "60")), ExitCode.SERVER, "error: full (delete some)\n"),
         (error(400, "Invalid request"), ExitCode.USAGE, "Invalid request"),
         (error(413, "too large"), ExitCode.USAGE, "too large"),
         (error(400, "Invalid flow definition"), ExitCode.INVALID, "Invalid flow definition"),
@@ -152,7 +163,7 @@ def test_refusals_have_their_exit_codes(reply: Reply, code: ExitCode, words: str
     """4 not found or not allowed, 2 our fault, 3 an invalid flow, 1 not now, 5 the server's."""
     answer, requests, _ = ask(in_turn(reply), lambda client: client.get("/v1/x"))
     assert (answer.exit_code, len(requests)) == (code, 4 if reply.status == 502 else 1)
-    assert words in str(answer)
+    assert words in f"error: {answer}"
 
 
 def test_problems_are_told_with_their_places() -> None:
@@ -166,6 +177,37 @@ def test_problems_are_told_with_their_places() -> None:
     answer, _, _ = ask(in_turn(error(400, "Invalid", details=details)), lambda client: client.get("/v1/x"))
     told = ["Invalid", "  nodes.a: unknown (line 3, column 7)", "  b: missing (line 4)", "  odd"]
     assert str(answer).splitlines() == [*told, "  correlation id: corr-1"]
+    details = [{"field": "input.what", "message": "is required"}]
+    twice = error(400, "the input does not fit: input.what: is required", details=details)
+    answer, _, _ = ask(in_turn(twice), lambda client: client.get("/v1/x"))
+    assert len(str(answer).splitlines()) == 2
+
+
+def test_who_watches_is_told_how_to_come_back(stranger: Terminal) -> None:
+    """When the server is gone for good: the run may go on without us."""
+    run = {"id": "r", "flow": {"name": "f"}, "status": "running"}
+    gone = Raw([b""])
+    with RecordingServer(in_turn(as_json(run), gone)) as server:
+        stranger.environ = {"FLOWRUNNER_SERVER": server.url, "FLOWRUNNER_TOKEN": "fr_live_x"}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("flowrunner.cli.remote.client._wait", lambda _: None)
+            done = stranger("runs", "watch", "r", code=5)
+    assert "the connection to http" in done.err
+    assert "watch it again: flowrunner runs watch r\n" in done.err
+
+
+def test_a_delivery_is_shown_with_its_tries(stranger: Terminal) -> None:
+    """When each was made, and what the receiver answered."""
+    tries = [
+        {"at": "2026-11-21T08:00:00.000Z", "duration_ms": 12, "status": 500, "error": None, "response": "no"},
+        {"at": "2026-11-21T08:00:05.000Z", "duration_ms": 15_000, "status": None, "error": "no answer", "response": ""},
+    ]
+    with RecordingServer(in_turn(as_json({"id": "msg_1", "status": "pending", "history": tries}))) as server:
+        stranger.environ = {"FLOWRUNNER_SERVER": server.url, "FLOWRUNNER_TOKEN": "fr_live_x"}
+        lines = stranger("webhooks", "delivery", "w", "msg_1").out.splitlines()
+    assert lines[-3].split() == ["TRIED", "STATUS", "TOOK", "ERROR", "ANSWER"]
+    assert lines[-2].split() == ["2026-11-21", "08:00:00Z", "500", "12ms", "no"]
+    assert lines[-1].split() == ["2026-11-21", "08:00:05Z", "15s", "no", "answer"]
 
 
 def test_no_redirect_gets_the_token() -> None:
@@ -177,7 +219,7 @@ def test_no_redirect_gets_the_token() -> None:
         assert other.requests == []
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_a_server_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """With its address, and exit code 5."""
     pauses: list[float] = []
     client = Client("http://127.0.0.1:9", "Bearer x", pause=pauses.append)
@@ -190,7 +232,12 @@ def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(RemoteError, match="cannot be reached"):
         list(follow(client, "/v1/runs/r/events"))
     assert len(pauses) == 3 + LOST_IN_A_ROW
+    assert capsys.readouterr().err == "the connection to http://127.0.0.1:9 is lost; trying again\n"
     client.close()
+    speaks_http = Client("https://127.0.0.1:9", "Bearer x")
+    assert "it does not speak https" in str(speaks_http.unreachable(OSError("[SSL: WRONG_VERSION_NUMBER] wrong")))
+    assert "[Errno" not in str(speaks_http.unreachable(OSError(111, "Connection refused")))
+    speaks_http.close()
 
 
 @pytest.mark.parametrize("part", ["", ".", "..", "x" * 513])
@@ -215,7 +262,7 @@ def test_lists_are_read_page_by_page() -> None:
     assert (found.items, found.more, requests[0].query) == ([1, 2], True, {"limit": "2", "q": "a"})
 
 
-def test_a_stream_that_breaks_goes_on_where_it_was() -> None:
+def test_a_stream_that_breaks_goes_on_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     """With Last-Event-ID; what comes twice is shown once; a lost and a closed connection are the same."""
     torn = Raw([b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 999\r\n\r\n", stream(0).body])
     route = in_turn(torn, stream(0, 1), BUSY, stream(), stream(1, 2))
@@ -226,6 +273,8 @@ def test_a_stream_that_breaks_goes_on_where_it_was() -> None:
     assert sent == [None, first, second, second, second]
     assert requests[0].headers["accept"] == "text/event-stream"
     assert pauses[:2] == [0.1, 0.1]
+    told = capsys.readouterr().err.splitlines()
+    assert (told[0], len(told)) == ("the server answered 503; trying again in 2 s", 2)
     assert 2.0 in pauses
 
 

@@ -13,7 +13,7 @@ from tests.cli.remote.server import FAILING, HELLO, WAITING, Terminal
 TALKING = """\
 metadata: {name: talking}
 nodes:
-  one: {type: log, params: {message: first, level: warning}, next: many}
+  one: {type: log, params: {message: first, level: warning, data: {of: 6}}, next: many}
   many:
     type: log
     foreach: {items: "${[1, 2, 3]}", as: number}
@@ -67,8 +67,11 @@ def waiting(terminal: Terminal) -> str:
 
 def test_start_prints_the_id(flows: Terminal) -> None:
     """For scripts: the id alone on standard output; with --wait the output of the run."""
-    done = flows("runs", "start", "hello", "-i", "name=Ann")
-    assert f"runs events {done.out.strip()} -f" in done.err
+    done = flows("runs", "start", "waiting")
+    assert f"runs watch {done.out.strip()}" in done.err
+    once = ["runs", "start", "hello", "-i", "name=Ann", "--idempotency-key", "once"]
+    flows(*once, "--wait", "20s")
+    assert "is completed; look at it: flowrunner runs get " in flows(*once).err
     assert flows("runs", "start", "hello", "-i", "name=Ann", "--wait", "20s").out == '{\n  "said": "hi Ann"\n}\n'
     run = flows("runs", "start", "hello", "--label", "why=test", "--revision", "1", "--json").json
     assert run["labels"]["why"] == "test"
@@ -98,12 +101,39 @@ def test_a_failed_run_is_exit_code_1(flows: Terminal) -> None:
     assert flows("runs", "events", run).out.count("no luck") == 2
 
 
+def test_watch_shows_a_run_that_goes_on_or_has_ended(flows: Terminal) -> None:
+    """The steps, the output, and the outcome as exit code."""
+    run = ended(flows, "hello", "-i", "name=Ann")
+    done = flows("runs", "watch", run)
+    assert done.out == '{\n  "said": "hi Ann"\n}\n'
+    assert done.err.splitlines()[-1] == "completed"
+    assert flows("runs", "watch", run, "--json").json["id"] == run
+    assert flows("runs", "watch", ended(flows, "failing"), code=1).err.splitlines()[-1].startswith("failed: ")
+    live = waiting(flows)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "flowrunner", "runs", "watch", live],
+        env=flows.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stderr is not None
+        for line in watching.stderr:
+            if "waiting" in line:
+                break
+        flows("runs", "signal", live, "ask", "approve")
+        watching.stderr.read()
+        assert watching.wait(30) == 0
+    assert flows("runs", "watch", "nope", code=4).out == ""
+
+
 def test_run_watches_a_flow_of_the_server(flows: Terminal) -> None:
     """A line for each step and log line on standard error, the output on standard output."""
     done = flows("run", "talking")
     lines = done.err.splitlines()
     assert lines[0].endswith(" of talking")
-    assert "  one: warning: first" in lines
+    assert '  one: warning: first  {"of": 6}' in lines
     assert any(line.startswith("✔ one") for line in lines)
     assert any(line.startswith("✔ many") and "3 items" in line for line in lines)
     assert lines[-1] == "completed"
@@ -199,13 +229,14 @@ def test_steps_and_one_step(flows: Terminal) -> None:
     assert flows("runs", "step", run, "greet", "--json").json["output"]["message"] == "hi Ann"
     assert "there is no such step" in flows("runs", "step", run, "nope", code=4).err
     assert flows("runs", "steps", "nope", code=4).out == ""
+    assert "asks     go?" in flows("runs", "step", waiting(flows), "ask").out
 
 
 def test_logs_are_printed_filtered_and_followed(flows: Terminal) -> None:
     """What steps said, in order; -f ends with the run; with --json one document, or one per line with -f."""
     run = ended(flows, "talking")
     lines = flows("logs", run).out.splitlines()
-    assert lines[0].endswith("one: warning: first")
+    assert lines[0].endswith('one: warning: first  {"of": 6}')
     assert lines[-2:] == [lines[-2], "    line"]
     assert len(lines) == 6
     assert flows("runs", "logs", run).out.splitlines() == lines
@@ -219,6 +250,8 @@ def test_logs_are_printed_filtered_and_followed(flows: Terminal) -> None:
     assert followed.out.splitlines() == lines
     assert followed.err == "completed\n"
     assert [one["type"] for one in flows("logs", run, "-f", "--json").lines] == ["step.log"] * 5 + ["run.completed"]
+    nothing = flows("logs", run, "--level", "error")
+    assert (nothing.out, nothing.err) == ("", "none\n")
     assert flows("logs", "nope", code=4).out == ""
     assert flows("logs", "nope", "-f", code=4).out == ""
     assert "level" in flows("logs", run, "--level", "loud", code=2).err
@@ -272,6 +305,7 @@ def test_delete_removes_a_run_that_has_ended(flows: Terminal) -> None:
 def test_signal_answers_a_waiting_step(flows: Terminal) -> None:
     """Approve and reject say who decided; any JSON goes as it is."""
     run = waiting(flows)
+    assert flows("runs", "events", run).out.splitlines()[-1].endswith("step.waiting    ask  go?")
     assert "approve, reject, or a JSON text" in flows("runs", "signal", run, "ask", "maybe", code=2).err
     assert flows("runs", "signal", run, "ask", "approve", "--comment", "fine").out == "answered ask\n"
     flows("runs", "events", run, "-f")

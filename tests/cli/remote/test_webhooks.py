@@ -46,6 +46,7 @@ def test_create_shows_the_key_once(terminal: Terminal, receiver: RecordingServer
     assert shown["signing key"].strip().startswith("whsec_")
     assert shown["headers"].strip() == "X-Team=orders"
     identity = shown["webhook"].strip()
+    assert (shown["flow"].strip(), done.err) == ("hello", "the signing key is not shown again\n")
     assert "whsec_" not in terminal("webhooks", "get", identity).out
     assert terminal("webhooks", "get", identity, "--json").json["nodes"] == ["greet"]
     assert "--event" in terminal("webhooks", "create", receiver.url, code=2).err
@@ -62,6 +63,7 @@ def test_create_shows_the_key_once(terminal: Terminal, receiver: RecordingServer
 def test_webhooks_are_listed_changed_and_removed(terminal: Terminal, webhook: str) -> None:
     """What is not given stays; removal wants a yes."""
     assert terminal("webhooks", "list").out.splitlines()[1].split()[0] == webhook
+    assert "FLOW" in terminal("webhooks", "list").out.splitlines()[0]
     assert [one["id"] for one in terminal("webhooks", "list", "--json").json["items"]] == [webhook]
     changed = terminal("webhooks", "update", webhook, "-e", "run.completed", "--disable", "--json").json
     assert (changed["events"], changed["enabled"]) == (["run.completed"], False)
@@ -69,7 +71,7 @@ def test_webhooks_are_listed_changed_and_removed(terminal: Terminal, webhook: st
     assert "nothing was given" in terminal("webhooks", "update", webhook, code=2).err
     assert terminal("webhooks", "update", "nope", "--enable", code=4).out == ""
     assert "--yes" in terminal("webhooks", "delete", webhook, code=2).err
-    assert terminal("webhooks", "delete", webhook, "--yes").out == f"removed {webhook}\n"
+    assert terminal("webhooks", "delete", webhook, "--yes").out == f"deleted {webhook}\n"
     assert terminal("webhooks", "delete", webhook, "-y", "--json", code=4).out == ""
     assert terminal("webhooks", "list", "--flow", "nope", code=4).out == ""
 
@@ -79,7 +81,9 @@ def test_a_test_event_is_delivered_seen_and_sent_again(terminal: Terminal, webho
     made = terminal("webhooks", "test", webhook, "--json").json
     assert made["type"] == "webhook.test"
     delivery = made["id"]
-    assert "webhook.test" in terminal("webhooks", "test", webhook).out
+    other = terminal("webhooks", "test", webhook)
+    assert "webhook.test" in other.out
+    assert f"flowrunner webhooks delivery {webhook} msg_" in other.err
     assert len(terminal("webhooks", "deliveries", webhook).out.splitlines()) == 3
     assert delivery in [one["id"] for one in terminal("webhooks", "deliveries", webhook, "--json").json["items"]]
     assert terminal("webhooks", "delivery", webhook, delivery, "--json").json["payload"]["type"] == "webhook.test"

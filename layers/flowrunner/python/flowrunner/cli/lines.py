@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,20 @@ class Lines(Protocol):
 
     @property
     def lines(self) -> Mapping[Any, Line]: ...
+
+
+def said(entry: Mapping[str, Any]) -> str:
+    """What a step has logged: the message, and its data."""
+    data = entry.get("data")
+    return str(entry.get("message", "")) + ("" if data is None else f"  {json.dumps(data, ensure_ascii=False)}")
+
+
+def log_line(label: str, entry: Mapping[str, Any]) -> str:
+    """What a step has logged, with its level unless that is info; harmless on a terminal."""
+    level = str(entry.get("level") or "info")
+    mark = "" if level == "info" else f"{level}: "
+    text = said(entry).replace("\n", "\n    ")
+    return escape(f"{label}: {mark}{text}")
 
 
 def describe(line: Line, now: int) -> str:

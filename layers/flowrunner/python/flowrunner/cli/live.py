@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.text import Text
 
+from flowrunner.cli.lines import said
 from flowrunner.cli.tree import LiveTree
 from flowrunner.cli.view import Answer, Board, SilentView
 from flowrunner.engine.engine import Engine, RunResult
@@ -32,7 +33,7 @@ class LiveView(SilentView):
     def change(self, change: Change) -> None:
         for attempt in self._board.apply(change, self._clock.now()):
             for entry in attempt.logs:
-                self._tree.log(attempt.label, str(entry.get("message", "")), str(entry.get("level")))
+                self._tree.log(attempt.label, said(entry), str(entry.get("level")))
 
     def ask(self, answer: Answer) -> None:
         if not sys.stdin.isatty():

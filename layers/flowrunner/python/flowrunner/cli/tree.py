@@ -39,6 +39,10 @@ class LiveTree:
         line.append(escape(message), style=_style(level))
         self._console.print(line)
 
+    def note(self, text: str) -> None:
+        """Print a line above the tree."""
+        self._console.print(Text(escape(text), style="yellow"))
+
     def ask(self, question: Text) -> str:
         """What the person at the terminal answers."""
         self._live.stop()

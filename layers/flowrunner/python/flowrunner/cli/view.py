@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from flowrunner.cli.exits import escape
-from flowrunner.cli.lines import Line, describe
+from flowrunner.cli.lines import Line, describe, log_line
 from flowrunner.core.ids import RunId, StepId
 from flowrunner.core.state import Phase, parent_of_item, step_label
 from flowrunner.engine.engine import Engine, RunResult
@@ -125,7 +125,7 @@ class PlainView(SilentView):
         for attempt in self._board.apply(change, self._clock.now()):
             line = self._board.lines[attempt.step]
             for entry in attempt.logs:
-                print(f"  {attempt.label}: {escape(str(entry.get('message', '')))}", file=sys.stderr)
+                print(f"  {log_line(attempt.label, entry)}", file=sys.stderr)
             if line.status != "running":
                 print(describe(line, self._clock.now()), file=sys.stderr)
         if change.ended:

@@ -18,7 +18,6 @@ users = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The peopl
 User = Annotated[str, typer.Argument(help="The user's name or id.")]
 Role = Annotated[str, typer.Argument(help="viewer, operator, editor or owner.")]
 
-ACCOUNT_COLUMNS = (("account", "name"), ("id", "id"), ("created", "created_at"))
 USER_COLUMNS = (("NAME", "name"), ("ROLE", "role"), ("DISABLED", "disabled"), ("ID", "id"))
 
 
@@ -27,11 +26,11 @@ USER_COLUMNS = (("NAME", "name"), ("ROLE", "role"), ("DISABLED", "disabled"), ("
 def show(json: Json = False, profile: Profile = None) -> None:
     """Show the account."""
     from flowrunner.cli.remote.client import connect
-    from flowrunner.cli.remote.output import show_fields
+    from flowrunner.cli.remote.output import moment, show_fields
 
     with connect(profile) as client:
         found = client.get("/v1/account")
-    show_fields(found, ACCOUNT_COLUMNS, as_json=json)
+    show_fields(found, (("account", "name"), ("id", "id"), ("created", "created_at", moment)), as_json=json)
 
 
 @app.command()
@@ -107,7 +106,7 @@ def set_role(user: User, role: Role, json: Json = False, profile: Profile = None
 @users.command("disable")
 @reported
 def disable_user(user: User, json: Json = False, profile: Profile = None) -> None:
-    """Shut a user out, with their tokens and sessions."""
+    """Disable a user: they are shut out, with their tokens and sessions."""
     _change(user, {"disabled": True}, json, profile)
 
 
@@ -137,15 +136,15 @@ def set_password(user: User, json: Json = False, profile: Profile = None) -> Non
 @users.command("delete")
 @reported
 def delete_user(user: User, yes: Yes = False, json: Json = False, profile: Profile = None) -> None:
-    """Remove a user with their tokens; what they made stays."""
+    """Delete a user with their tokens; what they made stays."""
     from flowrunner.cli.remote.client import at, connect
     from flowrunner.cli.remote.output import say
 
     with connect(profile) as client:
         found = _user_id(client, user)
-        confirm(f"Remove the user {user}?", yes=yes)
+        confirm(f"Delete the user {user}?", yes=yes)
         client.send("DELETE", at("/v1/users/{}", found))
-    say(f"removed {user}", {"id": found, "deleted": True}, as_json=json)
+    say(f"deleted {user}", {"id": found, "deleted": True}, as_json=json)
 
 
 def _change(user: str, wish: dict[str, Any], as_json: bool, profile: str | None) -> None:
@@ -154,7 +153,7 @@ def _change(user: str, wish: dict[str, Any], as_json: bool, profile: str | None)
 
     with connect(profile) as client:
         found = client.send("PATCH", at("/v1/users/{}", _user_id(client, user)), body=wish).json()
-    state = "shut out" if found["disabled"] else found["role"]
+    state = found["role"] if "role" in wish else "disabled" if found["disabled"] else "enabled"
     say(f"{found['name']} is {state}", found, as_json=as_json)
 
 

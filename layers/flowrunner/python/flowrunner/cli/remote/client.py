@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flowrunner import __version__
-from flowrunner.cli.exits import ExitCode, RemoteError
+from flowrunner.cli.exits import ExitCode, RemoteError, escape
 from flowrunner.cli.remote.profiles import Target, choose_target
-from flowrunner.cli.remote.refusals import refusal
+from flowrunner.cli.remote.refusals import message_of, refusal
 from flowrunner.errors import NotFound
 
 if TYPE_CHECKING:
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
 TRIES = 4
 PAUSES = (0.2, 0.8, 2.0)
 """Seconds before the second try and those after it, unless the server says."""
+TOLD_PAUSE = 2
+"""Seconds of waiting that people are told about."""
 LONGEST_PAUSE = 30
 """A server that wants more than this is not waited for: people are told instead."""
 BUSY = frozenset({429, 502, 503, 504})
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class Client:
         """Who we are, as far as it is known here."""
         self.patience = patience
         self.pause = pause or _wait
+        self.tell: Callable[[str], object] = _tell
+        """Says on standard error why nothing happens for a while."""
         self._failures = (httpx2.RequestError, httpx2.InvalidURL)
         self._http = httpx2.Client(
             base_url=server,
@@ -127,6 +134,8 @@ class Client:
         seconds = float(asked[:9]) if asked.isascii() and asked.isdigit() else PAUSES[min(number, len(PAUSES) - 1)]
         if seconds > LONGEST_PAUSE:
             return False
+        if seconds >= TOLD_PAUSE:
+            self.tell(f"{message_of(response)}; trying again in {seconds:.0f} s")
         self.pause(seconds)
         return True
 
@@ -146,8 +155,10 @@ class Client:
 
     def unreachable(self, error: BaseException, *, unknown: bool = False) -> RemoteError:
         """The error of a connection that failed."""
-        reason = str(error) or type(error).__name__
+        reason = ERRNO.sub("", str(error)) or type(error).__name__
         hint = "is it running, and is this its address? see flowrunner profiles list"
+        if "WRONG_VERSION_NUMBER" in reason:
+            hint = "it does not speak https there"
         if unknown and type(error).__name__ not in ("ConnectError", "ConnectTimeout"):
             hint = "the answer was lost: look whether it was done before you try again"
         return RemoteError(f"{self.server} cannot be reached: {reason}", ExitCode.SERVER, hint=hint)
@@ -188,6 +199,10 @@ def _document(response: Response) -> Any:
         return response.json()
     except ValueError:
         raise RemoteError("the server does not answer like a flowrunner server", ExitCode.SERVER) from None
+
+
+def _tell(text: str) -> None:
+    print(escape(text), file=sys.stderr)
 
 
 def _wait(seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,8 @@ COLUMNS = (
     ("UPDATED", "updated_at"),
     ("ID", "id"),
 )
+FEW_FLOWS = 5
+"""Flows whose names are asked for one by one; for more, all names are."""
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -169,8 +172,10 @@ def diff(
         found = client.get(f"{path}/diff", **{"from": older, "to": newer})
     if json:
         print_json(found)
+    elif found["text"]:
+        print(escape(found["text"].rstrip("\n")))
     else:
-        print(escape(found["text"]), end="")
+        print("no difference", file=sys.stderr)
 
 
 @app.command()
@@ -235,6 +240,25 @@ def create_flow(name: str | None, file: Path, *, draft: bool, as_json: bool, pro
     with connect(profile) as client:
         answer = client.send("POST", "/v1/flows", query=query, content=text, headers={"Content-Type": _kind(text)})
     _saved(answer.json(), as_json=as_json)
+
+
+def with_flow_names(client: Client, things: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Things with the names of their flows as `flow`; their ids, if names may not be read."""
+    from flowrunner.cli.remote.client import at
+    from flowrunner.cli.remote.lists import collect
+
+    ids = sorted({one["flow_id"] for one in things if one.get("flow_id")})
+    try:
+        if len(ids) <= FEW_FLOWS:
+            found = [client.get(at("/v1/flows/{}", id)) for id in ids]
+        else:
+            found = collect(client, "/v1/flows", 1, every=True).items
+    except RemoteError as error:
+        if error.status not in (403, 404):
+            raise
+        found = []
+    names = {one["id"]: one["name"] for one in found}
+    return [{**one, "flow": names.get(one.get("flow_id"), one.get("flow_id"))} for one in things]
 
 
 def _check_name(text: bytes, name: str) -> None:

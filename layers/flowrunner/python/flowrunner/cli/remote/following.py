@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ENDS = frozenset({"run.completed", "run.failed", "run.cancelled"})
 LOST_IN_A_ROW = 6
 """Connections that brought nothing, after which the server is given up."""
+LOST_BEFORE_TOLD = 3
+"""A connection that is there again at once need not trouble anybody."""
 PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -27,12 +29,12 @@ def follow(client: Client, path: str, query: Mapping[str, Any] | None = None) ->
     """
     seen: set[str] = set()
     last: str | None = None
-    ended, lost = False, 0
+    ended, lost, told = False, 0, False
     while True:
         try:
             with client.stream(path, query or {}, last) as response:
                 for position, event in _events(client, response, lost):
-                    last, lost = position or last, 0
+                    last, lost, told = position or last, 0, False
                     if event["id"] not in seen:
                         seen.add(event["id"])
                         ended = event["type"] in ENDS
@@ -46,6 +48,9 @@ def follow(client: Client, path: str, query: Mapping[str, Any] | None = None) ->
                 raise
             error = lost_with
         lost += 1
+        if lost >= LOST_BEFORE_TOLD and not told:
+            told = True
+            client.tell(f"the connection to {client.server} is lost; trying again")
         if lost > LOST_IN_A_ROW:
             if error is not None:
                 raise client.unreachable(error) from None

@@ -84,8 +84,8 @@ def words(value: Any) -> str:
             return value
         case list() if all(isinstance(one, str) for one in value):
             return ", ".join(value)
-        case dict() if all(isinstance(one, str) for one in value.values()):
-            return ", ".join(f"{name}={one}" for name, one in value.items())
+        case dict() if not any(isinstance(one, dict | list) for one in value.values()):
+            return ", ".join(f"{name}={words(one)}" for name, one in value.items())
         case _:
             return json.dumps(value, ensure_ascii=False)
 

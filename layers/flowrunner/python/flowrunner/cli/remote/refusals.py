@@ -29,11 +29,21 @@ def refusal(response: Response) -> RemoteError:
     hint = HINTS.get(status)
     if status == 429 and response.headers.get("retry-after"):
         hint = f"try again in {response.headers['retry-after'][:9]} s"
+    if message.endswith(")"):
+        hint = None  # it says itself what to do
     lines = [f"{message} ({hint})" if hint else message]
-    lines += (f"  {line}" for line in problem_lines(error.get("details")))
+    if not _says_it_all(message, error.get("details")):
+        lines += (f"  {line}" for line in problem_lines(error.get("details")))
     if error.get("correlation_id"):
         lines.append(f"  correlation id: {error['correlation_id']}")
     return RemoteError("\n".join(lines), _exit(status, error.get("message")), status=status)
+
+
+def message_of(response: Response) -> str:
+    """What the server says of a refusal, for a line about it."""
+    response.read()
+    message = str((_error(response) or {}).get("message") or f"the server answered {response.status_code}")
+    return message.splitlines()[0]
 
 
 def problem_lines(details: Any) -> Iterator[str]:
@@ -45,6 +55,14 @@ def problem_lines(details: Any) -> Iterator[str]:
         place = f"line {one['line']}" if one.get("line") else ""
         place += f", column {one['column']}" if place and one.get("column") else ""
         yield f"{field}{one.get('message', '')}" + (f" ({place})" if place else "")
+
+
+def _says_it_all(message: str, details: Any) -> bool:
+    """Whether the message holds the only problem, so that it need not be told twice."""
+    if not isinstance(details, list) or len(details) != 1 or not isinstance(details[0], dict):
+        return False
+    problem = details[0].get("message")
+    return isinstance(problem, str) and problem in message and not details[0].get("line")
 
 
 def _error(response: Response) -> dict[str, Any] | None:

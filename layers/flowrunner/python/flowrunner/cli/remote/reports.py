@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +12,15 @@ from flowrunner.cli.exits import ExitCode, UsageError, escape, reported
 from flowrunner.cli.remote.flows import flow_id
 from flowrunner.cli.remote.options import Every, Json, Limit, Profile
 
+if TYPE_CHECKING:
+    from flowrunner.cli.remote.output import Column
+
 audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who did what in the account.")
 plugins = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Node types from outside.")
 
 Plugin = Annotated[str, typer.Argument(help="The plugin's name.")]
+
+HEAD = re.compile(r"[0-9]{1,18}:[0-9a-f]{64}")
 
 
 def show_usage(
@@ -31,15 +37,17 @@ def show_usage(
     if as_json:
         print_json(found)
         return
-    columns = (
-        ("DAY", "day"),
-        ("FLOW", "flow_name"),
+    days: tuple[Column, ...] = (("DAY", "day"),) if by != "flow" else ()
+    flows: tuple[Column, ...] = (("FLOW", "flow_name"),) if by != "day" else ()
+    columns: tuple[Column, ...] = (
+        *days,
+        *flows,
         ("RUNS", "runs", count),
         ("STEPS", "steps", count),
         ("COMPUTE", "compute_ms", duration),
         ("EST. COST", "estimated_cost_usd", dollars),
     )
-    total = {"day": "total", **found["total"]}
+    total = {"flow_name" if by == "flow" else "day": "total", **found["total"]}
     print(escape(f"{found['from_day']} to {found['to_day']}"), file=sys.stderr)
     show_list(Found([*found["items"], total]), columns, as_json=False)
 
@@ -86,9 +94,9 @@ def verify(
     from flowrunner.cli.remote.client import connect
     from flowrunner.cli.remote.output import print_json
 
-    count, colon, digest = (head or "").partition(":")
-    if head is not None and not (colon and count.isascii() and count.isdigit() and digest):
-        raise UsageError(f"--head {head[:80]}: write it as COUNT:HASH")
+    count, _, digest = (head or "").partition(":")
+    if head is not None and not HEAD.fullmatch(head):
+        raise UsageError(f"--head {head[:80]}: write it as verify has printed it, COUNT:HASH")
     with connect(profile) as client:
         verdict = client.get("/v1/audit/verify", count=count or None, hash=digest or None)
     if json:

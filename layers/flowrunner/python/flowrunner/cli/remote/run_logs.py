@@ -11,9 +11,12 @@ from flowrunner.cli.exits import escape
 from flowrunner.cli.remote.client import Client, at, connect
 from flowrunner.cli.remote.following import ENDS, follow
 from flowrunner.cli.remote.output import print_json, safe_json
-from flowrunner.cli.remote.watching import exit_of, left_running, log_line
+from flowrunner.cli.remote.watching import event_log_line, exit_of, left_running
 
 PAGE = 1000
+
+TELLING = {"step.waiting": "data"}
+"""Where in the data of an event its message for people is, if not in `error`."""
 
 Show = Callable[[dict[str, Any]], str]
 
@@ -41,7 +44,7 @@ def show_logs(run: str, options: LogOptions, *, following: bool, as_json: bool, 
             lines = (event for event in events if event["type"] == "step.log" or event["type"] in ENDS)
             return _follow(run, lines, _log_text, as_json=as_json)
         found = _pages(client, path, "logs", options.limit, every=options.every, query=options.query())
-    return _print(*found, lambda line: _log_text({**line, "data": line}), as_json=as_json)
+    return _print(*found, lambda line: _log_text({**line, "type": "step.log", "data": line}), as_json=as_json)
 
 
 def show_events(run: str, limit: int, *, every: bool, following: bool, as_json: bool, profile: str | None) -> int:
@@ -90,6 +93,8 @@ def _print(entries: list[Any], more: bool, show: Show, *, as_json: bool) -> int:
         return 0
     for entry in entries:
         print(show(entry))
+    if not entries:
+        print("none", file=sys.stderr)
     if more:
         print("there are more: --limit N or --all", file=sys.stderr)
     return 0
@@ -99,12 +104,12 @@ def _log_text(event: dict[str, Any]) -> str:
     if event.get("type") in ENDS:
         _say_end(event)
         return ""
-    return f"{_time(event)}  {log_line(event)}"
+    return f"{_time(event)}  {event_log_line(event)}"
 
 
 def _event_text(event: dict[str, Any]) -> str:
     if event["type"] == "step.log":
-        return f"{_time(event)}  {'step.log':<14}  {log_line(event)}"
+        return f"{_time(event)}  {'step.log':<14}  {event_log_line(event)}"
     parts = [_time(event), f"{event['type']:<14}", str(event.get("step_id") or "")]
     if (event.get("attempt") or 1) > 1:
         parts.append(f"attempt {event['attempt']}")
@@ -112,9 +117,9 @@ def _event_text(event: dict[str, Any]) -> str:
     if event["type"] == "step.event":
         parts.append(safe_json(data))
     elif isinstance(data, dict):
-        error = data.get("error") if event["type"].startswith("step.") else data
-        if isinstance(error, dict) and error.get("message"):
-            parts.append(str(error["message"]).replace("\n", "\\n"))
+        about = data.get(TELLING.get(event["type"], "error")) if event["type"].startswith("step.") else data
+        if isinstance(about, dict) and about.get("message"):
+            parts.append(str(about["message"]).replace("\n", "\\n"))
     return escape("  ".join(part for part in parts if part)).rstrip()
 
 

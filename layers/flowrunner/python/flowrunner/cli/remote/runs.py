@@ -27,6 +27,8 @@ Level = Annotated[str | None, typer.Option(help="debug, info, warning or error, 
 Node = Annotated[str | None, typer.Option(help="Only this node's.")]
 Text = Annotated[str | None, typer.Option(help="Only lines that contain this.")]
 
+ENDED = ("completed", "failed", "cancelled")
+
 
 @app.command()
 @reported
@@ -147,9 +149,11 @@ def step(
         ("took", "duration_ms", duration),
         ("error", "error.message"),
         ("waits until", "wait.until", moment),
+        ("waits for run", "wait.run"),
+        ("asks", "wait.data.message"),
         ("input", "input", as_json_text),
         ("output", "output", as_json_text),
-        ("vars", "vars", as_json_text),
+        ("vars", "vars", lambda found: as_json_text(found or None)),
     )
     show_fields(found, columns, as_json=json)
 
@@ -172,6 +176,17 @@ def logs(
 
     wanted = LogOptions(node, level, text, limit, every)
     raise typer.Exit(show_logs(run, wanted, following=follow, as_json=json, profile=profile))
+
+
+@app.command("watch")
+@reported
+def watch_run(run: Run, json: Json = False, profile: Profile = None) -> None:
+    """Watch a run live until it ends; its outcome is the exit code."""
+    from flowrunner.cli.remote.client import at, connect
+    from flowrunner.cli.remote.watching import watch
+
+    with connect(profile) as client:
+        raise typer.Exit(watch(client, client.get(at("/v1/runs/{}", run)), as_json=json))
 
 
 @app.command()
@@ -229,14 +244,14 @@ def redrive(
 @app.command()
 @reported
 def delete(run: Run, yes: Yes = False, json: Json = False, profile: Profile = None) -> None:
-    """Remove a run that has ended, with its steps and events."""
+    """Delete a run that has ended, with its steps and events."""
     from flowrunner.cli.remote.client import at, connect
     from flowrunner.cli.remote.output import say
 
-    confirm(f"Remove the run {run} with its history?", yes=yes)
+    confirm(f"Delete the run {run} with its history?", yes=yes)
     with connect(profile) as client:
         client.send("DELETE", at("/v1/runs/{}", run))
-    say(f"removed {run}", {"id": run, "deleted": True}, as_json=json)
+    say(f"deleted {run}", {"id": run, "deleted": True}, as_json=json)
 
 
 @app.command()
@@ -308,7 +323,7 @@ def _show_started(client: Client, run: dict[str, Any], *, watching: bool, waited
 
     if watching:
         return watch(client, run, as_json=as_json)
-    if waited and run["status"] in ("completed", "failed", "cancelled"):
+    if waited and run["status"] in ENDED:
         if run["error"] and not as_json:
             print(f"{run['status']}: {escape(str(run['error']['message']))}", file=sys.stderr)
         print_result(run, as_json=as_json)
@@ -316,7 +331,8 @@ def _show_started(client: Client, run: dict[str, Any], *, watching: bool, waited
     if as_json:
         print_json(run)
     else:
-        print(f"run {run['id']} is {run['status']}; watch it: flowrunner runs events {run['id']} -f", file=sys.stderr)
+        hint = "look at it: flowrunner runs get" if run["status"] in ENDED else "watch it: flowrunner runs watch"
+        print(f"run {run['id']} is {run['status']}; {hint} {run['id']}", file=sys.stderr)
         print(run["id"])
     return 0
 

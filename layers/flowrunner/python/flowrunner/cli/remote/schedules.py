@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowrunner.cli.exits import UsageError, reported
-from flowrunner.cli.remote.flows import flow_id
+from flowrunner.cli.remote.flows import flow_id, with_flow_names
 from flowrunner.cli.remote.options import Every, Flow, Json, Limit, Profile, Yes, complete_flow, confirm
+
+if TYPE_CHECKING:
+    from flowrunner.cli.remote.client import Client
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Runs at moments, once or again and again.")
 hooks = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Inbound webhooks, which start runs.")
@@ -40,8 +44,11 @@ def list_schedules(
     with connect(profile) as client:
         wanted = None if flow is None else flow_id(client, flow)
         found = collect(client, "/v1/schedules", limit, every=every, flow=wanted)
+        if not json:
+            found = replace(found, items=with_flow_names(client, found.items))
     columns = (
         ("ID", "id"),
+        ("FLOW", "flow"),
         ("CRON", "cron"),
         ("AT", "at"),
         ("ZONE", "timezone"),
@@ -79,7 +86,7 @@ def create(
         wish["enabled"] = False
     with connect(profile) as client:
         found = client.post("/v1/schedules", {"flow_id": flow_id(client, flow), **wish})
-    _show(found, as_json=json)
+        _show(client, found, as_json=json)
 
 
 @app.command()
@@ -90,7 +97,7 @@ def get(schedule: Schedule, json: Json = False, profile: Profile = None) -> None
 
     with connect(profile) as client:
         found = client.get(at("/v1/schedules/{}", schedule))
-    _show(found, as_json=json)
+        _show(client, found, as_json=json)
 
 
 @app.command()
@@ -117,34 +124,34 @@ def update(
         wish["input"] = read_input(inputs)
     if not wish:
         raise UsageError("nothing was given to change")
-    _show(_change(schedule, wish, profile), as_json=json)
+    _change(schedule, wish, as_json=json, profile=profile)
 
 
 @app.command()
 @reported
 def enable(schedule: Schedule, json: Json = False, profile: Profile = None) -> None:
     """Let a schedule fire."""
-    _show(_change(schedule, {"enabled": True}, profile), as_json=json)
+    _change(schedule, {"enabled": True}, as_json=json, profile=profile)
 
 
 @app.command()
 @reported
 def disable(schedule: Schedule, json: Json = False, profile: Profile = None) -> None:
     """Let a schedule rest."""
-    _show(_change(schedule, {"enabled": False}, profile), as_json=json)
+    _change(schedule, {"enabled": False}, as_json=json, profile=profile)
 
 
 @app.command()
 @reported
 def delete(schedule: Schedule, yes: Yes = False, json: Json = False, profile: Profile = None) -> None:
-    """Remove a schedule; runs that it started go on."""
+    """Delete a schedule; runs that it started go on."""
     from flowrunner.cli.remote.client import at, connect
     from flowrunner.cli.remote.output import say
 
-    confirm(f"Remove the schedule {schedule}?", yes=yes)
+    confirm(f"Delete the schedule {schedule}?", yes=yes)
     with connect(profile) as client:
         client.send("DELETE", at("/v1/schedules/{}", schedule))
-    say(f"removed {schedule}", {"id": schedule, "deleted": True}, as_json=json)
+    say(f"deleted {schedule}", {"id": schedule, "deleted": True}, as_json=json)
 
 
 @hooks.command("list")
@@ -157,34 +164,38 @@ def list_hooks(limit: Limit = 50, every: Every = False, json: Json = False, prof
 
     with connect(profile) as client:
         found = collect(client, "/v1/hooks", limit, every=every)
+        if not json:
+            named = with_flow_names(client, found.items)
+            # Without `public_url` a server does not know how it is reached; we have just reached it.
+            items = [{**one, "url": client.server + one["url"]} if one["url"][:1] == "/" else one for one in named]
+            found = replace(found, items=items)
     columns = (
         ("METHOD", "method"),
         ("URL", "url"),
         ("VERIFIED BY", "scheme"),
         ("SECRET", "secret"),
         ("ANSWER", "respond"),
-        ("FLOW", "flow_id"),
+        ("FLOW", "flow"),
     )
     show_list(found, columns, as_json=json)
 
 
-def _change(schedule: str, wish: dict[str, Any], profile: str | None) -> dict[str, Any]:
+def _change(schedule: str, wish: dict[str, Any], *, as_json: bool, profile: str | None) -> None:
     from flowrunner.cli.remote.client import at, connect
 
     with connect(profile) as client:
         path = at("/v1/schedules/{}", schedule)
         before = client.get(path)
         body = {name: before[name] for name in FIELDS} | wish
-        found: dict[str, Any] = client.send("PUT", path, body=body).json()
-    return found
+        _show(client, client.send("PUT", path, body=body).json(), as_json=as_json)
 
 
-def _show(schedule: dict[str, Any], *, as_json: bool) -> None:
+def _show(client: Client, schedule: dict[str, Any], *, as_json: bool) -> None:
     from flowrunner.cli.remote.output import as_json_text, moment, show_fields
 
     columns = (
         ("schedule", "id"),
-        ("flow", "flow_id"),
+        ("flow", "flow"),
         ("cron", "cron"),
         ("at", "at", moment),
         ("timezone", "timezone"),
@@ -199,7 +210,7 @@ def _show(schedule: dict[str, Any], *, as_json: bool) -> None:
         ("last error", "last_error.message"),
         ("source", "source"),
     )
-    show_fields(schedule, columns, as_json=as_json)
+    show_fields(schedule if as_json else with_flow_names(client, [schedule])[0], columns, as_json=as_json)
 
 
 def _given(**values: Any) -> dict[str, Any]:

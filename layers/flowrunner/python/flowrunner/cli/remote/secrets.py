@@ -51,14 +51,14 @@ def list_secrets(limit: Limit = 50, every: Every = False, json: Json = False, pr
 @app.command()
 @reported
 def delete(key: Key, yes: Yes = False, json: Json = False, profile: Profile = None) -> None:
-    """Remove a secret; steps that need it fail from now on."""
+    """Delete a secret; steps that need it fail from now on."""
     from flowrunner.cli.remote.client import at, connect
     from flowrunner.cli.remote.output import say
 
-    confirm(f"Remove the secret {key}?", yes=yes)
+    confirm(f"Delete the secret {key}?", yes=yes)
     with connect(profile) as client:
         client.send("DELETE", at("/v1/secrets/{}", key))
-    say(f"removed {key}", {"key": key, "deleted": True}, as_json=json)
+    say(f"deleted {key}", {"key": key, "deleted": True}, as_json=json)
 
 
 @app.command("import")
@@ -116,4 +116,5 @@ def rotate(json: Json = False, profile: Profile = None) -> None:
     with connect(profile) as client:
         found = client.post("/v1/secrets/rotate")
     failed = f"; {found['failed']} cannot be decrypted" if found["failed"] else ""
-    say(f"encrypted {found['resealed']} values under the key {found['key']}{failed}", found, as_json=json)
+    key = f"made the key {found['key']}" if found["added"] else f"the key {found['key']} is young, and stays in use"
+    say(f"{key}; encrypted anew: {found['resealed']}{failed}", found, as_json=json)

@@ -26,7 +26,7 @@ def list_tokens(limit: Limit = 50, every: Every = False, json: Json = False, pro
         ("ID", "id"),
         ("NAME", "name"),
         ("SCOPES", "scopes", few),
-        ("EXPIRES", "expires_at", moment),
+        ("EXPIRES", "expires_at", lambda at: moment(at) or "never"),
         ("LAST USED", "last_used", moment),
     )
     show_list(found, columns, as_json=json)
@@ -36,7 +36,9 @@ def list_tokens(limit: Limit = 50, every: Every = False, json: Json = False, pro
 @reported
 def create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    scope: Annotated[list[str], typer.Option("--scope", "-s", help="Like flows:read; may be repeated.")],
+    scope: Annotated[
+        list[str], typer.Option("--scope", "-s", help="Like flows:read, of those that whoami lists; may be repeated.")
+    ],
     expires_in: Annotated[str | None, typer.Option(help="Like 90d; default: it does not expire.")] = None,
     json: Json = False,
     profile: Profile = None,

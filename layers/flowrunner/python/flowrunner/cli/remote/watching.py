@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol, Self
 
-from flowrunner.cli.exits import ExitCode, escape
-from flowrunner.cli.lines import Line, describe
+from flowrunner.cli.exits import ExitCode, RemoteError, escape
+from flowrunner.cli.lines import Line, describe, log_line, said
 from flowrunner.cli.remote.board import OVER, EventBoard
 from flowrunner.cli.remote.client import Client, at
 from flowrunner.cli.remote.following import follow
@@ -25,6 +25,8 @@ class View(Protocol):
 
     def event(self, event: dict[str, Any]) -> None: ...
 
+    def note(self, text: str) -> None: ...
+
     def end(self, run: dict[str, Any]) -> None: ...
 
 
@@ -40,6 +42,9 @@ class Silent:
     def event(self, event: dict[str, Any]) -> None:
         return
 
+    def note(self, text: str) -> None:
+        print(escape(text), file=sys.stderr)
+
     def end(self, run: dict[str, Any]) -> None:
         return
 
@@ -54,7 +59,7 @@ class Plain(Silent):
     def event(self, event: dict[str, Any]) -> None:
         line = self._board.apply(event)
         if event["type"] == "step.log":
-            print(f"  {log_line(event)}", file=sys.stderr)
+            print(f"  {event_log_line(event)}", file=sys.stderr)
         elif line is not None and _worth_a_line(line):
             print(describe(line, self._board.now()), file=sys.stderr)
 
@@ -83,7 +88,10 @@ class Tree(Silent):
         self._board.apply(event)
         if event["type"] == "step.log":
             data = event.get("data") or {}
-            self._tree.log(str(event.get("step_id")), str(data.get("message", "")), str(data.get("level")))
+            self._tree.log(str(event.get("step_id")), said(data), str(data.get("level")))
+
+    def note(self, text: str) -> None:
+        self._tree.note(text)
 
     def end(self, run: dict[str, Any]) -> None:
         self._tree.end(run["status"], run["duration_ms"], run["error"] and str(run["error"].get("message")))
@@ -99,12 +107,17 @@ def watch(client: Client, run: dict[str, Any], *, as_json: bool) -> ExitCode | i
         view = Tree(run["flow"]["name"])
     else:
         view = Plain(identity, run["flow"]["name"])
+    client.tell = view.note
     try:
         with view:
             for event in follow(client, at("/v1/runs/{}/events", identity)):
                 view.event(event)
     except KeyboardInterrupt:
         return left_running(identity)
+    except RemoteError as error:
+        if not error.status:
+            print(f"the run may go on; watch it again: flowrunner runs watch {identity}", file=sys.stderr)
+        raise
     ended = client.get(at("/v1/runs/{}", identity))
     view.end(ended)
     print_result(ended, as_json=as_json)
@@ -113,7 +126,7 @@ def watch(client: Client, run: dict[str, Any], *, as_json: bool) -> ExitCode | i
 
 def left_running(run: str) -> int:
     """Say that the run goes on. Answers the exit code."""
-    print(f"\nthe run goes on; watch it again: flowrunner runs events {run} -f", file=sys.stderr)
+    print(f"\nthe run goes on; watch it again: flowrunner runs watch {run}", file=sys.stderr)
     print(f"or stop it: flowrunner runs cancel {run}", file=sys.stderr)
     return INTERRUPTED
 
@@ -131,13 +144,9 @@ def exit_of(status: str) -> ExitCode:
     return ExitCode.FAILED if status in ("failed", "cancelled") else ExitCode.OK
 
 
-def log_line(event: dict[str, Any]) -> str:
+def event_log_line(event: dict[str, Any]) -> str:
     """What a step said, in one line."""
-    data = event.get("data") or {}
-    level = str(data.get("level") or "info")
-    mark = "" if level == "info" else f"{level}: "
-    message = str(data.get("message", "")).replace("\n", "\n    ")
-    return f"{escape(str(event.get('step_id')))}: {mark}{escape(message)}"
+    return log_line(str(event.get("step_id")), event.get("data") or {})
 
 
 def _worth_a_line(line: Line) -> bool:

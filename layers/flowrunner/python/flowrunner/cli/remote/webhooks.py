@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowrunner.cli.exits import UsageError, reported
-from flowrunner.cli.remote.flows import flow_id
+from flowrunner.cli.remote.flows import flow_id, with_flow_names
 from flowrunner.cli.remote.options import Every, Json, Limit, Profile, Yes, complete_flow, confirm
+
+if TYPE_CHECKING:
+    from flowrunner.cli.remote.client import Client
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Outbound webhooks, which tell of runs.")
 
@@ -46,10 +51,13 @@ def list_webhooks(
     with connect(profile) as client:
         wanted = None if flow is None else flow_id(client, flow)
         found = collect(client, "/v1/webhooks", limit, every=every, flow=wanted)
+        if not json:
+            found = replace(found, items=with_flow_names(client, found.items))
     columns = (
         ("ID", "id"),
         ("URL", "url"),
         ("EVENTS", "events"),
+        ("FLOW", "flow"),
         ("ENABLED", "enabled"),
         ("FAILING SINCE", "failing_since", moment),
         ("SOURCE", "source"),
@@ -79,7 +87,7 @@ def create(
         if flow is not None:
             wish["flow_id"] = flow_id(client, flow)
         made = client.post("/v1/webhooks", wish)
-    _show(made, as_json=json)
+        _show(client, made, as_json=json)
 
 
 @app.command()
@@ -90,7 +98,7 @@ def get(webhook: Webhook, json: Json = False, profile: Profile = None) -> None:
 
     with connect(profile) as client:
         found = client.get(at("/v1/webhooks/{}", webhook))
-    _show(found, as_json=json)
+        _show(client, found, as_json=json)
 
 
 @app.command()
@@ -116,20 +124,20 @@ def update(
         raise UsageError("nothing was given to change")
     with connect(profile) as client:
         found = client.send("PATCH", at("/v1/webhooks/{}", webhook), body=wish).json()
-    _show(found, as_json=json)
+        _show(client, found, as_json=json)
 
 
 @app.command()
 @reported
 def delete(webhook: Webhook, yes: Yes = False, json: Json = False, profile: Profile = None) -> None:
-    """Remove a webhook; what was not delivered yet is not sent."""
+    """Delete a webhook; what was not delivered yet is not sent."""
     from flowrunner.cli.remote.client import at, connect
     from flowrunner.cli.remote.output import say
 
-    confirm(f"Remove the webhook {webhook}?", yes=yes)
+    confirm(f"Delete the webhook {webhook}?", yes=yes)
     with connect(profile) as client:
         client.send("DELETE", at("/v1/webhooks/{}", webhook))
-    say(f"removed {webhook}", {"id": webhook, "deleted": True}, as_json=json)
+    say(f"deleted {webhook}", {"id": webhook, "deleted": True}, as_json=json)
 
 
 @app.command()
@@ -177,7 +185,7 @@ def rotate_secret(webhook: Webhook, json: Json = False, profile: Profile = None)
 
     with connect(profile) as client:
         found = client.post(at("/v1/webhooks/{}/rotate-secret", webhook))
-    _show(found, as_json=json)
+        _show(client, found, as_json=json)
 
 
 @app.command("test")
@@ -189,6 +197,8 @@ def send_test(webhook: Webhook, json: Json = False, profile: Profile = None) -> 
     with connect(profile) as client:
         found = client.post(at("/v1/webhooks/{}/test", webhook))
     _show_delivery(found, as_json=json)
+    if not json:
+        print(f"how it went: flowrunner webhooks delivery {webhook} {found['id']}", file=sys.stderr)
 
 
 def _wish(
@@ -210,14 +220,14 @@ def _wish(
     return {name: value for name, value in given.items() if value}
 
 
-def _show(webhook: dict[str, Any], *, as_json: bool) -> None:
+def _show(client: Client, webhook: dict[str, Any], *, as_json: bool) -> None:
     from flowrunner.cli.remote.output import moment, show_fields
 
     columns = (
         ("webhook", "id"),
         ("url", "url"),
         ("events", "events"),
-        ("flow", "flow_id"),
+        ("flow", "flow"),
         ("nodes", "nodes"),
         ("headers", "headers"),
         ("description", "description"),
@@ -230,11 +240,25 @@ def _show(webhook: dict[str, Any], *, as_json: bool) -> None:
         ("source", "source"),
         ("signing key", "signing_key"),
     )
-    show_fields(webhook, columns, as_json=as_json)
+    show_fields(webhook if as_json else with_flow_names(client, [webhook])[0], columns, as_json=as_json)
+    if webhook.get("signing_key") and not as_json:
+        print("the signing key is not shown again", file=sys.stderr)
 
 
 def _show_delivery(delivery: dict[str, Any], *, as_json: bool) -> None:
-    from flowrunner.cli.remote.output import as_json_text, moment, show_fields
+    from flowrunner.cli.remote.lists import Found
+    from flowrunner.cli.remote.output import as_json_text, duration, moment, show_fields, show_list
 
     columns = (*DELIVERY_COLUMNS, ("next try", "next_try_at", moment), ("payload", "payload", as_json_text))
     show_fields(delivery, columns, as_json=as_json)
+    if as_json or not delivery["history"]:
+        return
+    print()
+    tries = (
+        ("TRIED", "at", moment),
+        ("STATUS", "status"),
+        ("TOOK", "duration_ms", duration),
+        ("ERROR", "error"),
+        ("ANSWER", "response"),
+    )
+    show_list(Found(delivery["history"]), tries, as_json=False)
