@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from flowrunner.adapters.memory.backend import MemoryBackend
+from flowrunner.engine.intake import Intake, Task
 from flowrunner.engine.retention import Retention, Swept
 from flowrunner.engine.worker import WorkerSettings
 from flowrunner.errors import NotFound, StoreError
+from flowrunner.ports.queue import Delivery
 
 from tests.engine.harness import ACCOUNT, bench
 from tests.engine.test_runs import flow
@@ -120,3 +124,35 @@ def test_a_stopped_worker_gives_its_messages_back() -> None:
         run = b.start(flow("a: {type: transform, params: {value: 1}}"))
         b.work()
         assert b.result(run).output == {"a": 1}
+
+
+@pytest.mark.parametrize("millis", [1, 2, 4, 5, 6, 7])
+def test_a_wait_of_a_moment_ends(millis: int) -> None:
+    """Also one that is over before its message could have been in the queue; never early."""
+    with bench() as b:
+        begun = b.clock.now()
+        run = b.start(f"metadata: {{name: f}}\nnodes: {{a: {{type: delay, params: {{for: {millis}ms}}}}}}")
+        b.work()
+        assert b.result(run).status == "completed"
+        assert b.clock.now() >= begun + millis
+
+
+def test_a_clock_that_is_set_back_holds_up_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer was due when the worker looked at it, and that is what counts."""
+    with bench() as b:
+        run = b.start("metadata: {name: f}\nnodes: {a: {type: delay, params: {for: 1m}}}")
+        due = b.worker.drain()
+        assert due is not None
+        b.clock.turn_to(due)
+        looked = Intake.tasks
+
+        def then_set_back(intake: Intake, deliveries: Sequence[Delivery]) -> Any:
+            tasks = looked(intake, deliveries)
+            if any(isinstance(task, Task) for task in tasks):
+                b.clock._now = due - 1_000
+            return tasks
+
+        monkeypatch.setattr(Intake, "tasks", then_set_back)
+        b.worker.drain()
+        assert b.clock.now() < due
+        assert b.result(run).status == "completed"

@@ -99,6 +99,8 @@ def _step(entry: Entry, attempt: int, now: Millis) -> Action:
         return Ack()
     if entry.phase is Phase.WAITING and not entry.due:
         return Ack()
-    if entry.due > now + CLOCK_SLACK:
+    # A timer is never early: the core would refuse it, and with its message gone nothing would end the wait.
+    slack = 0 if entry.phase is Phase.WAITING else CLOCK_SLACK
+    if entry.due > now + slack:
         return Later(entry.due)
     return Execute(entry, {"timer": True} if entry.phase is Phase.WAITING else None)

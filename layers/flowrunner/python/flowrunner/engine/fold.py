@@ -15,7 +15,7 @@ import orjson
 from flowrunner.core.codec import encode
 from flowrunner.core.commands import CancelChild, EndRun, RecordStep, ScheduleStep
 from flowrunner.core.decide import Rejected, decide
-from flowrunner.core.events import ErrorFacts, Event, OutputFailed
+from flowrunner.core.events import ErrorFacts, Event, OutputFailed, TimerFired
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis, RunId, StepId
 from flowrunner.core.state import MAX_HEAD_BYTES, State
@@ -85,6 +85,10 @@ class Fold:
 
         That is so for the late result of a run that is over, and for a repeated one, whose row is final already.
         """
+        if isinstance(outcome.event, TimerFired):
+            # It was due when it was looked at. A clock that was set back since then does not take that back.
+            waiting = self.state.frontier.get(outcome.event.step)
+            self.now = max(self.now, waiting.due if waiting is not None else 0)
         try:
             self.apply(outcome.event)
         except Rejected:
