@@ -468,3 +468,10 @@ def test_an_engine_without_a_dialer_reaches_nothing() -> None:
         run = one.run(FLOW, 25)
         assert run.error is not None
         assert run.error["code"] == "EGRESS_DENIED"
+
+
+def test_through_the_engine() -> None:
+    """The engine's own dialer sends, once the address is open."""
+    with MailServer() as server, bench(allow=["127.0.0.1"]) as one:
+        assert one.run(FLOW, server.port).status == "completed"
+    assert [mail.recipients for mail in server.mails] == [["b@x.example"]]

@@ -9,11 +9,13 @@ import pytest
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.http import GuardedClient
 from flowrunner.errors import EgressDenied, ParamsInvalid, StepError
+from flowrunner.nodes.mail_server import SmtpServer
 from flowrunner.nodes.notification import NotificationNode
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.http import HttpRequest, HttpResponse
 from pydantic import ValidationError
 
+from tests.mail import MailServer, dialer
 from tests.nodes.context import RUN, FakeHttp, context
 from tests.servers import RecordingServer, Reply
 
@@ -76,12 +78,14 @@ def test_sends_by_its_own_rules() -> None:
         ({"channel": "slack"}, "${secrets.SLACK_WEBHOOK_URL}"),
         ({"channel": "slack", "url": ""}, "${secrets.SLACK_WEBHOOK_URL}"),
         ({"channel": "slack", "url": SLACK}, SLACK),
+        ({"channel": "email"}, "${secrets.SMTP_URL}"),
         ({"channel": "webhook"}, None),
+        ({"channel": ["slack"]}, None),
         ({}, None),
     ],
 )
-def test_the_slack_address_is_a_secret_unless_given(params: dict[str, Any], url: str | None) -> None:
-    """Only for Slack is a missing URL filled in, and before expressions are evaluated."""
+def test_the_address_is_a_secret_unless_given(params: dict[str, Any], url: str | None) -> None:
+    """For Slack and mail a missing URL is filled in, and before expressions are evaluated."""
     before = dict(params)
     assert NotificationNode.complete(params).get("url") == url
     assert params == before
@@ -90,13 +94,17 @@ def test_the_slack_address_is_a_secret_unless_given(params: dict[str, Any], url:
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"channel": "email", "url": SLACK}, "no channel 'email'; the channels are slack and webhook"),
-        ({"channel": ["slack"], "url": SLACK}, "the channels are slack and webhook"),
+        ({"channel": "sms", "url": SLACK}, "no channel 'sms'; the channels are slack, email, webhook"),
+        ({"channel": ["slack"], "url": SLACK}, "the channels are slack, email, webhook"),
         ({"channel": "webhook"}, "url"),
         ({"channel": "slack", "message": ""}, "message"),
         ({"channel": "slack", "message": "x" * 40_001}, "message"),
         ({"channel": "slack", "blocks": [{}] * 51}, "blocks"),
         ({"channel": "slack", "to": "me"}, "to"),
+        ({"channel": "slack", "url": SLACK, "to": "a@x.example"}, "for the channel email"),
+        ({"channel": "email", "url": "smtp://x", "to": "a@x.example"}, "needs `from` and `to`"),
+        ({"channel": "email", "url": "smtp://x", "from": "a@x.example"}, "needs `from` and `to`"),
+        ({"channel": "email", "url": "smtp://x", "to": "a@x", "from": "a@x", "title": "a\nb"}, "title|header"),
     ],
 )
 def test_parameters_that_are_refused(params: dict[str, Any], says: str) -> None:
@@ -107,8 +115,8 @@ def test_parameters_that_are_refused(params: dict[str, Any], says: str) -> None:
 
 def test_the_registry_tells_authors_which_channels_there_are() -> None:
     """The words reach the author of a flow through the registry's own way of telling problems."""
-    with pytest.raises(ParamsInvalid, match="the channels are slack and webhook"):
-        Registry([]).validate("notification", {"channel": "email", "message": "hi", "url": SLACK})
+    with pytest.raises(ParamsInvalid, match="the channels are slack, email, webhook"):
+        Registry([]).validate("notification", {"channel": "sms", "message": "hi", "url": SLACK})
 
 
 @pytest.mark.parametrize(
@@ -146,3 +154,57 @@ def test_over_the_wire() -> None:
     assert result.output == {"channel": "slack", "status": 200}
     assert [json.loads(request.body) for request in server.requests] == [{"text": "grüße"}]
     assert "services" not in str(caught.value)
+
+
+MAIL = {"channel": "email", "from": "Robot <r@mail.example>", "to": ["a@mail.example", "A <a@mail.example>"]}
+
+
+@pytest.mark.parametrize(("title", "subject"), [("Shipped", "Shipped"), (None, RUN.flow)])
+def test_by_mail(title: str | None, subject: str) -> None:
+    """A plain message, with the title or the flow as its subject."""
+    with MailServer(users={"r@x": "p:ss"}) as server:
+        url = f"smtp://r%40x:p%3Ass@127.0.0.1:{server.port}\n"
+        params = {**MAIL, "message": "grüße", "title": title, "url": url}
+        result = NODE.execute(context(NODE, params, dialer=dialer()))
+    assert result.output == {"channel": "email", "status": 250}
+    assert [mail.recipients for mail in server.mails] == [["a@mail.example"]]
+    message = server.mails[0].message
+    assert (message["Subject"], message.get_content().strip()) == (subject, "grüße")
+    assert RUN.idempotency_key in message["Message-ID"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hunter2:hunter2@x",
+        "smtp://",
+        "smtp://hunter2@x",
+        "smtp://a:hunter2@x:port",
+        "smtp://a:hunter2@x/path",
+        "smtp://a:hunter2%0a@x",
+        "smtp://[hunter2",
+    ],
+)
+def test_addresses_of_mail_servers_that_are_refused(url: str) -> None:
+    """They say how it is written, and show nothing of it."""
+    with pytest.raises(ParamsInvalid, match="smtp://user:password@host:587") as caught:
+        NODE.execute(context(NODE, {**MAIL, "message": "hi", "url": url}, dialer=dialer()))
+    assert "hunter2" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_mail_that_is_refused() -> None:
+    """Fails as email.send does."""
+    with MailServer(refusals={"a@mail.example": "550 5.1.1 No such user"}) as server:
+        url = f"smtp://127.0.0.1:{server.port}"
+        with pytest.raises(StepError) as caught:
+            NODE.execute(context(NODE, {**MAIL, "message": "hi", "url": url}, dialer=dialer()))
+        with pytest.raises(EgressDenied):
+            NODE.execute(context(NODE, {**MAIL, "message": "hi", "url": url}, dialer=dialer(), egress=[["x.example"]]))
+    assert caught.value.code == "SmtpRejected:550"
+
+
+def test_smtps_is_tls_from_the_first_byte() -> None:
+    """By the scheme, whatever the port."""
+    assert SmtpServer.from_url("smtps://mail.example").place == ("mail.example", 465)
+    assert SmtpServer.from_url("smtps://mail.example:2465").mode == "tls"
+    assert SmtpServer.from_url("smtp://mail.example").place == ("mail.example", 587)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -85,6 +86,20 @@ class SmtpServer(MailServer):
     ports: ClassVar[dict[Tls, int]] = {"starttls": 587, "tls": 465, "none": 25}
     usual: ClassVar[Tls] = "starttls"
 
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """`smtp://user:password@host:587`, or `smtps://…` for TLS from the first byte.
+
+        Raises `ParamsInvalid`, which shows nothing of it: it is a credential.
+        """
+        try:
+            return cls.model_validate(_parts_of(url))
+        except ValueError:
+            raise ParamsInvalid(
+                "the address of the mail server is none like smtp://user:password@host:587",
+                hint="percent-encode what is special in a URL; smtps:// is TLS from the first byte",
+            ) from None
+
 
 class ImapServer(MailServer):
     """An IMAP server."""
@@ -117,3 +132,17 @@ def printable(text: bytes | str, most: int = 300) -> str:
     """What a server said, on one line."""
     decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return " ".join("".join(char if char.isprintable() else " " for char in decoded[:most]).split())
+
+
+def _parts_of(url: str) -> dict[str, str | int | None]:
+    """An SMTP URL as parameters. Raises `ValueError`."""
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("smtp", "smtps") or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("no SMTP URL")
+    return {
+        "host": parts.hostname,
+        "port": parts.port,
+        "tls": "tls" if parts.scheme == "smtps" else None,
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+    }

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from flowrunner.core.flow import Json
 from flowrunner.nodes.base import Context, NodeType, Output, Params, Result
 from flowrunner.nodes.http_errors import status_error
 from flowrunner.nodes.http_sending import USER_AGENT, json_text
+from flowrunner.nodes.mail_message import (
+    MAX_RECIPIENTS,
+    Draft,
+    MailAddress,
+    MailAddresses,
+    compose,
+    message_id,
+    parse_address,
+)
+from flowrunner.nodes.mail_server import SmtpServer, one_line
 from flowrunner.ports.http import HttpRequest
 
-CHANNELS = ("slack", "webhook")
-SLACK_URL = "${secrets.SLACK_WEBHOOK_URL}"
+CHANNELS = ("slack", "email", "webhook")
+SECRETS = {"slack": "${secrets.SLACK_WEBHOOK_URL}", "email": "${secrets.SMTP_URL}"}
+"""Where the address is, unless it is given."""
 TIMEOUT_SECONDS = 15.0
 MAX_ANSWER = 64 * 1024
 SHOWN_BYTES = 1024
@@ -22,41 +33,59 @@ SHOWN_BYTES = 1024
 class NotificationParams(Params):
     """Parameters of `notification`."""
 
-    channel: Literal["slack", "webhook"] = Field(
-        description="slack: a message by an incoming webhook; webhook: JSON to a URL."
+    channel: Literal["slack", "email", "webhook"] = Field(
+        description="slack: a message by an incoming webhook; email: a mail; webhook: JSON to a URL."
     )
     message: str = Field(min_length=1, max_length=40_000, description="The text; for slack in its mrkdwn.")
     url: str = Field(
         min_length=1,
         max_length=8192,
-        description="slack: left out, the secret SLACK_WEBHOOK_URL; webhook: required.",
+        description="slack: left out, the secret SLACK_WEBHOOK_URL; email: smtp://user:password@host:587, left out the "
+        "secret SMTP_URL; webhook: required.",
     )
-    title: str | None = Field(None, max_length=1_000, description="slack: shown in bold above the message.")
+    title: str | None = Field(
+        None, max_length=1_000, description="slack: shown in bold above the message; email: the subject."
+    )
     blocks: list[Json] | None = Field(None, max_length=50, description="slack: Block Kit blocks.")
     data: Json = Field(None, description="webhook: sent beside the message.")
+    to: MailAddresses = Field([], max_length=MAX_RECIPIENTS, description="email: an address, or a list of them.")
+    from_: MailAddress | None = Field(None, alias="from", description="email: the sender.")
 
     @field_validator("channel", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
         if value not in CHANNELS:
-            raise ValueError(f"there is no channel {str(value)[:40]!r}; the channels are {' and '.join(CHANNELS)}")
+            raise ValueError(f"there is no channel {str(value)[:40]!r}; the channels are {', '.join(CHANNELS)}")
         return value
+
+    @model_validator(mode="after")
+    def _mail(self) -> Self:
+        if self.channel == "email" and (not self.to or self.from_ is None):
+            raise ValueError("the channel email needs `from` and `to`")
+        if self.channel != "email" and (self.to or self.from_ is not None):
+            raise ValueError("`from` and `to` are for the channel email")
+        if self.channel == "email" and self.title is not None:
+            one_line(self.title)
+        return self
 
 
 class NotificationOutput(Output):
     """That it was taken."""
 
     channel: str
-    status: int
+    status: int = Field(description="As the server answered; email: 250.")
 
 
 class NotificationNode(NodeType[NotificationParams]):
-    """Sends a message to people: to Slack, or as JSON to a URL.
+    """Sends a message to people: to Slack, by mail, or as JSON to a URL.
 
     A Slack message goes to an incoming webhook, whose address is a credential: it is read from the secret
     `SLACK_WEBHOOK_URL` unless `url` says otherwise. The channel `webhook` posts
     `{title, message, data, run, flow, node}`. Only a 2xx answer is success; another status fails the step
     with `HttpStatus:<n>`, of which 408, 425, 429 and 5xx are retryable.
+
+    A mail is plain text, and goes to the server whose address is in the secret `SMTP_URL`; it is sent as by
+    `email.send`, which can do more, and fails with the same codes.
     """
 
     name = "notification"
@@ -71,12 +100,15 @@ params: {channel: slack, message: "Order ${input.order_id} has shipped"}
 
     @classmethod
     def complete(cls, params: dict[str, Any]) -> dict[str, Any]:
-        if params.get("channel") == "slack" and not params.get("url"):
-            return {**params, "url": SLACK_URL}
+        channel = params.get("channel")
+        if isinstance(channel, str) and channel in SECRETS and not params.get("url"):
+            return {**params, "url": SECRETS[channel]}
         return params
 
     def execute(self, ctx: Context[NotificationParams]) -> Result:
         params = ctx.params
+        if params.channel == "email":
+            return _mailed(ctx)
         response = ctx.http.send(
             HttpRequest(
                 method="POST",
@@ -95,6 +127,24 @@ params: {channel: slack, message: "Order ${input.order_id} has shipped"}
         if not 200 <= response.status < 300:
             raise status_error(response, ctx.now(), SHOWN_BYTES)
         return Result({"channel": params.channel, "status": response.status})
+
+
+def _mailed(ctx: Context[NotificationParams]) -> Result:
+    from flowrunner.nodes.mail_smtp import deliver
+
+    params = ctx.params
+    sender = params.from_ or ""
+    draft = Draft(sender=sender, to=params.to, subject=params.title or ctx.run.flow, text=params.message)
+    deliver(
+        ctx.dialer,
+        SmtpServer.from_url(params.url),
+        parse_address(sender).addr_spec,
+        list(dict.fromkeys(parse_address(one).addr_spec for one in params.to)),
+        compose(draft, message_id(sender, ctx.run.idempotency_key), ctx.now()),
+        seconds=min(TIMEOUT_SECONDS, ctx.time_left()),
+        allow=ctx.egress,
+    )
+    return Result({"channel": "email", "status": 250})
 
 
 def _slack(params: NotificationParams) -> dict[str, Json]:
