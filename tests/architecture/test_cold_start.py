@@ -15,17 +15,22 @@ SCREEN = {"rich", "typer"}
 NETWORK = {"httpcore", "ssl", "asyncio"}
 FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
 MODELS = {"pydantic"}
+MAIL = {"imap_tools", "imaplib", "smtplib"}
 LLM = {"openai", "httpx2"}
 CRYPTOGRAPHY = {"aws_cryptographic_material_providers", "aws_encryption_sdk", "botocore", "cryptography"}
-ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM
+ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM | MAIL
 
 NEVER_LOADED = {
     "flowrunner": ALL,
     "flowrunner.core.decide": ALL | {"logging"},
     "flowrunner.language.load": ALL - MODELS - {"yaml"},
     "flowrunner.nodes.registry": ALL - MODELS,
+    "flowrunner.nodes.email_fetch": NETWORK | MAIL,
+    "flowrunner.nodes.email_send": NETWORK | MAIL,
+    "flowrunner.nodes.notification": NETWORK | MAIL,
     "flowrunner.nodes.llm_chat": ALL - MODELS - {"yaml"},
-    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM) - {"yaml"},  # it loads documents
+    "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM)
+    - {"yaml"},  # it loads documents
     "flowrunner.bootstrap": STORES | CRYPTOGRAPHY | LLM,
     "flowrunner.adapters.local.keyring": ALL - NETWORK,
     "flowrunner.adapters.memory.backend": ALL,
