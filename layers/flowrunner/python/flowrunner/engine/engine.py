@@ -38,8 +38,8 @@ from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.cipher import KeyRing, Sealer
 from flowrunner.ports.clock import Clock, Draws
-from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.dialer import Dialer
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.evaluator import Sandbox

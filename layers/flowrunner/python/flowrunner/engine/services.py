@@ -80,9 +80,6 @@ class Services:
     admit_child: Callable[[AccountId], None] = lambda account: None
     """Called before a step starts a run. Raises `QuotaExceeded` when the account's flows start far too many."""
 
-    admit_child: Callable[[AccountId], None] = lambda account: None
-    """Called before a step starts a run. Raises `QuotaExceeded` when the account's flows start far too many."""
-
     def announce(self, *rows: RunRow) -> None:
         for observer in self.before_start:
             observer(rows)
