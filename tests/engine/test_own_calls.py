@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from flowrunner.engine.own_calls import OwnCalls
-from flowrunner.ports.http import HttpRequest, HttpResponse
+from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
 
 from tests.engine.harness import bench
 
@@ -19,6 +22,11 @@ class Sent:
     def send(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
         return HttpResponse(200)
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Iterator[HttpStream]:
+        self.requests.append(request)
+        yield HttpStream(200, (), iter(()), request.url)
 
     def close(self) -> None:
         self.closed = True
@@ -44,7 +52,9 @@ def test_who_is_told(url: str, own: bool) -> None:
     """The header goes to the server's own host, whatever the scheme and port, and to nobody else."""
     sent = Sent()
     OwnCalls(sent, "https://flows.example.com/base", 3).send(HttpRequest("POST", url, (("Accept", "*/*"),)))
-    assert depths(sent.requests[0]) == (["4"] if own else [])
+    with OwnCalls(sent, "https://flows.example.com/base", 3).stream(HttpRequest("POST", url)):
+        pass
+    assert [depths(request) for request in sent.requests] == [["4"] if own else []] * 2
     assert ("Accept", "*/*") in sent.requests[0].headers
 
 
