@@ -16,7 +16,8 @@ from flowrunner.nodes.registry import Registry
 
 from tests.certificates import Certificate, make_certificate
 from tests.dovecot import PASSWORD, USER, Dovecot, why_not
-from tests.mail import HOST, ScriptedServer, dialer
+from tests.engine.harness import bench
+from tests.mail import HOST, MailServer, ScriptedServer, dialer
 from tests.nodes.context import context
 
 NODE = EmailFetchNode()
@@ -389,3 +390,18 @@ def test_parameters_that_are_refused(given: dict[str, Any], says: str) -> None:
     """Before anything is connected to; no command can be put into another."""
     with pytest.raises(ParamsInvalid, match=says):
         Registry([]).validate("email.fetch", params(143, **given))
+
+
+@needs_dovecot
+def test_the_example_answers_each_message_once(server: Dovecot, certificate: Certificate) -> None:
+    """Through the engine: answers go to the senders, in the thread, and a second run finds nothing."""
+    text = (Path(__file__).parents[2] / "examples" / "mail-answer.yaml").read_text()
+    sending = dialer(certificate.certificate)
+    with MailServer(certificate.server()) as smtp, bench(secrets={"IMAP_PASSWORD": PASSWORD}, dialer=sending) as one:
+        given = {"host": HOST, "imap_port": server.port, "smtp_port": smtp.port, "username": USER}
+        first, second = one.run(text, given), one.run(text, given)
+    assert (first.error, second.error) == (None, None)
+    assert first.output == {"answered": ["Invoice 7", "Re: Grüße", "files"]}
+    assert second.output == {"answered": []}
+    answered = sorted(mail.recipients[0] for mail in smtp.mails)
+    assert answered == ["ada@mail.example", "bills@shop.example", "bo@mail.example"]
