@@ -26,7 +26,7 @@ class Sent:
     @contextmanager
     def stream(self, request: HttpRequest) -> Iterator[HttpStream]:
         self.requests.append(request)
-        yield HttpStream(200, (), iter(()), request.url)
+        yield HttpStream(200, {}, iter(()), request.url)
 
     def close(self) -> None:
         self.closed = True
