@@ -114,7 +114,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
         (["run", "good.yaml", "--input", "word"], 2, "key=value"),
         (["run", "good.yaml", "--input", "@latin.json"], 2, "@latin.json: the file is not UTF-8 text (byte 7)"),
         (["run", "good.yaml", "--input", "word=\udce4"], 2, "is not UTF-8 text"),
-        (["run", "good.yaml", "--store", "mysql://x"], 2, "store.url"),
+        (["run", "good.yaml", "--store", "mysql://x"], 2, "flag --store: store.url: is not one that can be used"),
         (["run", "good.yaml", "--store", "sqlite:///good.yaml"], 2, "good.yaml"),
         (["run", "good.yaml", "--store", "postgresql://nobody@127.0.0.1:1/x"], 5, "check store.url"),
         (["run", "good.yaml", "--timeout", "soon"], 2, "not a duration"),
@@ -195,6 +195,12 @@ def test_a_wrong_input_is_refused_before_anything_runs(tmp_path: Path) -> None:
         ("FLOWRUNNER_STORE__ULR", "memory:", "did you mean 'store.url'?"),
         ("FLOWRUNNER_WORKER__THREADS", "many", "environment variable FLOWRUNNER_WORKER__THREADS: worker.threads"),
         ("FLOWRUNNER_SANDBOX__MEMORY", "big", "64KiB or 32MiB"),
+        ("FLOWRUNNER_WORKER__LEASE", "5 parsecs", "worker.lease: '5 parsecs' is not a duration"),
+        ("FLOWRUNNER_WURKER", "x", "did you mean 'worker'?"),
+        ("FLOWRUNNER_NONSENSE", "x", "flowrunner config show lists all that there are"),
+        ("FLOWRUNNER_PUBLIC_URL", "flows.example.com", "public_url: an address is like https://flows.example.com"),
+        ("FLOWRUNNER_PUBLIC_URL", "https://me:pw@flows.example.com", "and no user"),
+        ("FLOWRUNNER_STORE__URL", "mysql://x", "sqlite:///path/to/file or postgresql://"),
     ],
 )
 def test_a_wrong_setting_stops_the_start(variable: str, value: str, words: str, tmp_path: Path) -> None:
@@ -211,6 +217,20 @@ def test_a_wrong_setting_stops_the_start(variable: str, value: str, words: str, 
     )
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_settings_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    """Durations and sizes with their units, such as one would write into flowrunner.yaml; in JSON as numbers."""
+    (tmp_path / "flowrunner.yaml").write_text(
+        "worker: {lease: 90, grace: 90500ms}\nhooks: {max_body: 1000}\npublic_url: https://flows.example.com/here\n"
+    )
+    done = flowrunner("config", "show", folder=tmp_path)
+    shown = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
+    assert (shown["worker.lease"], shown["worker.grace"]) == ("90000ms", "90500ms")
+    assert (shown["vault.min_key_age"], shown["store.retention"]) == ("1d", "null")
+    assert (shown["sandbox.memory"], shown["hooks.max_body"], shown["values.inline"]) == ("64MiB", "1000B", "100KiB")
+    assert (shown["worker.threads"], shown["metrics.enabled"]) == ("32", "false")
+    assert shown["public_url"] == '"https://flows.example.com/here"'
 
 
 def test_a_settings_file_counts_less_than_the_environment_and_says_so(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from flowrunner.core.durations import parse_duration
+from flowrunner.core.durations import format_duration, parse_duration
 from flowrunner.errors import ConfigurationError
 
 PREFIX = "FLOWRUNNER_"
@@ -29,6 +29,9 @@ NOT_SETTINGS = (
 )
 """Variables of that prefix with another purpose: where the tests find their data, secrets by name, and the server that
 the command line talks to (`cli.remote.profiles`)."""
+
+FLAGS = {"store.url": "store", "egress.allow": "allow", "secrets.file": "secrets-file"}
+"""Flags that are not called as the last part of their setting."""
 
 LISTS = ("egress.allow", "api.cors_origins", "api.trusted_proxies")
 """Settings that are lists; in the environment their entries are separated by commas."""
@@ -55,6 +58,13 @@ def parse_origin(value: str) -> str:
     """An origin as browsers send it; never `*` or `null`. Raises `ValueError` with words for whoever wrote it."""
     if re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", value) is None:
         raise ValueError("an origin is like https://console.example.com: lower case, with no path, and never *")
+    return value
+
+
+def parse_address(value: str) -> str:
+    """The address of a server, maybe with a path. Raises `ValueError` with words for whoever wrote it."""
+    if re.fullmatch(r"https?://(\[[0-9A-Fa-f:]+\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[\w.~/-]*)?", value, re.ASCII) is None:
+        raise ValueError("an address is like https://flows.example.com: with http or https, and no user")
     return value
 
 
@@ -228,7 +238,9 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
-    public_url: str | None = Field(None, description="Where this server is reached, for links to callbacks")
+    public_url: Annotated[str, AfterValidator(parse_address)] | None = Field(
+        None, description="Where this server is reached, like https://flows.example.com, for links to callbacks"
+    )
 
 
 class Loaded(BaseModel):
@@ -266,6 +278,29 @@ def keys() -> dict[str, str]:
     return dict(_walk(Settings, ""))
 
 
+def in_units(key: str, value: int) -> str | None:
+    """A duration or a size as one would write it; None for a setting that is neither."""
+    model: Any = Settings
+    *path, last = key.split(".")
+    for part in path:
+        model = model.model_fields[part].annotation
+    field = model.model_fields[last]
+    kind = f"{field.annotation} {field.metadata}"
+    if "parse_duration" in kind:
+        text = format_duration(value)
+        return text if " " not in text and parse_duration(text) == value else f"{value}ms"
+    if "parse_size" in kind:
+        return next(
+            (
+                f"{value // unit}{name}"
+                for name, unit in (("MiB", 1024**2), ("KiB", 1024))
+                if value and not value % unit
+            ),
+            f"{value}B",
+        )
+    return None
+
+
 def masked(url: str) -> str:
     """A URL without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
@@ -284,7 +319,7 @@ def _sources(
             yield f"environment variable {name}", {key: value}
     for key, value in flags.items():
         if value is not None:
-            yield f"flag --{key.rpartition('.')[2].replace('_', '-')}", {key: value}
+            yield f"flag --{FLAGS.get(key, key.rpartition('.')[2])}", {key: value}
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -333,8 +368,8 @@ def _check_key(key: str, source: str) -> None:
     known = keys()
     if key in known:
         return
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+    near = difflib.get_close_matches(key, [*known, *_sections()], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "flowrunner config show lists all that there are"
     raise ConfigurationError(f"{source}: there is no setting {key!r}; {hint}")
 
 
@@ -349,5 +384,8 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Iterator[str
     meanings = keys()
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"][:2])
-        allowed = f" (allowed: {meanings[key]})" if meanings.get(key) else ""
-        yield f"{sources.get(key, 'default')}: {key}: {problem['msg']}{allowed}"
+        meaning = f" ({meanings[key]})" if meanings.get(key) else ""
+        said = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "string_pattern_mismatch":
+            said = "is not one that can be used"
+        yield f"{sources.get(key, 'default')}: {key}: {said}{meaning}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flowrunner.cli.engines import settings_for
 from flowrunner.core.flow import Json
-from flowrunner.settings import keys, masked
+from flowrunner.settings import in_units, keys, masked
 
 
 def show_config(*, as_json: bool, store: str | None, config_file: Path | None) -> None:
@@ -24,7 +24,12 @@ def show_config(*, as_json: bool, store: str | None, config_file: Path | None) -
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    width = max(len(str(row["key"])) for row in rows)
-    values = max(len(json.dumps(row["value"])) for row in rows)
-    for row in rows:
-        print(f"{row['key']:<{width}}  {json.dumps(row['value']):<{values}}  {row['source']}")
+    lines = [(str(row["key"]), _shown(str(row["key"]), row["value"]), row["source"]) for row in rows]
+    keys_width, values_width = (max(len(str(line[column])) for line in lines) for column in (0, 1))
+    for key, value, source in lines:
+        print(f"{key:<{keys_width}}  {value:<{values_width}}  {source}")
+
+
+def _shown(key: str, value: Json) -> str:
+    written = in_units(key, value) if isinstance(value, int) and not isinstance(value, bool) else None
+    return written if written is not None else json.dumps(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -121,6 +122,7 @@ def _bound(settings: ApiSettings) -> socket.socket:
     except OSError as error:
         made.close()
         raise ConfigurationError(
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}", hint="choose another --port"
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}",
+            hint="choose another --port" if error.errno == errno.EADDRINUSE else "see --host and --port",
         ) from None
     return made
