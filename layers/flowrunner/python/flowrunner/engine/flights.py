@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from flowrunner.core.ids import Millis
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.committer import Done
 from flowrunner.engine.execute import Execution
@@ -27,6 +28,8 @@ class Task:
     job: Job
     execution: Execution
     claimed: bool = False
+    in_pool: bool = True
+    """It may take long, so it has a thread of its own."""
 
 
 @dataclass(slots=True)
@@ -53,12 +56,15 @@ class Flights:
         services: Services,
         watchers: Watchers,
         pool: ThreadPool,
+        threads: int,
         landed: Callable[[Flight | list[Done]], None],
         spoke: Callable[[], None],
     ) -> None:
         self._services = services
         self._watchers = watchers
         self._pool = pool
+        self._threads = threads
+        self._own: Counter[AccountId] = Counter()
         self._landed = landed
         self._spoke = spoke
         self._flights: dict[Receipt, Flight] = {}
@@ -66,6 +72,15 @@ class Flights:
 
     def __len__(self) -> int:
         return len(self._flights) + self._computing
+
+    @property
+    def free(self) -> int:
+        """Threads that have nothing to do."""
+        return max(0, self._threads - len(self))
+
+    def own(self, account: AccountId) -> int:
+        """Threads that work for an account."""
+        return self._own[account]
 
     def has(self, receipt: Receipt) -> bool:
         return receipt in self._flights
@@ -89,6 +104,8 @@ class Flights:
     def begin(self, task: Task) -> None:
         """Execute in the pool; the flight is handed to `landed` when it ends."""
         flight = Flight(task, written_at=task.job.started_at)
+        if task.receipt not in self._flights:
+            self._own[task.receipt.account] += 1
         self._flights[task.receipt] = flight
         self._tell(task)
         task.execution.entries.listen(self._spoke)
@@ -112,7 +129,7 @@ class Flights:
         if flight.overdue:
             self._pool.recovered()
             return None
-        self._flights.pop(flight.task.receipt, None)
+        self._remove(flight)
         return Done(flight.task.receipt, outcome=flight.outcome)
 
     def next_deadline(self) -> Millis:
@@ -126,7 +143,7 @@ class Flights:
             flight.overdue = True
             flight.task.job.cancelled = True
             self._pool.write_off()
-            del self._flights[flight.task.receipt]
+            self._remove(flight)
         return [Done(flight.task.receipt, outcome=flight.task.execution.timed_out()) for flight in late]
 
     def cancel_of_ended_runs(self) -> None:
@@ -137,6 +154,13 @@ class Flights:
         for receipt, flight in self._flights.items():
             if (receipt.account, receipt.run) in gone:
                 flight.task.job.cancelled = True
+
+    def _remove(self, flight: Flight) -> None:
+        receipt = flight.task.receipt
+        if self._flights.pop(receipt, None) is not None:
+            self._own[receipt.account] -= 1
+            if not self._own[receipt.account]:
+                del self._own[receipt.account]
 
     def close(self) -> None:
         self._pool.close()

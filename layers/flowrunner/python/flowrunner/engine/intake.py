@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flowrunner.core.events import DeadlinePassed, RunSettled, SlotGranted
-from flowrunner.core.ids import Millis, StepId
+from flowrunner.core.ids import AccountId, Millis, StepId
 from flowrunner.core.state import Entry, parent_of_item
 from flowrunner.engine.committer import Done
 from flowrunner.engine.dispatch import ADMIT, POKE, Ack, Admit, Execute, Expire, Later, Look, Settle, dispatch
@@ -14,6 +16,7 @@ from flowrunner.engine.flights import Flights, Task
 from flowrunner.engine.outcome import Job, Outcome, RunView
 from flowrunner.engine.records import RunFacts, read_attempt
 from flowrunner.engine.services import Services
+from flowrunner.engine.shares import admits
 from flowrunner.engine.slots import RunSlots
 from flowrunner.engine.views import BROKEN_RETRY, Views
 from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, Unreadable
@@ -31,7 +34,14 @@ NO_KEY_RETRY: Millis = 10_000
 
 RENEW_MARGIN: Millis = 1_000
 
-__all__ = ["Intake", "Task"]
+__all__ = ["Intake", "Parked", "Task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A delivery whose account has as many threads as it may have now."""
+
+    receipt: Receipt
 
 
 class Intake:
@@ -48,13 +58,16 @@ class Intake:
         self._lease = lease
         self._step_timeout = step_timeout
         self._slots = RunSlots(services.backend.documents, services.backend.runs)
+        self._planned: Counter[AccountId] = Counter()
+        """Threads that the present batch will take."""
 
-    def tasks(self, deliveries: Sequence[Delivery]) -> list[Task | Done]:
-        """What to execute, and what is settled without that."""
+    def tasks(self, deliveries: Sequence[Delivery]) -> list[Task | Done | Parked]:
+        """What to execute, what is settled without that, and what has to wait for a thread."""
         if not deliveries:
             return []
         views = self._views.get(delivery.receipt for delivery in deliveries)
-        result: list[Task | Done] = []
+        self._planned.clear()
+        result: list[Task | Done | Parked] = []
         to_claim: list[Task] = []
         for delivery in deliveries:
             receipt = delivery.receipt
@@ -72,7 +85,7 @@ class Intake:
         result += self._claim(to_claim)
         return result
 
-    def _make(self, view: RunView, delivery: Delivery) -> Task | Done:
+    def _make(self, view: RunView, delivery: Delivery) -> Task | Done | Parked:
         receipt = delivery.receipt
         now = self._services.clock.now()
         match dispatch(view, receipt, now):
@@ -91,10 +104,15 @@ class Intake:
             case Execute(entry, answer):
                 return self._task(view, delivery, entry, answer)
 
-    def _task(self, view: RunView, delivery: Delivery, entry: Entry, answer: dict[str, object] | None) -> Task | Done:
+    def _task(
+        self, view: RunView, delivery: Delivery, entry: Entry, answer: dict[str, object] | None
+    ) -> Task | Done | Parked:
         receipt = delivery.receipt
         now = self._services.clock.now()
         node = view.program.nodes[entry.node]
+        in_pool = not node.inline or answer is not None
+        if in_pool and not self._admits(receipt.account):
+            return Parked(receipt)
         job = Job(
             view=view,
             state=view.state,
@@ -114,7 +132,13 @@ class Intake:
         works = answer is None and (node.foreach is None or parent_of_item(receipt.step) is not None)
         if works and not node.claimed and delivery.receives > MAX_RECEIVES:
             return Done(receipt, outcome=execution.failed(CrashLoop()))
-        return Task(receipt, job, execution, claimed=works and node.claimed)
+        if in_pool:
+            self._planned[receipt.account] += 1
+        return Task(receipt, job, execution, claimed=works and node.claimed, in_pool=in_pool)
+
+    def _admits(self, account: AccountId) -> bool:
+        own = self._flights.own(account) + self._planned[account]
+        return admits(own, self._flights.free - self._planned.total())
 
     def _claim(self, tasks: Sequence[Task]) -> list[Task | Done]:
         if not tasks:
@@ -153,7 +177,7 @@ class Intake:
             case _:
                 return Done(task.receipt)
 
-    def _look(self, view: RunView, receipt: Receipt, entry: Entry) -> Task | Done:
+    def _look(self, view: RunView, receipt: Receipt, entry: Entry) -> Task | Done | Parked:
         answer: dict[str, object] | None = None
         if entry.child is not None:
             if self._services.children.ended(receipt.account, entry.child):

@@ -22,11 +22,12 @@ from typing import Any
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.engine.committer import Committer, Done
 from flowrunner.engine.flights import Flight, Flights
-from flowrunner.engine.intake import Intake
+from flowrunner.engine.intake import Intake, Parked
 from flowrunner.engine.pool import ThreadPool
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.reports import Reports
 from flowrunner.engine.services import Services
+from flowrunner.engine.shares import Parking, Ranked
 from flowrunner.engine.starter import PreparedRun
 from flowrunner.engine.views import Views
 from flowrunner.engine.watch import Watchers
@@ -77,12 +78,13 @@ class Worker:
         self._clock = services.clock
         self._on_error = on_error
         self._inbox: SimpleQueue[Any] = SimpleQueue()
-        self._ready: list[tuple[int, int, Delivery]] = []
+        self._ready: list[Ranked] = []
+        self._parking = Parking()
         self._order = itertools.count()
         self._views = Views(services.backend.runs, programs)
         self._reports = Reports(services, watchers, name, lambda: self._inbox.put(_NEWS))
         pool = ThreadPool(settings.threads, f"{name}-node")
-        self._flights = Flights(services, watchers, pool, self._inbox.put, self._reports.heard)
+        self._flights = Flights(services, watchers, pool, settings.threads, self._inbox.put, self._reports.heard)
         self._intake = Intake(services, self._views, self._flights, name, settings.lease, settings.step_timeout)
         self._committer = Committer(services, self._views, watchers, name, settings.lease, cancel)
         self._look = True
@@ -133,7 +135,7 @@ class Worker:
         self._look = True
         while True:
             self._turn(0.02 if self._flights else 0.0)
-            if self._ready or self._done or self._flights or self._look:
+            if self._ready or self._done or self._flights or self._look or self._parking:
                 continue
             visible = self._backend.queue.next_visible()
             if visible is None or visible > self._clock.now():
@@ -195,6 +197,8 @@ class Worker:
         """Seconds until something is due by itself."""
         if self._ready or self._done or self._look or self._stopping:
             return 0.0
+        if self._parking.can_go(self._flights.own, self._flights.free):
+            return 0.0
         now = self._clock.now()
         moments = [now + self._settings.idle_check, self._next_visible]
         if self._flights:
@@ -224,7 +228,9 @@ class Worker:
             start.done.set()
 
     def _receive(self) -> None:
-        room = self._settings.in_flight - len(self._ready) - len(self._flights)
+        room = self._settings.in_flight - len(self._ready) - len(self._flights) - len(self._parking)
+        if room <= 0:
+            room += self._put_off(room)
         if room <= 0:
             # Look again when something has ended.
             self._next_visible = self._clock.now() + 50
@@ -244,19 +250,30 @@ class Worker:
     def _push(self, delivery: Delivery, priority: int) -> None:
         heapq.heappush(self._ready, (priority, next(self._order), delivery))
 
-    def _next_batch(self) -> list[Delivery]:
-        count = min(len(self._ready), self._settings.batch)
-        return [heapq.heappop(self._ready)[2] for _ in range(count)]
+    def _put_off(self, room: int) -> int:
+        """Give back what one account has beyond its part of what this worker can hold; answers how many."""
+        surplus, pause = self._parking.surplus(room)
+        if surplus:
+            self._backend.queue.release([one.receipt for one in surplus], self._clock.now() + pause)
+        return len(surplus)
 
-    def _take(self, deliveries: Sequence[Delivery]) -> None:
+    def _next_batch(self) -> list[Ranked]:
+        parked = self._parking.go(self._flights.own, self._flights.free, self._settings.batch)
+        count = min(len(self._ready), self._settings.batch - len(parked))
+        return parked + [heapq.heappop(self._ready) for _ in range(count)]
+
+    def _take(self, batch: Sequence[Ranked]) -> None:
         """Begin what the messages ask for."""
-        for task in self._intake.tasks(deliveries):
+        ranks = {one[2].receipt: one for one in batch}
+        for task in self._intake.tasks([delivery for _, _, delivery in batch]):
             if isinstance(task, Done):
                 self._done.append(task)
-            elif task.job.node.inline and task.job.answer is None:
-                self._done.append(self._flights.run_here(task))
-            else:
+            elif isinstance(task, Parked):
+                self._parking.add(ranks[task.receipt])
+            elif task.in_pool:
                 self._flights.begin(task)
+            else:
+                self._done.append(self._flights.run_here(task))
 
     def _commit(self) -> None:
         """Write what is done. What could not be written stays and is tried again: nothing is executed twice for it."""
@@ -280,7 +297,8 @@ class Worker:
         if not self._flights:
             return
         self._flights.cancel_of_ended_runs()
-        held = [*self._flights.receipts(), *(delivery.receipt for _, _, delivery in self._ready)]
+        waiting = (delivery.receipt for _, _, delivery in self._ready)
+        held = [*self._flights.receipts(), *waiting, *self._parking.receipts()]
         self._backend.queue.renew(held, self.name, now + self._settings.lease)
         claims = [(at.account, at.run, at.step, at.attempt) for at in self._flights.claimed()]
         if claims:
@@ -290,6 +308,7 @@ class Worker:
 
     def _give_back(self) -> None:
         receipts = [delivery.receipt for _, _, delivery in self._ready]
+        receipts += [delivery.receipt for delivery in self._parking.clear()]
         self._ready.clear()
         if receipts:
             self._backend.queue.release(receipts, self._clock.now())
