@@ -89,7 +89,7 @@ def test_a_signed_message_starts_a_run(served: Service) -> None:
     run = answer.json()["run_id"]
     assert answer.json()["status_url"] == f"https://flows.example.com/v1/runs/{run}"
     shown = served.call("GET", f"/v1/runs/{run}").json()
-    assert shown["started_by"] == "webhook:orders"
+    assert shown["started_by"] == "hook:orders"
     assert shown["labels"] == {"correlation_id": answer.headers["x-correlation-id"]}
     assert answer.headers["content-security-policy"] == "sandbox"
 

@@ -68,7 +68,7 @@ def test_a_request_starts_a_run(made: Services) -> None:
     flow = made.save(hook())
     accepted = receive(made, call())
     shown = made.runs.get(OWNER, accepted.run)
-    assert (shown.row.flow, shown.facts.started_by) == (flow, "webhook:orders")
+    assert (shown.row.flow, shown.facts.started_by) == (flow, "hook:orders")
     assert shown.facts.labels == {"correlation_id": "c-1"}
     answer = made.hooks.reply(accepted)
     assert answer.status == 202

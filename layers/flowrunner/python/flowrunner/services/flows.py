@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -320,7 +321,8 @@ class FlowService:
         runs = self._backend.history.runs(account, RunFilter(flow=flow, limit=PAGE))
         for run in runs:
             if run.status in LIVE:
-                self._engine.control.cancel_quietly(account, run.id)
+                with suppress(Conflict, NotFound):
+                    self._engine.control.cancel(account, run.id, "its flow was deleted")
             self._backend.history.delete(account, run.id)
         if len(runs) < PAGE:
             self._backend.flows.delete(account, flow)

@@ -164,7 +164,7 @@ class HookService:
         _log.warning("hook %s %s refused a request: %s", hook.method, hook.path, reason, extra=about)
         self._audit.record_once(
             hook.account,
-            f"webhook:{hook.path}",
+            f"hook:{hook.path}",
             Action.HOOK_REFUSED,
             f"{hook.method} {hook.path}",
             key=f"{hook.id}|{reason}|{day_of(self._clock.now())}",
@@ -187,7 +187,7 @@ class HookService:
             hook.flow,
             value,
             RunId(draws.new_id()) if message is None else derived_run_id("hook", hook.account, hook.id, message),
-            f"webhook:{hook.path}",
+            f"hook:{hook.path}",
             call.correlation,
             depth,
         )

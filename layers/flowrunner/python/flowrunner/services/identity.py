@@ -62,7 +62,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks. `name` is shown to people: a user's name, a token's, `schedule:nightly`, `webhook:orders`."""
+    """Who asks. `name` is shown to people: a user's name, a token's, `schedule:nightly`, `hook:orders`."""
 
     account: AccountId
     name: str

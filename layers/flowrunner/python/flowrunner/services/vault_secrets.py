@@ -28,11 +28,12 @@ class VaultSecrets:
             return self._box.read(account, PURPOSE, name).decode()
         except NotFound:
             fallback = self._fallback_of(account)
-            if fallback is not None:
+            if fallback is not None and name in fallback.names(account):
                 return fallback.read(account, name)
-            raise SecretMissing(
-                f"there is no secret {name!r}", hint=f"set it with `flowrunner secrets set {name}`"
-            ) from None
+            hint = f"set it with `flowrunner secrets set {name}`"
+            if fallback is not None:
+                hint = f"on a server, {hint}; for a run without one set FLOWRUNNER_SECRET_{name}"
+            raise SecretMissing(f"there is no secret {name!r}", hint=hint) from None
 
     def names(self, account: AccountId) -> Sequence[str]:
         fallback = self._fallback_of(account)
