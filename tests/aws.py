@@ -38,11 +38,13 @@ class Cloud:
     s3: S3Client
     made: list[DynamoBackend] = field(default_factory=list)
 
-    def backend(self, clock: Clock | None = None, **settings: Any) -> DynamoBackend:
-        """A process's view of it: several of them share the table and nothing else."""
+    def backend(
+        self, clock: Clock | None = None, dynamodb: DynamoDBClient | None = None, **settings: Any
+    ) -> DynamoBackend:
+        """A process's view of it: several of them share the table and nothing else that they know of."""
         backend = DynamoBackend(
-            self.clients.dynamodb(),
-            self.clients.s3(),
+            dynamodb or self.dynamodb,
+            self.s3,
             TABLE,
             BUCKET,
             clock or SystemClock(),

@@ -102,6 +102,13 @@ class DynamoBackend:
         self.documents: Documents = documents
         self.entities: Entities = entities
 
+    def sweep(self, now: Millis) -> int:
+        """Send the first messages of runs whose creator died before that; answers how many runs those were.
+
+        Workers that take messages do it themselves, once a minute.
+        """
+        return self.journal.settle_newborn(now)
+
     def migrate(self) -> None:
         migrate(self._table, self._s3, self._bucket)
 
