@@ -75,10 +75,17 @@ class Bench:
 _SANDBOX: list[Sandbox] = []
 
 
+class _Shared(Sandbox):
+    """A sandbox that an engine does not close: others go on with it."""
+
+    def close(self) -> None:
+        """Nothing: it ends with the process."""
+
+
 def shared_sandbox() -> Sandbox:
     """One sandbox for all tests of the process: its workers stay warm."""
     if not _SANDBOX:
-        _SANDBOX.append(Sandbox(processes=2))
+        _SANDBOX.append(_Shared(processes=2))
     return _SANDBOX[0]
 
 
