@@ -17,7 +17,7 @@ FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
 MODELS = {"pydantic"}
 MAIL = {"imap_tools", "imaplib", "smtplib"}
 LLM = {"openai", "httpx2"}
-CRYPTOGRAPHY = {"aws_cryptographic_material_providers", "aws_encryption_sdk", "botocore", "cryptography"}
+CRYPTOGRAPHY = {"aws_encryption_sdk", "botocore", "cryptography"}
 ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM | MAIL
 
 NEVER_LOADED = {

@@ -101,13 +101,10 @@ class LocalKeyRing:
 
 
 class _Sdk:
-    """The AWS Encryption SDK, imported when it is made, with a keyring for each key that was used."""
+    """The AWS Encryption SDK, imported when it is made, with a master key for each key that was used."""
 
     def __init__(self) -> None:
         import aws_encryption_sdk
-        from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders
-        from aws_cryptographic_material_providers.mpl.config import MaterialProvidersConfig
-        from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
         from aws_encryption_sdk.identifiers import AlgorithmSuite
 
         # A message that does not decrypt is an error that we raise; the SDK would print a stack for it as well.
@@ -116,42 +113,41 @@ class _Sdk:
             commitment_policy=aws_encryption_sdk.CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
             max_encrypted_data_keys=1,
         )
-        self._providers: Any = AwsCryptographicMaterialProviders(config=MaterialProvidersConfig())
         # Committing, and without the signature: who can decrypt can encrypt here, so it would prove nothing.
         self._algorithm = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
-        self._error = AWSEncryptionSDKClientError
-        self._keyrings: dict[bytes, Any] = {}
+        self._masters: dict[bytes, Any] = {}
 
     def encrypt(self, key: Key, plain: bytes, context: Mapping[str, str]) -> bytes:
         sealed, _ = self._client.encrypt(
-            source=plain, keyring=self._keyring(key), encryption_context=dict(context), algorithm=self._algorithm
+            source=plain, key_provider=self._master(key), encryption_context=dict(context), algorithm=self._algorithm
         )
         return bytes(sealed)
 
     def decrypt(self, key: Key, sealed: bytes, context: Mapping[str, str]) -> bytes:
         try:
-            plain, header = self._client.decrypt(
-                source=sealed, keyring=self._keyring(key), encryption_context=dict(context)
-            )
+            plain, header = self._client.decrypt(source=sealed, key_provider=self._master(key))
         except Exception as error:  # the SDK raises a dozen kinds for a message that is not whole
             raise Unreadable from error
-        # The SDK is content when the given pairs are among those of the message; all of them must be the same.
+        # The SDK is content with any context that the message itself names; ours must be exactly the same.
         if dict(header.encryption_context) != dict(context):
             raise Unreadable
         return bytes(plain)
 
-    def _keyring(self, key: Key) -> Any:
-        made = self._keyrings.get(key.raw)
+    def _master(self, key: Key) -> Any:
+        made = self._masters.get(key.raw)
         if made is None:
-            from aws_cryptographic_material_providers.mpl.models import AesWrappingAlg, CreateRawAesKeyringInput
+            from aws_encryption_sdk.identifiers import EncryptionKeyType, WrappingAlgorithm
+            from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey
+            from aws_encryption_sdk.key_providers.raw import RawMasterKey
 
-            made = self._providers.create_raw_aes_keyring(
-                input=CreateRawAesKeyringInput(
-                    key_namespace=NAMESPACE,
-                    key_name=key.info.id,
+            made = RawMasterKey(
+                provider_id=NAMESPACE,
+                key_id=key.info.id.encode(),
+                wrapping_key=WrappingKey(
+                    wrapping_algorithm=WrappingAlgorithm.AES_256_GCM_IV12_TAG16_NO_PADDING,
                     wrapping_key=key.raw,
-                    wrapping_alg=AesWrappingAlg.ALG_AES256_GCM_IV12_TAG16,
-                )
+                    wrapping_key_type=EncryptionKeyType.SYMMETRIC,
+                ),
             )
-            self._keyrings[key.raw] = made
+            self._masters[key.raw] = made
         return made
