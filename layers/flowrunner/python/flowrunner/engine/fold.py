@@ -182,7 +182,8 @@ class Fold:
     def _message(self, command: ScheduleStep) -> Message:
         row = self.view.row
         receipt = Receipt(row.account, row.id, command.step, command.attempt)
-        return Message(receipt, command.due, row.priority)
+        slow = self.view.program.slow(command.step, self.state.frontier.get(command.step))
+        return Message(receipt, command.due, row.priority, slow)
 
     @property
     def wants_script(self) -> bool:

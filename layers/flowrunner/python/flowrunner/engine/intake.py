@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowrunner.core.events import DeadlinePassed, RunSettled, SlotGranted
 from flowrunner.core.ids import AccountId, Millis, StepId
-from flowrunner.core.state import Entry, parent_of_item
+from flowrunner.core.state import Entry
 from flowrunner.engine.committer import Done
 from flowrunner.engine.dispatch import ADMIT, POKE, Ack, Admit, Execute, Expire, Later, Look, Settle, dispatch
 from flowrunner.engine.execute import Execution
@@ -129,7 +129,7 @@ class Intake:
         except Unreadable:
             # A step that cannot be masked must not begin: what it would say and give could not be stored.
             return Done(receipt, release=now + NO_KEY_RETRY)
-        works = answer is None and (node.foreach is None or parent_of_item(receipt.step) is not None)
+        works = answer is None and node.does_work(receipt.step)
         if works and not node.claimed and delivery.receives > MAX_RECEIVES:
             return Done(receipt, outcome=execution.failed(CrashLoop()))
         if in_pool:

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flowrunner.core.durations import parse_duration
 from flowrunner.core.flow import Flow, Foreach, Json, Node
 from flowrunner.core.graph import Graph, build_graph
-from flowrunner.core.ids import NodeId
+from flowrunner.core.ids import Millis, NodeId, StepId
+from flowrunner.core.state import Entry, Phase, parent_of_item
 from flowrunner.nodes.base import NodeType
 from flowrunner.nodes.registry import Registry
 from flowrunner.sandbox.templates import Template, compile_template
 
 EXEC = "exec"
+
+FAST_STEP: Millis = 50_000
+"""A step that may take longer than this is slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,16 @@ class NodeProgram:
     """Whether the worker runs it in its own thread: it never blocks and needs no JavaScript."""
     claimed: bool
     """Whether it has effects outside the run, so that an execution needs a claim."""
+    slow: bool
+    """Whether its work may take minutes; see `NodeType.slow`."""
 
     @property
     def foreach(self) -> Foreach | None:
         return self.node.foreach
+
+    def does_work(self, step: StepId) -> bool:
+        """Whether this step is the node's work; a foreach itself only lists items and collects what they gave."""
+        return self.node.foreach is None or parent_of_item(step) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,13 @@ class Program:
     concurrency_key: Template | None
     end_nodes: tuple[NodeId, ...]
     """The nodes that lead nowhere: their outputs are the run's when the flow names none."""
+
+    def slow(self, step: StepId, entry: Entry | None) -> bool:
+        """Whether what the message of this step asks for may take minutes; what ends a wait is quick."""
+        if entry is None or entry.phase is Phase.WAITING:
+            return False
+        node = self.nodes.get(entry.node)
+        return node is not None and node.slow and node.does_work(step)
 
 
 def compile_program(flow: Flow, registry: Registry) -> Program:
@@ -95,7 +113,26 @@ def _compile_node(node: Node, registry: Registry) -> NodeProgram:
         cache_key=cache_key,
         inline=node_type.quick and native and not node.hooks and node.cache is None,
         claimed=not node_type.pure and not replaced,
+        slow=not replaced and _slow(node, node_type),
     )
+
+
+def _slow(node: Node, node_type: NodeType[Any]) -> bool:
+    if node_type.quick or node_type.slow is not None:
+        return bool(node_type.slow)
+    limits = [limit for limit in (node.timeout, _own_timeout(node, node_type)) if limit is not None]
+    return min(limits, default=0) > FAST_STEP
+
+
+def _own_timeout(node: Node, node_type: NodeType[Any]) -> Millis | None:
+    """The parameter `timeout` as far as one can tell without evaluating it."""
+    field = node_type.params.model_fields.get("timeout")
+    if field is None:
+        return None
+    try:
+        return parse_duration(node.params["timeout"]) if "timeout" in node.params else int(field.default)
+    except (TypeError, ValueError):
+        return None
 
 
 def _optional(value: Json) -> Template | None:

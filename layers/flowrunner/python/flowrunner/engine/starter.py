@@ -115,7 +115,12 @@ class Starter:
         )
         facts = RunFacts.decode(row.body)
         messages = tuple(
-            Message(Receipt(row.account, run, command.step, command.attempt), command.due, row.priority)
+            Message(
+                Receipt(row.account, run, command.step, command.attempt),
+                command.due,
+                row.priority,
+                program.slow(command.step, decision.state.frontier.get(command.step)),
+            )
             for command in decision.commands
             if isinstance(command, ScheduleStep)
         )

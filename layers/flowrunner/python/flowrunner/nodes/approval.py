@@ -47,6 +47,7 @@ class ApprovalNode(NodeType[ApprovalParams]):
     output = ApprovalOutput
     category = "people"
     icon = "user-check"
+    slow = False
     actions = ("approved", "rejected", "timeout")
     example = """\
 type: approval

@@ -231,6 +231,12 @@ class NodeType(ABC, Generic[P]):
     """No effect outside the run, so running twice is harmless and the step needs no claim."""
     quick: ClassVar[bool] = False
     """Never blocks; the worker runs it in its own thread, not a pool's. Implies nothing about `pure`."""
+    slow: ClassVar[bool | None] = None
+    """Whether a step may take more than a minute, so that AWS runs it where it may (and where its libraries are).
+
+    True: every one (a model); False: none, whatever `timeout` allows (one that only begins to wait); None: as long as
+    the node's `timeout` or the parameter of that name says, whichever is less.
+    """
     example: ClassVar[str] = ""
     """A node in YAML, for the documentation; the tests load and run it."""
 

@@ -120,6 +120,7 @@ class EmailFetchNode(NodeType[EmailFetchParams]):
     output = EmailFetchOutput
     category = "people"
     icon = "inbox"
+    slow = True
     payload = "messages"
     example = """\
 type: email.fetch

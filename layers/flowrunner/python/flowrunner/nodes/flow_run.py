@@ -43,6 +43,7 @@ class FlowRunNode(NodeType[FlowRunParams]):
     params = FlowRunParams
     category = "flow"
     icon = "workflow"
+    slow = False
     example = """\
 type: flow.run
 params:

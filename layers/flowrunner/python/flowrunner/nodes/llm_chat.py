@@ -49,6 +49,7 @@ class LlmChatNode(NodeType[LlmChatParams]):
     output = LlmChatOutput
     category = "ai"
     icon = "sparkles"
+    slow = True
     actions = (DEFAULT, TOOL_CALLS)
     example = """\
 type: llm.chat

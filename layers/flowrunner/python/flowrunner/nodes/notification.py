@@ -93,6 +93,7 @@ class NotificationNode(NodeType[NotificationParams]):
     output = NotificationOutput
     category = "people"
     icon = "bell"
+    slow = False
     example = """\
 type: notification
 params: {channel: slack, message: "Order ${input.order_id} has shipped"}

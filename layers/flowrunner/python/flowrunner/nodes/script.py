@@ -30,6 +30,7 @@ class ScriptNode(NodeType[ScriptParams]):
     params = ScriptParams
     category = "data"
     icon = "braces"
+    slow = False
     pure = True
     example = """\
 type: script

@@ -104,6 +104,7 @@ class StoreNode(NodeType[StoreParams]):
     params = StoreParams
     category = "data"
     icon = "database"
+    slow = False
     example = """\
 type: store
 params: {op: increment, key: visits, by: 2}

@@ -51,6 +51,7 @@ class WaitCallbackNode(NodeType[WaitCallbackParams]):
     params = WaitCallbackParams
     category = "flow"
     icon = "webhook"
+    slow = False
     actions = (DEFAULT, "timeout")
     example = """\
 type: wait.callback

@@ -24,11 +24,15 @@ class Receipt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An attempt that is due. `priority` 0 is taken first."""
+    """An attempt that is due. `priority` 0 is taken first.
+
+    `slow`: it may take minutes. A queue with lanes keeps such messages apart from the others, all others ignore it.
+    """
 
     receipt: Receipt
     due: Millis
     priority: int = 1
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
