@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from flowrunner.core.ids import NodeId, StepId
 from flowrunner.core.state import Entry, Phase
 from flowrunner.engine.program import Program, compile_program
+
 from tests.engine.harness import make_engine
 
 STEP = StepId("1.0")
@@ -27,14 +27,14 @@ def program(node: str) -> Program:
     [
         ("{type: llm.chat, params: {model: m, prompt: p}}", True),
         ("{type: llm.chat, params: {model: m, prompt: p}, timeout: 5s}", True),
-        ("{type: llm.chat, params: {model: m}, hooks: {exec: 'return 1'}}", False),
+        ("{type: llm.chat, params: {model: m, prompt: p}, hooks: {exec: 'return 1'}}", False),
         ("{type: http.request, params: {url: 'https://example.com'}}", False),
         ("{type: http.request, params: {url: 'https://example.com', timeout: 50s}}", False),
         ("{type: http.request, params: {url: 'https://example.com', timeout: 51s}}", True),
         ("{type: http.request, params: {url: 'https://example.com', timeout: '${input.t}'}, timeout: 5m}", True),
         ("{type: http.request, params: {url: 'https://example.com'}, timeout: 5m}", False),
         ("{type: http.request, params: {url: 'https://example.com', timeout: 5m}, timeout: 20s}", False),
-        ("{type: approval, params: {timeout: 2h}, timeout: 1h}", False),
+        ("{type: approval, params: {message: m, timeout: 2h}, timeout: 1h}", False),
         ("{type: transform, params: {mapping: {a: 1}}, timeout: 1h}", False),
     ],
 )
