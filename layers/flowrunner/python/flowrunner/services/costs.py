@@ -1,9 +1,7 @@
 """What a run would cost on AWS: an estimate in micro-dollars (millionths of a US dollar), from counts alone.
 
-List prices of us-east-1 without the free tier, per million units unless said otherwise (docs/observability.md, "What
-things cost", has them as a table). What a step and a run need is the budget of the design (execution.md, "Cost is part
-of the design"): about $4 per million steps of a linear flow. Storage, traffic, logs, and what nodes buy elsewhere
-(models, other services) are not in it.
+Prices, and what a step and a run need, are those of `cloud_costs`; docs/observability.md, "What things cost", has them
+as a table. Storage, traffic, logs, and what nodes buy elsewhere (models, other services) are not in it.
 """
 
 from __future__ import annotations
@@ -13,29 +11,13 @@ from collections.abc import Sequence
 from flowrunner.core.ids import Millis
 from flowrunner.engine.records import Attempt
 from flowrunner.ports.runs import RowStatus
+from flowrunner.services.cloud_costs import RUN as RUN_UNITS
+from flowrunner.services.cloud_costs import STEP as STEP_UNITS
+from flowrunner.services.cloud_costs import Units, billed_ms, per_million
 
-WRITE_UNIT = 0.625
-"""DynamoDB on demand: a write of up to 1 KB."""
-READ_UNIT = 0.125
-"""DynamoDB on demand: a consistent read of up to 4 KB."""
-QUEUE_REQUEST = 0.40
-"""SQS, standard queue."""
-INVOCATION = 0.20
-"""Lambda requests."""
-API_REQUEST = 1.00
-"""API Gateway, HTTP API."""
-GB_SECOND = 13.3334
-"""Lambda on arm64: a second with 1 GB of memory, in micro-dollars."""
-
-MEMORY_GB = 0.5
-"""What the executor's function is given."""
-OVERHEAD: Millis = 50
-"""Billed around a step's own work: reading, claiming, committing, sending."""
-
-COMPUTE_MS = GB_SECOND * MEMORY_GB / 1000
-STEP = 3 * WRITE_UNIT + 2 * READ_UNIT + 3 * QUEUE_REQUEST + INVOCATION + OVERHEAD * COMPUTE_MS
-RUN = 4 * WRITE_UNIT + READ_UNIT + QUEUE_REQUEST + API_REQUEST + INVOCATION + OVERHEAD * COMPUTE_MS
-"""Its item and its index entry, written at start and end; the request that starts it; the first message."""
+COMPUTE_MS = per_million(Units(gb_seconds=billed_ms(1)))
+STEP = per_million(STEP_UNITS)
+RUN = per_million(RUN_UNITS)
 
 
 def micro_dollars(runs: int, steps: int, compute_ms: Millis) -> int:
