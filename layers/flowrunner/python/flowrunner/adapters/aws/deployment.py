@@ -1,0 +1,134 @@
+"""Putting an assembly into an account: what would change, then stack by stack, each after those that it needs.
+
+It can be interrupted anywhere and called again: assets that are there are not sent again, stacks that are as they
+should be are left alone, and one that is still busy is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flowrunner.adapters.aws.assembly import Assembly, Asset, Stack, all_assets
+from flowrunner.adapters.aws.assets import Publisher
+from flowrunner.adapters.aws.changes import HOLD_DATA, Change, compare, losses, of_type
+from flowrunner.adapters.aws.cloud import DeploymentFailed
+from flowrunner.adapters.aws.stack_state import DEAD, GOOD, Found
+from flowrunner.adapters.aws.stacks import NotYet, Plan, Stacks
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+UPDATABLE = GOOD | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What deploying a stack would do; `exact` is False where only templates could be compared."""
+
+    stack: str
+    new: bool
+    changes: tuple[Change, ...] = ()
+    exact: bool = True
+    note: str = ""
+
+
+class Deployment:
+    """See the module. `label` names its change sets: no two deployments may share one."""
+
+    def __init__(self, assembly: Assembly, stacks: Stacks, s3: S3Client, publisher: Publisher, label: str) -> None:
+        self._assembly = assembly
+        self._stacks = stacks
+        self._s3 = s3
+        self._publisher = publisher
+        self._label = label
+
+    def preview(self) -> list[Preview]:
+        """What would change. Nothing does, but for the templates that are uploaded, and plans made and removed."""
+        return [self._preview(stack) for stack in self._assembly.stacks]
+
+    def _preview(self, stack: Stack) -> Preview:
+        found = self._stacks.find(stack.name)
+        if found is None or not found.exists or found.status in DEAD:
+            note = f"its creation ended as {found.status}: it is deleted first" if found and found.exists else ""
+            return Preview(stack.name, True, tuple(compare(stack.name, {}, stack.template())), note=note)
+        before = self._stacks.template(stack.name)
+        if self._is_as_wanted(stack, found, before):
+            return Preview(stack.name, False)
+        if found.status not in UPDATABLE:
+            note = f"it is {found.status}: that is finished first"
+            changes = tuple(compare(stack.name, before, stack.template()))
+            return Preview(stack.name, False, changes, exact=False, note=note)
+        self._publisher.publish([_template_asset(stack)])
+        try:
+            plan = self._plan(stack)
+        except NotYet:
+            # It needs what another stack will only have after its own deployment.
+            return Preview(stack.name, False, tuple(compare(stack.name, before, stack.template())), exact=False)
+        if plan is None:
+            return Preview(stack.name, False)
+        self._stacks.discard(plan)
+        return Preview(stack.name, False, plan.changes)
+
+    def deploy(self, *, allow_losses: bool, say: Callable[[str], None]) -> dict[str, Mapping[str, str]]:
+        """Deploy every stack; the outputs of each. Raises `DeploymentFailed`, having deployed those before it.
+
+        A change that takes a table, a bucket or a key away is not carried out unless `allow_losses`.
+        """
+        self._publisher.publish(all_assets(self._assembly.stacks))
+        return {stack.name: self._deploy(stack, allow_losses=allow_losses, say=say) for stack in self._assembly.stacks}
+
+    def _deploy(self, stack: Stack, *, allow_losses: bool, say: Callable[[str], None]) -> Mapping[str, str]:
+        found = self._stacks.settle(stack.name)
+        if found is not None and self._is_as_wanted(stack, found, self._stacks.template(stack.name)):
+            say(f"{stack.name}: nothing to change")
+        else:
+            plan = self._plan(stack)
+            if plan is None:
+                say(f"{stack.name}: nothing to change")
+            else:
+                found = self._carry_out(stack, plan, found, allow_losses=allow_losses, say=say)
+        assert found is not None, "a stack that has nothing to change is there"
+        if stack.protected and not found.protected:
+            self._stacks.protect(stack.name, on=True)
+        return found.outputs
+
+    def _carry_out(
+        self, stack: Stack, plan: Plan, before: Found | None, *, allow_losses: bool, say: Callable[[str], None]
+    ) -> Found:
+        lost = losses(plan.changes)
+        if lost and not allow_losses:
+            self._stacks.discard(plan)
+            raise refused(lost)
+        holds_data = bool(of_type(stack.template(), sorted(HOLD_DATA)))
+        if before is not None and allow_losses:
+            self._stacks.guard_data(stack.name, on=False)
+        say(f"{stack.name}: {len(plan.changes)} changes")
+        try:
+            return self._stacks.carry_out(plan)
+        finally:
+            if holds_data and (found := self._stacks.find(stack.name)) is not None and found.status in UPDATABLE:
+                self._stacks.guard_data(stack.name, on=True)
+
+    def _plan(self, stack: Stack) -> Plan | None:
+        # Addressed by path, at the client's own endpoint: right for AWS, and for what stands in for it.
+        url = f"{self._s3.meta.endpoint_url}/{stack.template_bucket}/{stack.template_key}"
+        return self._stacks.plan(stack.name, url, stack.tags, self._label)
+
+    @staticmethod
+    def _is_as_wanted(stack: Stack, found: Found, template: Mapping[str, object]) -> bool:
+        return found.status in UPDATABLE and dict(found.tags) == dict(stack.tags) and template == stack.template()
+
+
+def _template_asset(stack: Stack) -> Asset:
+    return Asset(f"the template of {stack.name}", stack.template_file, False, stack.template_bucket, stack.template_key)
+
+
+def refused(lost: Sequence[Change]) -> DeploymentFailed:
+    """The error that a deployment which loses data is refused with."""
+    names = ", ".join(f"{one.resource} ({one.type}, {one.verb})" for one in lost)
+    return DeploymentFailed(
+        f"this would take away what holds data: {names}",
+        hint="to do it all the same, say --allow-replacement; what it holds is then no longer used, or gone",
+    )
