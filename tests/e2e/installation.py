@@ -1,0 +1,87 @@
+"""The stacks on the emulator: `flowrunner deploy` as an operator runs it, and where the service is then."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.e2e.emulator import CREDENTIALS, REGION, Emulator
+from tests.e2e.pythons import ROOT, architecture
+
+STAGE = "e2e"
+DEPLOY = 600.0
+"""Seconds; half a minute of them are the layers and the synthesis, the first time."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the stacks say, and the same as seen from here."""
+
+    emulator: str
+    outputs: Mapping[str, str]
+
+    @property
+    def api(self) -> str:
+        """The HTTP API, by the emulator's path for it."""
+        return f"{self.emulator}/_aws/execute-api/{_api_id(self.outputs['ApiUrl'])}/$default"
+
+    @property
+    def socket(self) -> str:
+        """The WebSocket API."""
+        url = self.outputs["WebSocketUrl"]
+        host = self.emulator.replace("http://", "ws://")
+        return f"{host}/_aws/execute-api/{_api_id(url)}/{urlsplit(url).path.strip('/')}"
+
+    def save(self, file: Path) -> None:
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps({"emulator": self.emulator, "outputs": dict(self.outputs)}))
+        new.rename(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Installation:
+        return cls(**json.loads(file.read_text()))
+
+
+def _api_id(url: str) -> str:
+    return (urlsplit(url).hostname or "").partition(".")[0]
+
+
+def deploy(
+    emulator: Emulator, say: Any = None, stage: str = STAGE, settings: Mapping[str, str] | None = None
+) -> Installation:
+    """Build, synthesize and deploy; what it prints goes to `say` (a file), and to the error if it fails."""
+    context = {
+        "python": emulator.version,
+        "architecture": architecture(),
+        "signup": "open",
+        **(settings or {}),
+    }
+    command = [sys.executable, "-m", "flowrunner", "deploy", "--stage", stage, "--preset", "dev", "--region", REGION]
+    command += ["--yes", "--json", "--bootstrap", "--no-account"]
+    for name, value in context.items():
+        command += ["-c", f"{name}={value}"]
+    # Without what the tests have set for themselves: a setting in the environment would reach the command.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FLOWRUNNER_"))}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**ours, **CREDENTIALS, "AWS_ENDPOINT_URL": emulator.url},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=say or subprocess.PIPE,
+        text=True,
+        timeout=DEPLOY,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"flowrunner deploy ended with {done.returncode}:\n{done.stderr or ''}{done.stdout}")
+    outputs = json.loads(done.stdout)["outputs"]
+    merged = {name: str(value) for stack in outputs.values() for name, value in stack.items()}
+    return Installation(emulator.url, merged)
