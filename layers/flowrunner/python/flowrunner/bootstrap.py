@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 LOCAL_ACCOUNT = "local"
 """The account of everything that runs without a server."""
 
+ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
+"""The variable by which a process knows that it is a function."""
+
 
 def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend | None = None) -> Engine:
     """An engine as the settings want it. Raises `ConfigurationError`."""
     limits = settings.sandbox
-    clock, store = SystemClock(), backend or make_backend(settings)
+    clock, store = SystemClock(), backend or make_backend(settings, deployed=ON_LAMBDA in environ)
     local = LocalSecrets(environ, Path(settings.secrets.file) if settings.secrets.file else None)
     try:
         vault = vault_parts(store.entities, make_keys(settings, store, clock), clock, local, AccountId(LOCAL_ACCOUNT))
@@ -73,21 +76,33 @@ def make_platform(settings: Settings, environ: Mapping[str, str]) -> Platform:
     engine = make_engine(settings, environ)
     try:
         assert engine.parts.keys is not None, "made with the engine"
-        engine.parts.keys.primary()  # now, so that a key file that cannot be used stops the start
+        if not settings.vault.kms_key:
+            engine.parts.keys.primary()  # now, so that a key file that cannot be used stops the start
         return assemble(engine, settings, Guard(settings.egress.allow).check)
     except FlowrunnerError:
         engine.close()
         raise
 
 
+def make_executor(settings: Settings, environ: Mapping[str, str]) -> Engine:
+    """An engine that executes steps, with no more of the services than steps need. Raises `ConfigurationError`."""
+    from flowrunner.services.executing import guard_steps
+
+    engine = make_engine(settings, environ)
+    guard_steps(engine, settings.quotas, settings.webhooks)
+    return engine
+
+
 def make_keys(settings: Settings, backend: Backend, clock: Clock) -> KeyRing:
-    """The keys of the vault: of a file, or of this process for a store that does not outlive it.
+    """The keys of the vault: of KMS, of a file, or of this process for a store that does not outlive it.
 
     The file is made when something is first encrypted, or by a server when it starts. Raises `ConfigurationError` when
     something is encrypted already and the file is missing or cannot be used.
     """
     if not backend.capabilities.durable:
         return LazyKeys(_memory_keys)
+    if settings.vault.kms_key:
+        return LazyKeys(lambda: _kms_keys(settings.vault.kms_key, backend, clock))
     path = Path(settings.vault.key_file).expanduser()
 
     def in_use() -> bool:
@@ -105,8 +120,18 @@ def _memory_keys() -> KeyRing:
     return MemoryKeyRing()
 
 
-def make_backend(settings: Settings) -> Backend:
-    """The store that `store.url` names, with its schema brought up to date. Raises `ConfigurationError`."""
+def _kms_keys(key: str, backend: Backend, clock: Clock) -> KeyRing:
+    from flowrunner.adapters.aws.clients import Clients
+    from flowrunner.adapters.aws.kms import KmsKeyRing
+
+    return KmsKeyRing(Clients.for_key(key).kms(), key, backend.documents, clock, SystemDraws())
+
+
+def make_backend(settings: Settings, *, deployed: bool = False) -> Backend:
+    """The store that `store.url` names, with its schema brought up to date. Raises `ConfigurationError`.
+
+    With `deployed` the schema is what the deployment has made it: nothing is asked before the first use.
+    """
     scheme, _, rest = settings.store.url.partition(":")
     made: Backend
     match scheme:
@@ -122,6 +147,10 @@ def make_backend(settings: Settings) -> Backend:
             from flowrunner.adapters.postgres.backend import PostgresBackend
 
             made = PostgresBackend(settings.store.url, settings.store.pool_size)
+        case "dynamodb":
+            from flowrunner.adapters.aws.backend import DynamoBackend
+
+            made = DynamoBackend.open(settings.store.url, SystemClock(), SystemDraws())
         case _:
             raise ConfigurationError(f"store.url: there is no store {scheme!r}")
     if settings.worker.processes > 1 and not made.capabilities.shared:
@@ -130,6 +159,8 @@ def make_backend(settings: Settings) -> Backend:
             f"worker.processes is {settings.worker.processes}, but {made.name} serves one process",
             hint="use PostgreSQL for several",
         )
+    if deployed:
+        return made
     try:
         made.migrate()
     except FlowrunnerError:

@@ -79,8 +79,8 @@ class Section(BaseModel):
 class StoreSettings(Section):
     url: str = Field(
         "sqlite:///.flowrunner/flowrunner.db",
-        pattern=r"^(memory:|sqlite:///.+|postgres(ql)?://.+)$",
-        description="memory:, sqlite:///path/to/file or postgresql://user@host/database",
+        pattern=r"^(memory:|sqlite:///.+|postgres(ql)?://.+|dynamodb://[A-Za-z0-9_.-]+\?.+)$",
+        description="memory:, sqlite:///path/to/file, postgresql://user@host/database or dynamodb://table?bucket=name",
     )
     synchronous: Literal["full", "normal"] = Field(
         "full", description="SQLite: full survives a power cut, normal only the death of the process"
@@ -96,6 +96,9 @@ class WorkerSection(Section):
     lease: Duration = Field(30_000, ge=1_000, description="How long the work of a dead worker stays hidden")
     step_timeout: Duration = Field(3_600_000, description="For nodes that have no timeout of their own")
     grace: Duration = Field(30_000, description="Time for steps in flight when the worker is stopped")
+    lane: Literal["all", "fast", "slow"] = Field(
+        "all", description="On AWS: the queue that an executor serves; fast hands slow steps on to the other one"
+    )
 
 
 class SandboxSettings(Section):
@@ -144,6 +147,20 @@ class LiveSettings(Section):
     readers: int = Field(5_000, ge=1, description="Live event streams and WebSocket subscriptions per process")
     readers_per_account: int = Field(2_000, ge=1, description="The same of one account in one process")
     heartbeat: Duration = Field(15_000, ge=1_000, description="A silent event stream gets a comment so often")
+    delivery: Literal["stream", "poll"] = Field(
+        "stream",
+        description="poll: a stream of events is answered in pieces, for servers that cannot stream, as on AWS Lambda",
+    )
+    wait: Duration = Field(20_000, ge=0, le=25_000, description="poll: how long a request for events waits for one")
+    socket_url: str | None = Field(
+        None, pattern=r"^https?://.+$", description="AWS: where messages to WebSocket connections are sent, @connections"
+    )
+
+
+class UsageSettings(Section):
+    by: Literal["process", "stream"] = Field(
+        "process", description="stream: usage is counted from the table's stream, as on AWS, and not by each process"
+    )
 
 
 class AccountSettings(Section):
@@ -192,6 +209,9 @@ class VaultSettings(Section):
         ".flowrunner/keys.json",
         description="The keys that encrypt secrets, one file for all processes; made at the first start. Back it up",
     )
+    kms_key: str = Field(
+        "", description="A key of AWS KMS (ARN, id or alias) that encrypts secrets in the place of key_file"
+    )
     min_key_age: Duration = Field(
         86_400_000, ge=0, description="A rotation adds no new key while the present one is younger"
     )
@@ -217,6 +237,7 @@ class TelemetrySettings(Section):
         description="An OpenTelemetry collector that takes OTLP over HTTP, http://localhost:4318; none: no traces",
     )
     service_name: str = Field("flowrunner", min_length=1, description="What traces call this service")
+    xray: bool = Field(False, description="On AWS: the functions send traces of their invocations to X-Ray")
 
 
 class Settings(Section):
@@ -233,6 +254,7 @@ class Settings(Section):
     live: LiveSettings = LiveSettings()
     accounts: AccountSettings = AccountSettings()
     quotas: QuotaSettings = QuotaSettings()
+    usage: UsageSettings = UsageSettings()
     webhooks: WebhookSettings = WebhookSettings()
     hooks: HookSettings = HookSettings()
     log: LogSettings = LogSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
@@ -33,9 +34,9 @@ class Page(BaseModel, Generic[Entry]):
 
 
 class Cursors:
-    """Seals positions. `key` is the installation's; cursors of another one are refused."""
+    """Seals positions. `key` gives the installation's; cursors of another one are refused."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: Callable[[], bytes]) -> None:
         self._key = key
 
     def seal(self, account: AccountId, name: str, position: Any) -> str:
@@ -58,7 +59,7 @@ class Cursors:
 
     def _mac(self, account: AccountId, name: str, body: bytes) -> bytes:
         text = b"\0".join((account.encode(), name.encode(), body))
-        return hmac.new(self._key, text, hashlib.sha256).digest()[:SEAL_BYTES]
+        return hmac.new(self._key(), text, hashlib.sha256).digest()[:SEAL_BYTES]
 
 
 def _text(raw: bytes) -> str:

@@ -43,6 +43,11 @@ class Background:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """For whoever runs them by themselves."""
+        return self._tasks
+
     def start(self) -> None:
         """Begin all tasks. They end with `stop`."""
         for task in self._tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from flowrunner.core.ids import AccountId
 from flowrunner.engine.engine import Engine
@@ -79,8 +79,8 @@ class Platform:
     telemetry: Telemetry
     account_throttle: Throttle | None
     address_throttle: Throttle | None
-    cursor_key: bytes
-    """Seals the cursors of lists; the same in every process."""
+    cursor_key: Callable[[], bytes]
+    """Seals the cursors of lists; the same in every process. Looked up when it is first used."""
 
     def close(self) -> None:
         """End the background work, then everything below."""
@@ -162,7 +162,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
         telemetry=telemetry,
         account_throttle=_throttle(clock, settings.api.requests_per_account),
         address_throttle=_throttle(clock, settings.api.requests_per_address),
-        cursor_key=shared_key(entities, clock, draws, "cursors"),
+        cursor_key=cache(partial(shared_key, entities, clock, draws, "cursors")),
     )
 
 

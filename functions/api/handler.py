@@ -1,0 +1,9 @@
+"""The function `api`: HTTP."""
+
+from __future__ import annotations
+
+import os
+
+from flowrunner.functions.api import make_handler
+
+handler = make_handler(os.environ)

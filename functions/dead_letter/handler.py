@@ -1,0 +1,9 @@
+"""The function `dead-letter`: messages that were delivered too often."""
+
+from __future__ import annotations
+
+import os
+
+from flowrunner.functions.dead_letter import make_handler
+
+handler = make_handler(os.environ)

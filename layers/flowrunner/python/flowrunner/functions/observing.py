@@ -1,0 +1,150 @@
+"""Logs, metrics and traces of a function, through Powertools for AWS Lambda.
+
+A line of the log is what it is elsewhere (`telemetry.logs.document_of`: what tenants write is under `data`, so that
+none of it can pass for a metric), with the service and the request added. Metrics are lines, too (CloudWatch's embedded
+format), one for an invocation and only of what is not zero: each metric costs by the hour in which it is sent, and so
+does each value of a dimension, which is why flows, accounts and node types are none.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from aws_lambda_powertools.metrics import Metrics
+
+from flowrunner.core.status import RunStatus
+from flowrunner.engine.watch import Change
+from flowrunner.ports.runs import RowStatus
+from flowrunner.settings import Settings
+from flowrunner.telemetry.logs import QUIET, document_of
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Tracer
+
+    from flowrunner.functions.process import Context
+
+NAMESPACE = "flowrunner"
+
+ENDED = {
+    RunStatus.COMPLETED: "RunsCompleted",
+    RunStatus.FAILED: "RunsFailed",
+    RunStatus.CANCELLED: "RunsCancelled",
+}
+"""The metric that counts runs which ended so."""
+
+UNITS = {"StepMilliseconds": "Milliseconds", "OldestMessageSeconds": "Seconds"}
+"""Of the metrics that are not counts."""
+
+MOST_VALUES = 99
+"""Of one metric in one line; the format's limit is 100, and Powertools writes a line when it is reached."""
+
+
+class Lines(LambdaPowertoolsFormatter):
+    """A record as one line of JSON, in ASCII."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {**document_of(record), **{key: value for key, value in self.keys.items() if value is not None}}
+        return self.serialize(document)
+
+    @property
+    def keys(self) -> Mapping[str, Any]:
+        """What the invocation adds to each line."""
+        own: dict[str, Any] = self.log_format
+        return {key: own.get(key) for key in ("service", "request", "cold")}
+
+
+class Observed:
+    """What a process says of itself. `observe` may be called by several threads, the rest by the handler's."""
+
+    def __init__(self, service: str, settings: Settings) -> None:
+        self.service = service
+        self._lock = Lock()
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+        self._cold = True
+        self._formatter = Lines(json_serializer=_ascii)
+        self._logger = Logger(service=service, level=settings.log.level.upper(), logger_formatter=self._formatter)
+        _send_all(self._logger.registered_handler, settings.log.level.upper())
+        self._metrics = Metrics(namespace=NAMESPACE, service=service)
+        self._tracer = _tracer(service) if settings.telemetry.xray else None
+
+    @contextmanager
+    def invocation(self, context: Context) -> Iterator[None]:
+        """Name the request in all lines of an invocation, and send what was counted when it ends."""
+        self._formatter.append_keys(service=self.service, request=context.aws_request_id, cold=self._cold or None)
+        self._cold = False
+        try:
+            yield
+        finally:
+            self.flush()
+
+    def traced(self, handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """The handler with its invocations as segments of X-Ray, if that is wanted. Events and answers stay out."""
+        if self._tracer is None:
+            return handler
+        traced: Callable[[Any, Any], Any] = self._tracer.capture_lambda_handler(
+            handler, capture_response=False, capture_error=False
+        )
+        return traced
+
+    def count(self, name: str, value: float = 1) -> None:
+        """Add to a metric that counts."""
+        with self._lock:
+            self._values[name] = [sum(self._values[name]) + value]
+
+    def measure(self, name: str, value: float) -> None:
+        """Note one more value of a metric, of which CloudWatch then knows the spread."""
+        with self._lock:
+            self._values[name].append(value)
+
+    def observe_run(self, change: Change) -> None:
+        """Count what a commit is about. For `Watchers.watch_all`."""
+        for attempt in change.attempts:
+            if attempt.rev and attempt.status in (RowStatus.SUCCEEDED, RowStatus.FAILED):
+                self.count("Steps")
+                self.measure("StepMilliseconds", max(0, attempt.ended_at - attempt.started_at))
+                if attempt.status is RowStatus.FAILED:
+                    self.count("StepErrors")
+        if change.created:
+            self.count("RunsStarted")
+        if change.ended and change.state.status in ENDED:
+            self.count(ENDED[change.state.status])
+
+    def flush(self) -> None:
+        """Write the metrics of which there is something to say, as one line."""
+        with self._lock:
+            found, self._values = self._values, defaultdict(list)
+        for name, values in found.items():
+            for value in values[:MOST_VALUES]:
+                self._metrics.add_metric(name=name, unit=UNITS.get(name, "Count"), value=value)
+        if found:
+            self._metrics.flush_metrics()
+
+
+def _ascii(document: Any) -> str:
+    return json.dumps(document, default=str, separators=(",", ":"))
+
+
+def _send_all(handler: logging.Handler, level: str) -> None:
+    """Let all loggers write through Powertools' handler, in place of the one that Lambda's runtime brings."""
+    root = logging.getLogger()
+    for other in list(root.handlers):
+        root.removeHandler(other)
+    root.addHandler(handler)
+    root.setLevel(level)
+    quiet = max(logging.getLevelNamesMapping()[level], logging.WARNING)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(quiet)
+
+
+def _tracer(service: str) -> Tracer:
+    from aws_lambda_powertools import Tracer
+
+    return Tracer(service=service, patch_modules=["botocore"])
