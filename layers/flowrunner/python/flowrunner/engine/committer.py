@@ -16,6 +16,7 @@ from flowrunner.engine.outcome import Outcome, RunView
 from flowrunner.engine.outputs import RunOutputs
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.services import Services
+from flowrunner.engine.terms import Terms
 from flowrunner.engine.views import BROKEN_RETRY, Views
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import StepError, StoreError
@@ -30,13 +31,14 @@ MAX_TRIES = 100
 class Done:
     """A message whose business is finished but for the write: an outcome or event to commit, or a time to come back.
 
-    With none of them the message is only acknowledged.
+    With none of them the message is only acknowledged. `instead` takes its place in the other lane.
     """
 
     receipt: Receipt
     outcome: Outcome | None = None
     event: Event | None = None
     release: Millis | None = None
+    instead: Message | None = None
     output: ReadyOutput | None = None
     """For a run that completes with this: its output, if that was evaluated already."""
 
@@ -86,16 +88,14 @@ class Committer:
         services: Services,
         views: Views,
         watchers: Watchers,
-        owner: str,
-        lease: Millis,
+        terms: Terms,
         cancel: Callable[[AccountId, RunId], None],
     ) -> None:
         self._services = services
         self._backend = services.backend
         self._views = views
         self._watchers = watchers
-        self._owner = owner
-        self._lease = lease
+        self._terms = terms
         self._cancel = cancel
         self._outputs = RunOutputs(services)
 
@@ -118,7 +118,11 @@ class Committer:
         return result
 
     def _acknowledge(self, done: Sequence[Done], result: Committed) -> None:
-        acks = [one.receipt for one in done if one.release is None]
+        # Not acknowledged: to a queue of one lane both are the same message.
+        moved = [one.instead for one in done if one.instead is not None]
+        if moved:
+            self._backend.queue.send(moved)
+        acks = [one.receipt for one in done if one.release is None and one.instead is None]
         if acks:
             self._backend.queue.ack(acks)
         later: dict[Millis, list[Receipt]] = {}
@@ -152,9 +156,11 @@ class Committer:
                 folds.append((key, fold))
         if not folds:
             return {}
-        lease_until = self._services.clock.now() + self._lease
+        terms = self._terms
+        lease_until = terms.lease_until()
         commits = [
-            fold.commit(_ready(fold, pending[key]) or self._outputs, self._owner, lease_until) for key, fold in folds
+            fold.commit(_ready(fold, pending[key]) or self._outputs, terms.name, lease_until, terms.keeps)
+            for key, fold in folds
         ]
         applied = self._backend.runs.commit(commits)
         lost: dict[tuple[AccountId, RunId], list[Done]] = {}

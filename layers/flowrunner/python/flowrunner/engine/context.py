@@ -10,7 +10,8 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.engine.own_calls import OwnCalls
 from flowrunner.engine.schema_check import validator
-from flowrunner.engine.services import ParentStep
+from flowrunner.engine.sealed_values import SealedValues
+from flowrunner.engine.services import ParentStep, Services
 from flowrunner.errors import EgressDenied
 from flowrunner.nodes.base import Callback, ChildRuns, Level, Params, RunInfo
 from flowrunner.ports.callbacks import CallbackRow
@@ -29,9 +30,12 @@ class StepContext:
 
     def __init__(self, execution: Execution, params: Params) -> None:
         self._execution = execution
-        self._services = execution.services
         self._job = execution.job
         self.params: Any = params
+
+    @property
+    def _services(self) -> Services:
+        return self._execution.services
 
     @property
     def input(self) -> Json:
@@ -72,7 +76,8 @@ class StepContext:
 
     @property
     def values(self) -> KeyValues:
-        return self._execution.kept
+        services = self._services
+        return SealedValues(services.backend.values, services.seals, self._execution.scope)
 
     @property
     def children(self) -> ChildRuns:

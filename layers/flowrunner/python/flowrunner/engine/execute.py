@@ -7,6 +7,7 @@ failure that the policy will not repeat is given the node's `fallback` first, th
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,8 +32,9 @@ from flowrunner.engine.context import StepContext
 from flowrunner.engine.entries import Entries
 from flowrunner.engine.evaluate import evaluate
 from flowrunner.engine.foreach_items import checked_items, collected, stored_pages
+from flowrunner.engine.giving_up import GivenUp
 from flowrunner.engine.hooks import HookRunner, merge_input, merge_params, split_context
-from flowrunner.engine.outcome import Job, Outcome, facts_of
+from flowrunner.engine.outcome import Job, Outcome, attempt_of, crashed, facts_of
 from flowrunner.engine.records import Attempt, WaitFacts
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_info import run_info
@@ -44,6 +46,7 @@ from flowrunner.engine.step_cache import StepCache
 from flowrunner.engine.values import to_json
 from flowrunner.errors import NodeCrashed, NodeTimeout, StepError, StoreError, Unreadable
 from flowrunner.nodes.base import Output, Result, Wait
+from flowrunner.nodes.fields import truthy
 from flowrunner.ports.runs import RowStatus
 
 
@@ -51,7 +54,7 @@ class Execution:
     """One attempt under way. Made for one job and used once, in one thread."""
 
     def __init__(self, services: Services, job: Job, executor: str) -> None:
-        self.services = services
+        self._services = services
         self.job = job
         self.node = job.node
         self.executor = executor
@@ -79,25 +82,46 @@ class Execution:
         self.params: dict[str, Json] = {}
         self.cached = False
         self.fallback = False
+        self._worked = False
+        """Whether the node's own work has begun, with whatever effects it has."""
         self._waited: Attempt | None = None
         """The row of the wait that this execution ends."""
 
+    @property
+    def services(self) -> Services:
+        """What the execution works with. Raises `GivenUp` in a thread that was too late."""
+        if self.job.given_up is not None and self.job.given_up == threading.get_ident():
+            raise GivenUp
+        return self._services
+
     def run(self) -> Outcome:
-        """Execute to the end. Every failure of the tenant's making is an outcome; nothing is raised for it."""
+        """Execute to the end. Every failure of the tenant's making is an outcome; nothing is raised for it.
+
+        A patient job raises `StoreError` and `Unreadable` for what may be had later, unless it has done what may not
+        be done twice.
+        """
         try:
             return self._ended(self._attempt())
-        except StepError as error:
-            return self.failed(error)
+        except (StepError, StoreError) as error:
+            if self._comes_again(error):
+                raise
+            return self.failed(error if isinstance(error, StepError) else crashed(error))
         except RecursionError:
             return self.failed(StepError("a value is nested too deeply", code="VALUE_TOO_DEEP"))
         except Exception as error:  # noqa: BLE001 - whatever a node raises is that step's failure, never the worker's
-            return self.failed(NodeCrashed(f"{type(error).__name__}: {error}", type=type(error).__name__))
+            return self.failed(crashed(error))
+
+    def _comes_again(self, error: StepError | StoreError) -> bool:
+        passing = isinstance(error, StoreError) or (isinstance(error, Unreadable) and error.retryable)
+        return passing and self.job.patient and not (self._worked and self.node.node.at_most_once)
 
     def failed(self, error: StepError) -> Outcome:
         """The outcome of a failure: a last word for `fallback` and `post` if the policy will not try again."""
         try:
             return self._failed(error)
-        except (StoreError, Unreadable):
+        except (StoreError, Unreadable) as later:
+            if self._comes_again(later):
+                raise
             return self._unmasked()
 
     def _failed(self, error: StepError) -> Outcome:
@@ -118,7 +142,7 @@ class Execution:
     def timed_out(self) -> Outcome:
         """The outcome of an attempt that did not come back in time; called from the worker's thread."""
         seconds = (self.job.deadline - self.job.started_at) / 1000
-        return self.failed(NodeTimeout(f"the node did not end within {seconds:g} s"))
+        return self.failed(NodeTimeout(f"the node did not end within {seconds:g} s", hint=self.job.limit or None))
 
     def under_way(self) -> Attempt:
         """The attempt as far as it has come, for whoever watches. Safe while it is executed in another thread."""
@@ -166,6 +190,7 @@ class Execution:
         if not self.services.may_execute(self.scope.account, node_type):
             raise StepError(f"the plugin {node_type} is disabled in this account", code="PLUGIN_DISABLED")
         model = self.services.registry.validate(self.node.node.type, self.params)
+        self._worked = True
         exec_hook = self.node.node.hooks.get("exec")
         if exec_hook is not None:
             return Result(self.hooks.exec(exec_hook, self.node.type.exec_input(model, self.input), self.params))
@@ -335,22 +360,7 @@ class Execution:
     def _facts(
         self, status: RowStatus, logs: list[Any], events: list[Any], ended_at: Millis = 0, secrets: Sequence[str] = ()
     ) -> Attempt:
-        entry, waited = self.job.entry, self._waited
-        return Attempt(
-            step=self.job.step,
-            attempt=entry.attempt,
-            node=entry.node,
-            status=status,
-            n=entry.n,
-            parent=entry.parent,
-            via=entry.via,
-            started_at=waited.started_at if waited else self.job.started_at,
-            ended_at=ended_at,
-            secrets=secrets,
-            logs=[*(waited.logs if waited else ()), *logs],
-            events=[*(waited.events if waited else ()), *events],
-            wait=waited.wait if waited else None,
-        )
+        return attempt_of(self.job, self._waited, status, (logs, events), ended_at, secrets)
 
     # -- small helpers ------------------------------------------------------------------------------------------
 
@@ -378,11 +388,6 @@ class Execution:
             return None
         key = self._evaluate(self.node.cache_key, "cache.key")
         return StepCache(self.kept, self.scope, self.job.view.row.flow, self.node.node.id, cache, key)
-
-
-def truthy(value: Any) -> bool:
-    """JavaScript's truth: empty lists and objects are true (ECMA-262, ToBoolean)."""
-    return isinstance(value, list | dict) or bool(value)
 
 
 def _complete(coroutine: Coroutine[Any, Any, Any]) -> Any:

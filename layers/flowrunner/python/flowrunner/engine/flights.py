@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.committer import Done
 from flowrunner.engine.execute import Execution
+from flowrunner.engine.giving_up import GivenUp, interrupt
 from flowrunner.engine.outcome import Job, Outcome
-from flowrunner.engine.pool import ThreadPool
+from flowrunner.engine.pool import Threads
 from flowrunner.engine.services import Services
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.ports.queue import Receipt
 
 FAR_AWAY: Millis = 2**62
 """Later than anything."""
+
+INTERRUPTED_WITHIN = 1_000
+"""Rounds of a loop; an exception from another thread arrives in the first few."""
 
 
 @dataclass(slots=True)
@@ -28,6 +34,8 @@ class Task:
     job: Job
     execution: Execution
     claimed: bool = False
+    leased: bool = False
+    """It was handed off to whoever executes it, and nobody else is given it for the time being."""
     in_pool: bool = True
     """It may take long, so it has a thread of its own."""
 
@@ -38,7 +46,12 @@ class Flight:
 
     task: Task
     outcome: Outcome | None = None
+    error: Exception | None = None
+    """Trouble that is no failure of the step, which has to come again."""
     overdue: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    thread: int | None = None
+    """Which thread executes it, as long as it does."""
     told: int = 0
     """How many entries watchers have been told, and how many the store has; see `reports`."""
     written: int = 0
@@ -49,16 +62,19 @@ class Flights:
     """Begins tasks, here or in the pool, and gives up those that are past their deadline.
 
     `landed` and `spoke` are called from the pool's threads: with what has ended, and when a step has something to say.
+    With `interrupts` a thread that is given up is made to end; see `giving_up`.
     """
 
     def __init__(
         self,
         services: Services,
         watchers: Watchers,
-        pool: ThreadPool,
+        pool: Threads,
         threads: int,
         landed: Callable[[Flight | list[Done]], None],
         spoke: Callable[[], None],
+        *,
+        interrupts: bool = False,
     ) -> None:
         self._services = services
         self._watchers = watchers
@@ -66,6 +82,7 @@ class Flights:
         self._threads = threads
         self._own: Counter[AccountId] = Counter()
         self._landed = landed
+        self._interrupts = interrupts
         self._spoke = spoke
         self._flights: dict[Receipt, Flight] = {}
         self._computing = 0
@@ -87,6 +104,9 @@ class Flights:
 
     def receipts(self) -> Collection[Receipt]:
         return self._flights.keys()
+
+    def all(self) -> list[Flight]:
+        return [*self._flights.values()]
 
     def talking(self) -> list[Flight]:
         """Those that have said something."""
@@ -110,11 +130,23 @@ class Flights:
         self._tell(task)
         task.execution.entries.listen(self._spoke)
 
-        def fly() -> None:
-            flight.outcome = task.execution.run()
-            self._landed(flight)
+        self._pool.submit(lambda: self._fly(flight))
 
-        self._pool.submit(fly)
+    def _fly(self, flight: Flight) -> None:
+        """Execute a flight's task, in a thread of the pool."""
+        with suppress(GivenUp):
+            flight.thread = threading.get_ident()
+            try:
+                if not flight.overdue:
+                    flight.outcome = flight.task.execution.run()
+            except Exception as error:  # noqa: BLE001  # whoever waits for it decides; the pool's thread must live
+                flight.error = error
+            finally:
+                with flight.lock:
+                    flight.thread = None
+            for _ in range(INTERRUPTED_WITHIN if flight.overdue else 0):
+                pass  # what was raised in this thread a moment ago is to arrive here
+        self._landed(flight)
 
     def compute(self, work: Callable[[], list[Done]]) -> None:
         """Do something in the pool that is no step; what it gives is handed to `landed` as it is."""
@@ -142,6 +174,11 @@ class Flights:
         for flight in late:
             flight.overdue = True
             flight.task.job.cancelled = True
+            flight.task.job.given_up = flight.thread
+            if self._interrupts:
+                with flight.lock:
+                    if flight.thread is not None:
+                        interrupt(flight.thread)
             self._pool.write_off()
             self._remove(flight)
         return [Done(flight.task.receipt, outcome=flight.task.execution.timed_out()) for flight in late]

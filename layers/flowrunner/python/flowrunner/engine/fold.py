@@ -18,9 +18,10 @@ from flowrunner.core.decide import Rejected, decide
 from flowrunner.core.events import ErrorFacts, Event, OutputFailed, TimerFired
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis, RunId, StepId
-from flowrunner.core.state import MAX_HEAD_BYTES, State
+from flowrunner.core.state import MAX_HEAD_BYTES, Entry, State
 from flowrunner.core.status import RunStatus
 from flowrunner.engine.outcome import Outcome, RunView
+from flowrunner.engine.program import Program
 from flowrunner.engine.records import Attempt
 from flowrunner.errors import StepError
 from flowrunner.ports.queue import Message, Receipt
@@ -42,7 +43,10 @@ NOT_ENDED = 99
 """The progress that a run shows at most before it has completed."""
 
 HAND_OFF_WITHIN: Millis = 5
-"""A message due this soon is kept by the worker that created it."""
+"""A message due this soon may be kept by the worker that created it."""
+
+Keeps = Callable[[Program, Message, Entry | None, int], bool]
+"""Whether it is kept; the number says how many of this commit are so already."""
 
 
 class Fold:
@@ -122,11 +126,13 @@ class Fold:
             )
         )
 
-    def commit(self, output: Output, owner: str = "", lease_until: Millis = 0) -> Commit:
+    def commit(
+        self, output: Output, owner: str = "", lease_until: Millis = 0, keeps: Keeps = lambda *_: True
+    ) -> Commit:
         """The conditional write for everything taken so far.
 
-        With `owner`, messages that are due now are handed off to it. A completed run's output is evaluated here: the
-        failure of that is one more event.
+        With `owner`, messages that are due now and that it `keeps` are handed off to it. A completed run's output is
+        evaluated here: the failure of that is one more event.
         """
         stored: Json = None
         if self.ended is RunStatus.COMPLETED:
@@ -140,8 +146,11 @@ class Fold:
         mine: list[Message] = []
         for command in self.scheduled.values():
             if self._owed(command):
-                message = self._message(command)
-                (mine if owner and message.due <= self.now + HAND_OFF_WITHIN else send).append(message)
+                entry = self.state.frontier.get(command.step)
+                message = self._message(command, entry)
+                kept = owner and message.due <= self.now + HAND_OFF_WITHIN
+                kept = kept and keeps(self.view.program, message, entry, len(mine))
+                (mine if kept else send).append(message)
         ended = self.state.status.over and self.ended is not None
         return Commit(
             account=row.account,
@@ -154,7 +163,7 @@ class Fold:
             send=send,
             hand_off=mine,
             ack=self.acks,
-            owner=owner,
+            owner=owner if mine else "",
             lease_until=lease_until,
             result=orjson.dumps({"out": stored, "err": self.state.error}) if ended else None,
             ended_at=self.now if ended else None,
@@ -179,11 +188,10 @@ class Fold:
             return command.step == "deadline" and not self.state.status.over
         return entry.attempt == command.attempt
 
-    def _message(self, command: ScheduleStep) -> Message:
+    def _message(self, command: ScheduleStep, entry: Entry | None) -> Message:
         row = self.view.row
         receipt = Receipt(row.account, row.id, command.step, command.attempt)
-        slow = self.view.program.slow(command.step, self.state.frontier.get(command.step))
-        return Message(receipt, command.due, row.priority, slow)
+        return Message(receipt, command.due, row.priority, self.view.program.slow(command.step, entry))
 
     @property
     def wants_script(self) -> bool:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowrunner.core.events import DeadlinePassed, RunSettled, SlotGranted
-from flowrunner.core.ids import AccountId, Millis, StepId
+from flowrunner.core.ids import Millis, StepId
 from flowrunner.core.state import Entry
 from flowrunner.engine.committer import Done
 from flowrunner.engine.dispatch import ADMIT, POKE, Ack, Admit, Execute, Expire, Later, Look, Settle, dispatch
 from flowrunner.engine.execute import Execution
-from flowrunner.engine.flights import Flights, Task
+from flowrunner.engine.flights import Task
 from flowrunner.engine.outcome import Job, Outcome, RunView
 from flowrunner.engine.records import RunFacts, read_attempt
 from flowrunner.engine.services import Services
-from flowrunner.engine.shares import admits
+from flowrunner.engine.shares import Shares
 from flowrunner.engine.slots import RunSlots
+from flowrunner.engine.terms import Terms
 from flowrunner.engine.views import BROKEN_RETRY, Views
 from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, Unreadable
 from flowrunner.ports.queue import Delivery, Message, Receipt
@@ -45,28 +45,23 @@ class Parked:
 
 
 class Intake:
-    """Turns deliveries into tasks and finished business."""
+    """Turns deliveries into tasks and finished business. With `shares` accounts share the threads there are."""
 
-    def __init__(
-        self, services: Services, views: Views, flights: Flights, owner: str, lease: Millis, step_timeout: Millis
-    ) -> None:
+    def __init__(self, services: Services, views: Views, terms: Terms, shares: Shares | None = None) -> None:
         self._services = services
         self._backend = services.backend
         self._views = views
-        self._flights = flights
-        self._owner = owner
-        self._lease = lease
-        self._step_timeout = step_timeout
+        self._terms = terms
+        self._shares = shares
         self._slots = RunSlots(services.backend.documents, services.backend.runs)
-        self._planned: Counter[AccountId] = Counter()
-        """Threads that the present batch will take."""
 
     def tasks(self, deliveries: Sequence[Delivery]) -> list[Task | Done | Parked]:
         """What to execute, what is settled without that, and what has to wait for a thread."""
         if not deliveries:
             return []
         views = self._views.get(delivery.receipt for delivery in deliveries)
-        self._planned.clear()
+        if self._shares is not None:
+            self._shares.begin()
         result: list[Task | Done | Parked] = []
         to_claim: list[Task] = []
         for delivery in deliveries:
@@ -109,44 +104,53 @@ class Intake:
     ) -> Task | Done | Parked:
         receipt = delivery.receipt
         now = self._services.clock.now()
+        if answer is None and self._terms.elsewhere(view.program, receipt.step, entry):
+            return Done(receipt, instead=Message(receipt, now, view.row.priority, slow=True))
+        if not self._terms.fits(view.program, receipt.step, entry):
+            return Done(receipt, release=now)
         node = view.program.nodes[entry.node]
         in_pool = not node.inline or answer is not None
-        if in_pool and not self._admits(receipt.account):
+        if in_pool and self._shares is not None and not self._shares.admits(receipt.account):
             return Parked(receipt)
-        job = Job(
-            view=view,
-            state=view.state,
-            step=receipt.step,
-            entry=entry,
-            node=node,
-            started_at=now,
-            deadline=now + (node.node.timeout or self._step_timeout),
-            answer=answer,
-        )
-        execution = Execution(self._services, job, self._owner)
+        job = self._job(view, receipt, entry, answer)
+        execution = Execution(self._services, job, self._terms.name)
         try:
             execution.scope.known()
         except Unreadable:
             # A step that cannot be masked must not begin: what it would say and give could not be stored.
             return Done(receipt, release=now + NO_KEY_RETRY)
         works = answer is None and node.does_work(receipt.step)
-        if works and not node.claimed and delivery.receives > MAX_RECEIVES:
+        claimed = works and self._terms.claims(node, delivery)
+        if works and not claimed and delivery.receives > MAX_RECEIVES:
             return Done(receipt, outcome=execution.failed(CrashLoop()))
-        if in_pool:
-            self._planned[receipt.account] += 1
-        return Task(receipt, job, execution, claimed=works and node.claimed, in_pool=in_pool)
+        if in_pool and self._shares is not None:
+            self._shares.plan(receipt.account)
+        return Task(receipt, job, execution, claimed=claimed, in_pool=in_pool)
 
-    def _admits(self, account: AccountId) -> bool:
-        own = self._flights.own(account) + self._planned[account]
-        return admits(own, self._flights.free - self._planned.total())
+    def _job(self, view: RunView, receipt: Receipt, entry: Entry, answer: dict[str, object] | None) -> Job:
+        node = view.program.nodes[entry.node]
+        deadline = self._terms.deadline(node)
+        return Job(
+            view=view,
+            state=view.state,
+            step=receipt.step,
+            entry=entry,
+            node=node,
+            started_at=self._services.clock.now(),
+            deadline=deadline.at,
+            limit=deadline.because,
+            patient=self._terms.patient,
+            answer=answer,
+        )
 
     def _claim(self, tasks: Sequence[Task]) -> list[Task | Done]:
         if not tasks:
             return []
-        answers = self._backend.runs.claim([self._request(task) for task in tasks])
+        answers = self._backend.runs.claim([self.request(task) for task in tasks])
         return [self._claimed(task, answer) for task, answer in zip(tasks, answers, strict=True)]
 
-    def _request(self, task: Task) -> ClaimRequest:
+    def request(self, task: Task) -> ClaimRequest:
+        """The wish to execute a task."""
         receipt, entry = task.receipt, task.job.entry
         return ClaimRequest(
             account=receipt.account,
@@ -154,9 +158,9 @@ class Intake:
             step=receipt.step,
             attempt=receipt.attempt,
             node=entry.node,
-            owner=self._owner,
+            owner=self._terms.name,
             now=task.job.started_at,
-            lease_until=task.job.started_at + self._lease,
+            lease_until=self._terms.lease_until(),
             body=task.execution.under_way().encode(),
             at_most_once=task.job.node.node.at_most_once,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from flowrunner.core.state import Entry, State
 from flowrunner.engine.program import NodeProgram, Program
 from flowrunner.engine.records import Attempt, RunFacts
 from flowrunner.errors import FlowrunnerError, NodeCrashed, StepError
-from flowrunner.ports.runs import RunRow
+from flowrunner.ports.runs import RowStatus, RunRow
 
 
 @dataclass(slots=True)
@@ -37,7 +37,13 @@ class Job:
     node: NodeProgram
     started_at: Millis
     deadline: Millis
+    limit: str = ""
+    """Why the deadline is earlier than the node's own timeout, for whoever reads that it has passed."""
+    patient: bool = False
+    """Trouble with the store or the keys is raised: the step comes again, and is not failed for that."""
     cancelled: bool = False
+    given_up: int | None = None
+    """The thread that executed it beyond its deadline and may touch nothing any more."""
     answer: Mapping[str, Json] | None = None
     """For a step that waited: what ended the wait (`{"payload": …}`, `{"child": run id}` or `{"timer": true}`)."""
 
@@ -50,6 +56,34 @@ class Outcome:
     attempt: Attempt
 
 
+def attempt_of(
+    job: Job,
+    waited: Attempt | None,
+    status: RowStatus,
+    said: tuple[Sequence[Any], Sequence[Any]],
+    ended_at: Millis,
+    secrets: Sequence[str],
+) -> Attempt:
+    """The attempt that a job is, with its log lines and events; `waited` is its row from before it waited."""
+    entry = job.entry
+    logs, events = said
+    return Attempt(
+        step=job.step,
+        attempt=entry.attempt,
+        node=entry.node,
+        status=status,
+        n=entry.n,
+        parent=entry.parent,
+        via=entry.via,
+        started_at=waited.started_at if waited else job.started_at,
+        ended_at=ended_at,
+        secrets=secrets,
+        logs=[*(waited.logs if waited else ()), *logs],
+        events=[*(waited.events if waited else ()), *events],
+        wait=waited.wait if waited else None,
+    )
+
+
 def facts_of(error: BaseException) -> ErrorFacts:
     """An exception as the core's policies see it."""
     if isinstance(error, StepError):
@@ -59,3 +93,8 @@ def facts_of(error: BaseException) -> ErrorFacts:
         return ErrorFacts(error.code, str(error), False, 0, error.details)
     kind = type(error).__name__
     return ErrorFacts(NodeCrashed.code, f"{kind}: {error}", False, 0, {"type": kind})
+
+
+def crashed(error: Exception) -> NodeCrashed:
+    """An error that the node does not document, as that of its step."""
+    return NodeCrashed(f"{type(error).__name__}: {error}", type=type(error).__name__)

@@ -9,8 +9,46 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Protocol
 
 Work = Callable[[], None]
+
+
+class Threads(Protocol):
+    """Threads that work can be given to."""
+
+    def submit(self, work: Work) -> None:
+        """Run `work`, which must not raise, in one of the threads."""
+        ...
+
+    def write_off(self) -> None:
+        """One thread is stuck: let another be made in its place."""
+        ...
+
+    def recovered(self) -> None:
+        """A thread that was written off came back."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ThreadEach:
+    """A new thread for each piece of work: what is left in one that was interrupted goes with it. See `Threads`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def submit(self, work: Work) -> None:
+        threading.Thread(target=work, name=self._name, daemon=True).start()
+
+    def write_off(self) -> None:
+        """Nothing: it is nobody's place."""
+
+    def recovered(self) -> None:
+        """Nothing, as above."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 class ThreadPool:

@@ -20,6 +20,13 @@ EXEC = "exec"
 FAST_STEP: Millis = 50_000
 """A step that may take longer than this is slow."""
 
+BRIEF_STEP: Millis = 10_000
+"""What only evaluates, or only begins to wait, has ended by then: a script has 2.5 seconds."""
+USUAL_STEP: Millis = 30_000
+"""What a step without any time limit is expected to take at most."""
+LONG_STEP: Millis = 600_000
+"""The same of a type that is always slow."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeProgram:
@@ -41,6 +48,8 @@ class NodeProgram:
     """Whether it has effects outside the run, so that an execution needs a claim."""
     slow: bool
     """Whether its work may take minutes; see `NodeType.slow`."""
+    takes: Millis
+    """How long its work may take, as far as anybody can tell; mostly it takes far less."""
 
     @property
     def foreach(self) -> Foreach | None:
@@ -69,6 +78,11 @@ class Program:
             return False
         node = self.nodes.get(entry.node)
         return node is not None and node.slow and node.does_work(step)
+
+    def takes(self, step: StepId, entry: Entry | None) -> Millis:
+        """How long what the message of this step asks for may take."""
+        node = self.nodes.get(entry.node) if entry is not None and entry.phase is not Phase.WAITING else None
+        return node.takes if node is not None and node.does_work(step) else BRIEF_STEP
 
 
 def compile_program(flow: Flow, registry: Registry) -> Program:
@@ -101,6 +115,7 @@ def _compile_node(node: Node, registry: Registry) -> NodeProgram:
     templates = [evaluated, *(one for one in (ports, when, items, cache_key) if one is not None)]
     native = all(template.native for template in templates) and not deferred
     replaced = EXEC in node.hooks
+    takes = _takes(node, node_type, brief=replaced or node_type.quick or node_type.slow is False)
     return NodeProgram(
         node=node,
         type=node_type,
@@ -113,15 +128,16 @@ def _compile_node(node: Node, registry: Registry) -> NodeProgram:
         cache_key=cache_key,
         inline=node_type.quick and native and not node.hooks and node.cache is None,
         claimed=not node_type.pure and not replaced,
-        slow=not replaced and _slow(node, node_type),
+        slow=takes > FAST_STEP or (node_type.slow is True and not replaced),
+        takes=takes,
     )
 
 
-def _slow(node: Node, node_type: NodeType[Any]) -> bool:
-    if node_type.quick or node_type.slow is not None:
-        return bool(node_type.slow)
+def _takes(node: Node, node_type: NodeType[Any], *, brief: bool) -> Millis:
+    if brief:
+        return min(node.timeout or BRIEF_STEP, BRIEF_STEP)
     limits = [limit for limit in (node.timeout, _own_timeout(node, node_type)) if limit is not None]
-    return min(limits, default=0) > FAST_STEP
+    return min(limits, default=LONG_STEP if node_type.slow else USUAL_STEP)
 
 
 def _own_timeout(node: Node, node_type: NodeType[Any]) -> Millis | None:

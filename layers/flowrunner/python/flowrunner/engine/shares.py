@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.ports.queue import Delivery, Receipt
@@ -28,6 +29,41 @@ Own = Callable[[AccountId], int]
 def admits(own: int, free: int) -> bool:
     """Whether an account that has `own` threads may have one of those that are `free`."""
     return own < SHARE * free
+
+
+class Threads(Protocol):
+    """The threads of a worker."""
+
+    @property
+    def free(self) -> int:
+        """Those that have nothing to do."""
+        ...
+
+    def own(self, account: AccountId) -> int:
+        """Those that work for an account."""
+        ...
+
+
+class Shares:
+    """Gives the threads to the tasks of one batch after the other."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._planned: Counter[AccountId] = Counter()
+        """Threads that the present batch will take."""
+
+    def begin(self) -> None:
+        """A batch begins: what the one before was given is in flight by now."""
+        self._planned.clear()
+
+    def admits(self, account: AccountId) -> bool:
+        """Whether a task of the account may have a thread."""
+        own = self._threads.own(account) + self._planned[account]
+        return admits(own, self._threads.free - self._planned.total())
+
+    def plan(self, account: AccountId) -> None:
+        """It takes it."""
+        self._planned[account] += 1
 
 
 class Parking:

@@ -27,8 +27,9 @@ from flowrunner.engine.pool import ThreadPool
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.reports import Reports
 from flowrunner.engine.services import Services
-from flowrunner.engine.shares import Parking, Ranked
+from flowrunner.engine.shares import Parking, Ranked, Shares
 from flowrunner.engine.starter import PreparedRun
+from flowrunner.engine.terms import WorkerTerms
 from flowrunner.engine.views import Views
 from flowrunner.engine.watch import Watchers
 from flowrunner.errors import StoreError
@@ -85,8 +86,9 @@ class Worker:
         self._reports = Reports(services, watchers, name, lambda: self._inbox.put(_NEWS))
         pool = ThreadPool(settings.threads, f"{name}-node")
         self._flights = Flights(services, watchers, pool, settings.threads, self._inbox.put, self._reports.heard)
-        self._intake = Intake(services, self._views, self._flights, name, settings.lease, settings.step_timeout)
-        self._committer = Committer(services, self._views, watchers, name, settings.lease, cancel)
+        terms = WorkerTerms(services.clock, name, settings.lease, settings.step_timeout)
+        self._intake = Intake(services, self._views, terms, Shares(self._flights))
+        self._committer = Committer(services, self._views, watchers, terms, cancel)
         self._look = True
         self._next_visible: Millis = 0
         self._next_renewal: Millis = 0

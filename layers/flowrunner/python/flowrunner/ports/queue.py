@@ -37,10 +37,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A received message. `receives` counts how often it was since it was sent or released, this time included."""
+    """A received message. `receives` counts how often it was since it was sent or released, this time included.
+
+    `leased`: it was never sent, but handed off by a commit of this very process, under a lease that nobody else has.
+    """
 
     receipt: Receipt
     receives: int
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
