@@ -153,7 +153,9 @@ class LiveSettings(Section):
     )
     wait: Duration = Field(20_000, ge=0, le=25_000, description="poll: how long a request for events waits for one")
     socket_url: str | None = Field(
-        None, pattern=r"^https?://.+$", description="AWS: where messages to WebSocket connections are sent, @connections"
+        None,
+        pattern=r"^https?://.+$",
+        description="AWS: where messages to WebSocket connections are sent",
     )
 
 

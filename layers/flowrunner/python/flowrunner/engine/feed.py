@@ -14,6 +14,7 @@ from flowrunner.core.status import RunStatus
 from flowrunner.engine.heads import read_head
 from flowrunner.engine.records import Attempt, read_attempt
 from flowrunner.engine.run_events import RunEvent, attempt_events, run_event
+from flowrunner.engine.told import ToldSteps
 from flowrunner.errors import InvalidInput, NotFound
 from flowrunner.ports.history import RunHistory
 from flowrunner.ports.runs import RunRow, RunStore, StepRow
@@ -28,14 +29,16 @@ ENDS = {
 WHOLE = "~"
 WITHIN = "-"
 OPEN = "!"
-_CURSOR = re.compile(r"(\d{1,12})([~!-])([\x21-\x7e]{0,200})")
+TOLD = "="
+_CURSOR = re.compile(r"(\d{1,12})([~!=-])([\x21-\x7e]{0,200})")
 
 
 class Position(NamedTuple):
     """Where a reader is: the revision of the head, and the event that it has seen last.
 
     The kind says how far that is. WHOLE: all steps that commits up to `rev` have taken. WITHIN: those of `rev` itself
-    only up to `event`. OPEN: all of `rev`, and on this walk over the steps under way those up to `event`.
+    only up to `event`. OPEN: all of `rev`, and on this walk over the steps under way those up to `event`. TOLD: all of
+    `rev`, and of the steps under way what `event` says (`told`).
     """
 
     rev: int = 0
@@ -112,13 +115,17 @@ class Feed:
         placed = self._placed(row, state, Position(cursor))
         return Page([event for _, event in placed], state.rev, state.status.over)
 
-    def page(self, account: AccountId, run: RunId, after: Position = START, limit: int = PAGE) -> Pages:
+    def page(
+        self, account: AccountId, run: RunId, after: Position = START, limit: int = PAGE, *, once: bool = False
+    ) -> Pages:
         """The next events after a position. One that is not of this run's history is taken for the beginning.
 
-        Raises `NotFound`.
+        `once`: positions say what was told of the steps under way, so that whoever asks again and again does not hear
+        of them each time. Raises `NotFound`.
         """
         row, state = self._head(account, run)
-        events = list(islice(self._placed(row, state, after), limit + 1))
+        told = ToldSteps.parse(after.event) if after.kind == TOLD else ToldSteps() if once else None
+        events = list(islice(self._placed(row, state, after, told), limit + 1))
         more = len(events) > limit
         del events[limit:]
         cursor = events[-1].position if events else after
@@ -142,30 +149,33 @@ class Feed:
             raise NotFound(f"there is no run {run}")
         return row, read_head(row)
 
-    def _placed(self, row: RunRow, state: State, after: Position) -> Iterator[Placed]:
+    def _placed(self, row: RunRow, state: State, after: Position, told: ToldSteps | None = None) -> Iterator[Placed]:
         if after.rev > state.rev:
-            after = START
-        if after.rev == 0:
+            after, told = START, told and ToldSteps()
+        if after.rev == 0 and after.kind != TOLD:
             begun = run_event(row.id, "run.started", row.created_at, 1)
             if after.event != begun.id:
                 yield Placed(Position(0, WHOLE, begun.id), begun)
-        yield from self._taken(row, after, state.rev)
-        yield from self._open(row, after, state.rev)
+        yield from self._taken(row, after, state.rev, told)
+        yield from self._open(row, after, state.rev) if told is None else self._untold(row, state.rev, told)
         if state.status.over:
             ended = end_event(row, state)
             place = Position(state.rev, WHOLE, ended.id)
             if after != place:
                 yield Placed(place, ended)
 
-    def _taken(self, row: RunRow, after: Position, until: int) -> Iterator[Placed]:
+    def _taken(self, row: RunRow, after: Position, until: int, told: ToldSteps | None) -> Iterator[Placed]:
         """The events of the steps that commits have taken, from the position on."""
         last = after.rev - 1 if after.kind == WITHIN else after.rev
         rows = self._committed(row.account, row.id, last, until)
         for rev, together in groupby(rows, key=lambda one: one.rev):
             events: list[RunEvent] = []
             for one in together:
-                events += attempt_events(row.id, read_attempt(one))
+                known = told.taken((one.step, one.attempt)) if told is not None else None
+                events += attempt_events(row.id, read_attempt(one), known)
             placed = place(rev, events)
+            if told and placed:
+                placed[-1] = Placed(Position(rev, TOLD, str(told)), events[-1])
             if after.kind == WITHIN and rev == after.rev:
                 placed = _behind(after.event, placed)
             yield from placed
@@ -180,6 +190,17 @@ class Feed:
         if placed:
             placed[-1] = Placed(Position(rev, WHOLE, events[-1].id), events[-1])
         yield from _behind(after.event, placed) if after.kind == OPEN and after.rev == rev else placed
+
+    def _untold(self, row: RunRow, rev: int, told: ToldSteps) -> Iterator[Placed]:
+        """The events of the steps under way that the reader was not told; each position says what it knows by then."""
+        rows = [one for one in self._history.open_steps(row.account, row.id) if not one.rev]
+        told.keep((one.step, one.attempt) for one in rows)
+        for one in rows:
+            at = one.step, one.attempt
+            known = told.of(at)
+            for event in attempt_events(row.id, read_attempt(one), known) if known is not None else ():
+                told.hear(at, event)
+                yield Placed(Position(rev, TOLD, str(told)), event)
 
     def _committed(self, account: AccountId, run: RunId, after: int, until: int) -> Iterator[StepRow]:
         before: set[tuple[str, int, int]] = set()

@@ -21,6 +21,7 @@ from flowrunner.api.live import (
     staying,
     stream_answer,
 )
+from flowrunner.api.polling import poll_events
 from flowrunner.api.routes.runs import TheRun
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
 from flowrunner.api.shapes import Moment, Shown
@@ -64,6 +65,8 @@ async def list_run_events(
     position = position_of(last_event_id, after)
     run = RunId(run_id)
     if accepts_stream(accept):
+        if platform.settings.live.delivery == "poll":
+            return await poll_events(platform, caller, run, position)
         reader = await run_in_threadpool(platform.live.subscribe, caller, run, position, mailbox(), run)
         return EventStream(reader, staying(platform, caller), platform.settings.live.heartbeat / 1000)
     page = await run_in_threadpool(platform.live.read, caller, run, position, limit)

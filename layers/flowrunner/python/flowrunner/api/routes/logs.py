@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from flowrunner.api.live import Accept, After, LastEventId, mailbox, position_of, staying, stream_answer
+from flowrunner.api.polling import poll_events
 from flowrunner.api.routes.runs import TheRun
 from flowrunner.api.routing import Caller, ThePlatform, needs, router
 from flowrunner.api.shapes import Moment, Shown
@@ -77,12 +78,14 @@ async def list_run_logs(
     wanted = LogFilter(node, level, text)
     run = RunId(run_id)
     if follow or accepts_stream(accept):
-        reader = await run_in_threadpool(platform.live.subscribe, caller, run, position, mailbox(), run)
 
         def pick(frame: Frame) -> bool:
             event = frame.event
             return wanted.takes(event) or (event.step_id is None and event.type != "run.started")
 
+        if platform.settings.live.delivery == "poll":
+            return await poll_events(platform, caller, run, position, pick)
+        reader = await run_in_threadpool(platform.live.subscribe, caller, run, position, mailbox(), run)
         return EventStream(reader, staying(platform, caller), platform.settings.live.heartbeat / 1000, pick)
     page = await run_in_threadpool(platform.live.logs, caller, run, position, wanted, limit)
     lines = [_line(placed.event) for placed in page.events]

@@ -35,7 +35,7 @@ def follow(client: Client, path: str, query: Mapping[str, Any] | None = None) ->
             with client.stream(path, query or {}, last) as response:
                 for position, event in _events(client, response, lost):
                     last, lost, told = position or last, 0, False
-                    if event["id"] not in seen:
+                    if event is not None and event["id"] not in seen:
                         seen.add(event["id"])
                         ended = event["type"] in ENDS
                         yield event
@@ -58,8 +58,11 @@ def follow(client: Client, path: str, query: Mapping[str, Any] | None = None) ->
         client.pause(PAUSES[min(lost, len(PAUSES)) - 1])
 
 
-def _events(client: Client, response: Response, lost: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of one connection with their positions; none if the server was busy and has been waited for."""
+def _events(client: Client, response: Response, lost: int) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """The events of one connection with their positions; none if the server was busy and has been waited for.
+
+    A server that answers in pieces says with a position alone that nothing has happened.
+    """
     from httpx2 import EventSource
 
     if response.status_code != 200:
@@ -76,3 +79,5 @@ def _events(client: Client, response: Response, lost: int) -> Iterator[tuple[str
             if not isinstance(event, dict) or "id" not in event or "type" not in event:
                 raise RemoteError("the server does not answer like a flowrunner server", ExitCode.SERVER)
             yield message.id, event
+        elif message.id:
+            yield message.id, None
