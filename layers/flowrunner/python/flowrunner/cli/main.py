@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flowrunner import __version__
+from flowrunner.cli.cloud_commands import add_cloud_commands
 from flowrunner.cli.exits import reported
 from flowrunner.cli.remote.commands import add_commands, refuse_local
 from flowrunner.cli.remote.options import Profile
@@ -278,4 +279,5 @@ def admin_reset_password(
     reset_password(username, store, config_file)
 
 
+add_cloud_commands(app)
 add_commands(app)

@@ -146,16 +146,11 @@ class Cloud:
         """A client without types: one call needs it."""
         return self._client("logs")
 
-    def environment(self) -> dict[str, str]:
-        """These credentials and the region as environment variables, for a program that we start or wire."""
-        found = self._session.get_credentials()
-        values = {"AWS_REGION": self.place.region, "AWS_DEFAULT_REGION": self.place.region}
-        if found is not None:
-            frozen = found.get_frozen_credentials()
-            values |= {"AWS_ACCESS_KEY_ID": str(frozen.access_key), "AWS_SECRET_ACCESS_KEY": str(frozen.secret_key)}
-            if frozen.token:
-                values["AWS_SESSION_TOKEN"] = frozen.token
-        return values
+    def concurrency(self) -> tuple[int, int]:
+        """How many functions the account may run at once, and how many of these are not reserved by any."""
+        with asked("asking for the account's limits"):
+            limits: Any = self.functions().get_account_settings()["AccountLimit"]
+        return int(limits["ConcurrentExecutions"]), int(limits["UnreservedConcurrentExecutions"])
 
     def _client(self, service: str) -> Any:
         make: Any = self._session.client
