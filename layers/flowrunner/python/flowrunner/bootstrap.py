@@ -130,7 +130,7 @@ def _kms_keys(key: str, backend: Backend, clock: Clock) -> KeyRing:
 def make_backend(settings: Settings, *, deployed: bool = False) -> Backend:
     """The store that `store.url` names, with its schema brought up to date. Raises `ConfigurationError`.
 
-    With `deployed` the schema is what the deployment has made it: nothing is asked before the first use.
+    With `deployed` the schema of a store on AWS is what the deployment has made: nothing is asked before the first use.
     """
     scheme, _, rest = settings.store.url.partition(":")
     made: Backend
@@ -159,7 +159,7 @@ def make_backend(settings: Settings, *, deployed: bool = False) -> Backend:
             f"worker.processes is {settings.worker.processes}, but {made.name} serves one process",
             hint="use PostgreSQL for several",
         )
-    if deployed:
+    if deployed and scheme == "dynamodb":
         return made
     try:
         made.migrate()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flowrunner.adapters.aws.blobs import DynamoBlobs
 from flowrunner.adapters.aws.callbacks import DynamoCallbacks
+from flowrunner.adapters.aws.clients import Clients, Location
 from flowrunner.adapters.aws.content import Contents
 from flowrunner.adapters.aws.documents import DynamoDocuments
 from flowrunner.adapters.aws.entities import DynamoEntities
@@ -101,6 +102,13 @@ class DynamoBackend:
         self.callbacks: Callbacks = callbacks
         self.documents: Documents = documents
         self.entities: Entities = entities
+
+    @classmethod
+    def open(cls, url: str, clock: Clock, draws: Draws) -> DynamoBackend:
+        """The store at a URL as `Location` has it. Nothing is asked of AWS yet. Raises `ConfigurationError`."""
+        where = Location.parse(url)
+        clients = Clients(where.region)
+        return cls(clients.dynamodb(), clients.s3(), where.table, where.bucket, clock, draws)
 
     def sweep(self, now: Millis) -> int:
         """Send the first messages of runs whose creator died before that; answers how many runs those were.

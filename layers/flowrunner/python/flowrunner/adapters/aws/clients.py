@@ -15,18 +15,28 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 CONNECTIONS = 16
-TRIES = 5
-CONNECT_SECONDS = 2
-READ_SECONDS = 10
+TRIES = 4
+CONNECT_SECONDS = 1
+READ_SECONDS = 3
+OBJECT_SECONDS = 10
+"""How long one try may take. All tries together, with the pauses between them (botocore's standard mode: up to 1, 2
+and 4 s), end within 25 s: a function of 60 s can still give its message back."""
+
+PARTS = ("bucket", "queue", "slow", "region")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a store is: `dynamodb://table?bucket=name&queue=url&region=name`. Region and queue may be left out."""
+    """Where a store is: `dynamodb://table?bucket=name&queue=url&slow=url&region=name`.
+
+    Without `queue` messages stay in the table; without `slow` there is one lane. The region is that of the
+    environment unless it is given.
+    """
 
     table: str
     bucket: str
     queue: str = ""
+    slow: str = ""
     region: str = ""
 
     @classmethod
@@ -34,11 +44,10 @@ class Location:
         """Raises `ConfigurationError`."""
         parts = urlsplit(url)
         given = parse_qs(parts.query, keep_blank_values=True)
-        unknown = [name for name in given if name not in ("bucket", "queue", "region")]
+        unknown = [name for name in given if name not in PARTS]
         if unknown:
-            raise ConfigurationError(
-                f"store.url: there is no {unknown[0]!r}", hint="bucket, queue and region are known"
-            )
+            hint = "bucket, queue, slow and region are known"
+            raise ConfigurationError(f"store.url: there is no {unknown[0]!r}", hint=hint)
         repeated = [name for name, values in given.items() if len(values) > 1]
         if repeated:
             raise ConfigurationError(f"store.url: {repeated[0]} is given twice")
@@ -47,7 +56,13 @@ class Location:
             raise ConfigurationError(
                 "store.url: a DynamoDB store needs a table and a bucket", hint="dynamodb://table?bucket=name"
             )
-        return cls(table, bucket, given.get("queue", [""])[0], given.get("region", [""])[0])
+        queue, slow, region = (given.get(name, [""])[0] for name in PARTS[1:])
+        for name, where in (("queue", queue), ("slow", slow)):
+            if where and not where.startswith(("https://", "http://")):
+                raise ConfigurationError(f"store.url: {name} is the URL of a queue of SQS", hint="it begins with https")
+        if slow and not queue:
+            raise ConfigurationError("store.url: slow needs a queue beside it")
+        return cls(table, bucket, queue, slow, region)
 
 
 class Clients:
@@ -67,12 +82,19 @@ class Clients:
             read_timeout=READ_SECONDS,
             max_pool_connections=CONNECTIONS,
         )
+        self._patient = self._config.merge(Config(read_timeout=OBJECT_SECONDS))
+
+    @classmethod
+    def for_key(cls, key: str) -> Clients:
+        """Clients of the region that the ARN of a key names; for any other name of a key, of the usual region."""
+        parts = key.split(":")
+        return cls(parts[3] if key.startswith("arn:") and len(parts) > 3 else "")
 
     def dynamodb(self) -> DynamoDBClient:
         return self._session.client("dynamodb", config=self._config)
 
     def s3(self) -> S3Client:
-        return self._session.client("s3", config=self._config)
+        return self._session.client("s3", config=self._patient)
 
     def sqs(self) -> SQSClient:
         return self._session.client("sqs", config=self._config)

@@ -165,6 +165,8 @@ class KmsKeyRing:
 
     def _arn(self) -> str:
         """The ARN of the key that is configured."""
+        if self._key.startswith("arn:") and ":key/" in self._key:
+            return self._key
         with translated("KMS"):
             return self._kms.describe_key(KeyId=self._key)["KeyMetadata"]["Arn"]
 
