@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from flowrunner.adapters.aws.assembly import Asset
-from flowrunner.adapters.aws.cloud import CloudError, asked, error_code
+from flowrunner.adapters.aws.cloud import asked, error_code
 from flowrunner.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,14 +62,9 @@ class Publisher:
             content.seek(0)
             self._say(f"uploading {asset.name} ({shown_size(size)})")
             with asked(f"uploading {asset.name} to {asset.bucket}"):
-                try:
-                    self._s3.upload_fileobj(
-                        content, asset.bucket, asset.key, ExtraArgs={"ExpectedBucketOwner": self._account}
-                    )
-                except Exception as error:  # s3transfer has errors of its own, which wrap those of botocore
-                    if type(error).__module__.startswith(("boto3", "s3transfer")):
-                        raise CloudError(f"uploading {asset.name} to {asset.bucket}: {error}") from error
-                    raise
+                self._s3.upload_fileobj(
+                    content, asset.bucket, asset.key, ExtraArgs={"ExpectedBucketOwner": self._account}
+                )
 
 
 def _opened(path: Path) -> IO[bytes]:
