@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ["scripts/dev", "scripts/test", "scripts/bench", "scripts/lib.sh", ".ci/run"]
+SCRIPTS = ["scripts/dev", "scripts/test", "scripts/bench", "scripts/aws-local", "scripts/lib.sh", ".ci/run"]
 
 UV = """#!/bin/sh
 echo "uv {version} (a stub)"

@@ -50,16 +50,16 @@ class Team:
     def close(self) -> None:
         self.http.close()
 
-    def sign_up(self) -> None:
+    def sign_up(self, password: str = PASSWORD) -> None:
         """As a person would: an account, then a token for this machine."""
-        person = {"name": self.name, "username": self.name, "password": PASSWORD}
+        person = {"name": self.name, "username": self.name, "password": password}
         made = self.http.post("/v1/accounts", json=person)
         assert made.status_code == 201, made.text
         self.account = made.json()["id"]
-        who = self.http.get("/v1/session", auth=(self.name, PASSWORD))
+        who = self.http.get("/v1/session", auth=(self.name, password))
         assert who.status_code == 200, who.text
         wish = {"name": "acceptance", "scopes": who.json()["permissions"]}
-        token = self.http.post("/v1/tokens", json=wish, auth=(self.name, PASSWORD))
+        token = self.http.post("/v1/tokens", json=wish, auth=(self.name, password))
         assert token.status_code == 201, token.text
         self.token = token.json()["token"]
         self.http.headers["Authorization"] = f"Bearer {self.token}"
@@ -93,6 +93,7 @@ class Team:
 
     def until(self, run: str, *statuses: str, patience: float = PATIENCE) -> dict[str, Any]:
         """The run, when it has one of these statuses."""
+        shown: dict[str, Any] = {}
         for shown in tries(lambda: self.get(run), patience):
             if shown["status"] in statuses:
                 return shown
