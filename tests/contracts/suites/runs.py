@@ -400,6 +400,29 @@ class ClaimRules:
             (ClaimStatus.GRANTED, LEASE + 30_000),
         ]
 
+    def test_a_claim_that_is_let_go_does_not_count(self, backend: Backend) -> None:
+        """It is as if it had never been; a lease that is another's by now, and a missing row, are left alone."""
+        start(backend)
+        backend.runs.claim([claim("1.0"), claim("1.1", owner="w2")])
+        keys = [(ACCOUNT, RUN, receipt(step).step, 1) for step in ("1.0", "1.1", "9.9")]
+        backend.runs.let_go(keys, "w1")
+        backend.runs.let_go(keys, "w1")
+        backend.runs.let_go([], "w1")
+        answers = backend.runs.claim([claim("1.0", owner="w3", at_most_once=True), claim("1.1", owner="w3")])
+        assert [(one.status, one.claims) for one in answers] == [(ClaimStatus.GRANTED, 1), (ClaimStatus.HELD, 1)]
+
+    def test_letting_go_takes_back_only_the_last_claim(self, backend: Backend) -> None:
+        """A death before it still counts; a result is not touched."""
+        start(backend)
+        backend.runs.claim([claim(owner="dead")])
+        backend.runs.claim([claim(owner="w1", now=LEASE)])
+        backend.runs.let_go([(ACCOUNT, RUN, receipt("1.0").step, 1)], "w1")
+        answer = backend.runs.claim([claim(owner="w2", now=LEASE)])[0]
+        assert (answer.status, answer.claims) == (ClaimStatus.GRANTED, 2)
+        backend.runs.commit([commit(steps=[step_row("1.0")])])
+        backend.runs.let_go([(ACCOUNT, RUN, receipt("1.0").step, 1)], "w2")
+        assert backend.runs.claim([claim(owner="w3", now=2 * LEASE)])[0].status is ClaimStatus.DONE
+
     @pytest.mark.parametrize("lapsed", [False, True])
     def test_of_threads_that_claim_one_attempt_one_wins(self, backend: Backend, lapsed: bool) -> None:
         """Whether it is new or its lease is over, exactly one owner may execute it."""

@@ -63,17 +63,28 @@ class ReadyOutput:
 
 
 @dataclass(slots=True)
+class Evaluation:
+    """A run's output to be evaluated: gives back what it was made of, to be committed with the output."""
+
+    items: list[Done]
+    work: Callable[[], list[Done]]
+
+    def __call__(self) -> list[Done]:
+        return self.work()
+
+
+@dataclass(slots=True)
 class Committed:
     """What a turn's writes lead to.
 
     Messages for this worker itself, when the next other one is due, and evaluations of run outputs that take too long
-    for the worker's own thread: each gives back what it was made of, to be committed with the output.
+    for the worker's own thread.
     """
 
     handed_off: list[Message] = field(default_factory=list)
     next_due: Millis | None = None
     cancel: list[tuple[AccountId, RunId]] = field(default_factory=list)
-    evaluate: list[Callable[[], list[Done]]] = field(default_factory=list)
+    evaluate: list[Evaluation] = field(default_factory=list)
 
     def due(self, moments: Iterable[Millis]) -> None:
         for moment in moments:
@@ -151,7 +162,7 @@ class Committer:
                 continue
             fold = self._fold(view, items)
             if fold.wants_script and _ready(fold, items) is None:
-                result.evaluate.append(partial(self._evaluate, fold, items))
+                result.evaluate.append(Evaluation(items, partial(self._evaluate, fold, items)))
             else:
                 folds.append((key, fold))
         if not folds:
@@ -187,11 +198,15 @@ class Committer:
         return fold
 
     def _evaluate(self, fold: Fold, items: list[Done]) -> list[Done]:
-        """The same items with the run's output; called from a thread of the pool."""
+        """The same items with the run's output; a worker calls it from a thread of the pool."""
         try:
             output = ReadyOutput(fold.state.rev, self._outputs(fold.view, fold.state, fold.attempts))
         except StepError as error:
             output = ReadyOutput(fold.state.rev, error=error)
+        except StoreError as error:
+            if self._terms.patient:
+                raise
+            output = ReadyOutput(fold.state.rev, error=StepError(str(error), code="OUTPUT_FAILED"))
         except Exception as error:  # noqa: BLE001  # the pool's thread must live, and the run must end
             why = StepError(f"{type(error).__name__}: {error}", code="OUTPUT_FAILED")
             output = ReadyOutput(fold.state.rev, error=why)

@@ -21,6 +21,7 @@ from flowrunner.engine.children import INLINE, EngineChildren
 from flowrunner.engine.control import Control
 from flowrunner.engine.feed import Feed
 from flowrunner.engine.history import StepReader
+from flowrunner.engine.invocation import Invocations, InvocationSettings
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import LoadFlow, Programs
 from flowrunner.engine.records import Attempt, read_attempt
@@ -235,6 +236,19 @@ class Engine:
             self.watchers,
             name,
             settings or WorkerSettings(),
+            cancel=self.control.cancel_quietly,
+            on_error=on_error or (lambda error: None),
+        )
+
+    def invocations(
+        self, settings: InvocationSettings | None = None, on_error: Callable[[BaseException], None] | None = None
+    ) -> Invocations:
+        """What handles messages in a process that has little time. `on_error` hears of trouble with the store."""
+        return Invocations(
+            self.services,
+            self.programs,
+            self.watchers,
+            settings or InvocationSettings(),
             cancel=self.control.cancel_quietly,
             on_error=on_error or (lambda error: None),
         )

@@ -21,6 +21,7 @@ from flowrunner.core.ids import Millis, RunId, StepId
 from flowrunner.core.state import MAX_HEAD_BYTES, Entry, State
 from flowrunner.core.status import RunStatus
 from flowrunner.engine.outcome import Outcome, RunView
+from flowrunner.engine.owed import look_at
 from flowrunner.engine.program import Program
 from flowrunner.engine.records import Attempt
 from flowrunner.errors import StepError
@@ -168,6 +169,7 @@ class Fold:
             result=orjson.dumps({"out": stored, "err": self.state.error}) if ended else None,
             ended_at=self.now if ended else None,
             reopened=self.view.state.status.over and not self.state.status.over,
+            look_at=look_at(self.state, self.now),
         )
 
     def _output(self, output: Output) -> Json:

@@ -125,7 +125,7 @@ class Intake:
             return Done(receipt, outcome=execution.failed(CrashLoop()))
         if in_pool and self._shares is not None:
             self._shares.plan(receipt.account)
-        return Task(receipt, job, execution, claimed=claimed, in_pool=in_pool)
+        return Task(receipt, job, execution, claimed=claimed, leased=delivery.leased, in_pool=in_pool)
 
     def _job(self, view: RunView, receipt: Receipt, entry: Entry, answer: dict[str, object] | None) -> Job:
         node = view.program.nodes[entry.node]

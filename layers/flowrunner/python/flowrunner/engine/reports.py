@@ -66,10 +66,12 @@ class Reports:
         flight.told = count
 
     def _write(self, flights: Sequence[Flight], now: Millis) -> None:
-        reports: list[StepReport] = []
-        for flight in flights:
-            receipt, execution = flight.task.receipt, flight.task.execution
-            flight.written, flight.written_at = execution.entries.count, now
-            body = execution.under_way().encode()
-            reports.append(StepReport(receipt.account, receipt.run, receipt.step, receipt.attempt, self._owner, body))
-        self._runs.report(reports)
+        self._runs.report([report_of(flight, self._owner, now) for flight in flights])
+
+
+def report_of(flight: Flight, owner: str, now: Millis) -> StepReport:
+    """All that a flight has said so far, taken as written."""
+    receipt, execution = flight.task.receipt, flight.task.execution
+    flight.written, flight.written_at = execution.entries.count, now
+    body = execution.under_way().encode()
+    return StepReport(receipt.account, receipt.run, receipt.step, receipt.attempt, owner, body)

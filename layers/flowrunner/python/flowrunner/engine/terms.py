@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flowrunner.core.ids import Millis, StepId
-from flowrunner.core.state import Entry
+from flowrunner.core.state import DEADLINE, SETTLE, Entry
 from flowrunner.engine.program import NodeProgram, Program
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.queue import Delivery, Message
+
+
+MARGIN: Millis = 5_000
+"""Kept back from the end of an invocation for what comes after a step: its failure, the commit, what follows."""
+
+LEASE_BEYOND: Millis = 10_000
+"""A lease outlives the invocation by so much: clocks differ, and a process is not always stopped to the moment."""
+
+NO_TIME = "that is all the time which an invocation has"
+FAST_LANE = "a step whose `timeout` is longer than 50s runs where it may take 15 minutes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +96,53 @@ class WorkerTerms:
 
     def keeps(self, program: Program, message: Message, entry: Entry | None, kept: int) -> bool:
         return True
+
+
+class InvocationTerms:
+    """Those of an invocation that ends at `ends_at`; `slow_lane`: which of two lanes it serves, None if there is one."""
+
+    patient = True
+
+    def __init__(self, clock: Clock, name: str, ends_at: Millis, slow_lane: bool | None) -> None:
+        now = clock.now()
+        self.name = name
+        self.first = True
+        """Nothing was begun yet: there will never be more time for what has to be done."""
+        self._clock = clock
+        self._ends_at = ends_at
+        self._last = ends_at - min(MARGIN, max(0, ends_at - now) // 2)
+        self._slow_lane = slow_lane
+
+    def time_left(self) -> Millis:
+        return self._ends_at - self._clock.now()
+
+    def lease_until(self) -> Millis:
+        return self._ends_at + LEASE_BEYOND
+
+    def deadline(self, node: NodeProgram) -> Deadline:
+        wanted = node.node.timeout
+        at = self._clock.now() + wanted if wanted is not None else self._ends_at
+        if at <= self._last:
+            return Deadline(at)
+        return Deadline(self._last, FAST_LANE if self._slow_lane is False else NO_TIME)
+
+    def claims(self, node: NodeProgram, delivery: Delivery) -> bool:
+        """What was handed off is ours already. Who comes again is claimed in any case: so claims tell of deaths."""
+        if delivery.leased:
+            return node.claimed and node.node.at_most_once
+        return node.claimed or delivery.receives > 1
+
+    def elsewhere(self, program: Program, step: StepId, entry: Entry) -> bool:
+        return self._slow_lane is False and program.slow(step, entry)
+
+    def fits(self, program: Program, step: StepId, entry: Entry) -> bool:
+        return self.first or self._clock.now() + program.takes(step, entry) <= self._last
+
+    def keeps(self, program: Program, message: Message, entry: Entry | None, kept: int) -> bool:
+        """One successor of a commit, in express mode. The others are sent: they are executed beside it."""
+        step = message.receipt.step
+        if program.flow.mode != "express" or kept or entry is None or step in (SETTLE, DEADLINE):
+            return False
+        if self._slow_lane is False and message.slow:
+            return False
+        return self._clock.now() + program.takes(step, entry) <= self._last

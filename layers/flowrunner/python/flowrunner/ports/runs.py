@@ -100,6 +100,8 @@ class Commit:
     """A redrive: `ended_at` and `result` are cleared."""
     revision: int | None = None
     """The revision of the flow that the run goes on with, if it is another one."""
+    look_at: Millis | None = None
+    """When a store whose queue may lose messages has to look whether the run has moved on; None for not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,10 @@ class RunStore(Protocol):
 
     def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
         """Prolong leases that `owner` still holds; others are left alone."""
+        ...
+
+    def let_go(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str) -> None:
+        """Give back leases that `owner` still holds, as if they had never been claimed: they count no more."""
         ...
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:

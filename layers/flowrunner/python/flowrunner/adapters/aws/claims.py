@@ -111,6 +111,17 @@ class Claims:
         except Refused:
             return  # it is another's by now
 
+    def let_go(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str) -> None:
+        """See `ports.runs.RunStore`."""
+        self._table.each(lambda claim: self._let_go(claim, owner), claims)
+
+    def _let_go(self, claim: tuple[AccountId, RunId, StepId, int], owner: str) -> None:
+        values: dict[str, Value] = {":minus": -1, ":o": owner, ":st": RUNNING}
+        try:
+            self._table.update(place(*claim), "REMOVE o, l ADD c :minus", values, "o = :o AND st = :st")
+        except Refused:
+            return  # it is another's by now, or was given back already
+
     def report(self, reports: Sequence[StepReport]) -> bool:
         """See `ports.runs.RunStore`; true if anything was written."""
         last = {(one.account, one.run, one.step, one.attempt, one.owner): one for one in reports}

@@ -108,6 +108,9 @@ class DynamoRuns:
     def renew(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str, lease_until: Millis) -> None:
         self._claims.renew(claims, owner, lease_until)
 
+    def let_go(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str) -> None:
+        self._claims.let_go(claims, owner)
+
     def report(self, reports: Sequence[StepReport]) -> None:
         if self._claims.report(reports):
             self._tell("runs")

@@ -66,6 +66,18 @@ class MemoryRuns:
                 if claim is not None and claim.owner == owner:
                     claim.lease_until = lease_until
 
+    def let_go(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str) -> None:
+        with self._data.lock:
+            for account, run_id, step, attempt in claims:
+                run = self._data.runs.get((account, run_id))
+                claim = run.claims.get((step, attempt)) if run is not None else None
+                if run is None or claim is None or claim.owner != owner:
+                    continue
+                if claim.claims == 1:
+                    del run.claims[step, attempt]
+                else:
+                    run.claims[step, attempt] = Claim("", 0, claim.claims - 1)
+
     def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:
         with self._data.lock:
             applied = [self._commit(commit) for commit in commits]

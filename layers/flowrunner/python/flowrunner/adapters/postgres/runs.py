@@ -32,6 +32,12 @@ FROM unnest(%s, %s, %s, %s, %s, %s) AS w (account, run, at_rev, at_index, item, 
 WHERE s.account = w.account AND s.run = w.run AND s.at_rev = w.at_rev AND s.at_index = w.at_index
   AND s.item = w.item AND s.attempt = w.attempt AND s.owner = %s
 """
+_LET_GO = """
+UPDATE flowrunner.steps s SET owner = '', lease_until = 0, claims = s.claims - 1
+FROM unnest(%s, %s, %s, %s, %s, %s) AS w (account, run, at_rev, at_index, item, attempt)
+WHERE s.account = w.account AND s.run = w.run AND s.at_rev = w.at_rev AND s.at_index = w.at_index
+  AND s.item = w.item AND s.attempt = w.attempt AND s.owner = %s AND s.status = 'running'
+"""
 
 
 class PostgresRuns:
@@ -92,6 +98,13 @@ class PostgresRuns:
             keys = sorted(step_key(*claim) for claim in claims)
             columns = (Texts(key[0] for key in keys), Texts(key[1] for key in keys), *_numbers(keys))
             self._database.run(_RENEW, (lease_until, *columns, owner), repeatable=True)
+
+    def let_go(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str) -> None:
+        if claims:
+            keys = sorted(step_key(*claim) for claim in claims)
+            columns = (Texts(key[0] for key in keys), Texts(key[1] for key in keys), *_numbers(keys))
+            # Repeated after a lost answer it finds no lease of that owner any more.
+            self._database.run(_LET_GO, (*columns, owner), repeatable=True)
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:
         applied = [False] * len(commits)

@@ -41,6 +41,11 @@ UPDATE steps SET body = ?
 WHERE account = ? AND run = ? AND at_rev = ? AND at_index = ? AND item = ? AND attempt = ?
   AND owner = ? AND status = 'running'
 """
+_LET_GO = """
+UPDATE steps SET owner = CASE WHEN claims > 1 THEN '' END, lease_until = 0, claims = claims - 1
+WHERE account = ? AND run = ? AND at_rev = ? AND at_index = ? AND item = ? AND attempt = ?
+  AND owner = ? AND status = 'running'
+"""
 _LOAD = f"SELECT {RUN_COLUMNS} FROM runs r JOIN heads h USING (account, id) WHERE r.account = ? AND r.id = ?"  # noqa: S608  # joins our own texts; values are parameters
 _ACK = "DELETE FROM queue WHERE account = ? AND run = ? AND step = ? AND attempt = ?"
 
@@ -92,6 +97,12 @@ class SqliteRuns:
                     (lease_until, *step_key(account, run, step, attempt), owner)
                     for account, run, step, attempt in claims
                 ],
+            )
+
+    def let_go(self, claims: Sequence[tuple[AccountId, RunId, StepId, int]], owner: str) -> None:
+        with self._database.write() as connection:
+            connection.executemany(
+                _LET_GO, [(*step_key(account, run, step, attempt), owner) for account, run, step, attempt in claims]
             )
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[bool]:
