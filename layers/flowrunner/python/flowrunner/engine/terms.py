@@ -15,7 +15,6 @@ from flowrunner.engine.program import NodeProgram, Program
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.queue import Delivery, Message
 
-
 MARGIN: Millis = 5_000
 """Kept back from the end of an invocation for what comes after a step: its failure, the commit, what follows."""
 
@@ -99,7 +98,7 @@ class WorkerTerms:
 
 
 class InvocationTerms:
-    """Those of an invocation that ends at `ends_at`; `slow_lane`: which of two lanes it serves, None if there is one."""
+    """Those of an invocation until `ends_at`; `slow_lane`: which of two lanes it serves, None if there is one."""
 
     patient = True
 
