@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
 from flowrunner.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
@@ -66,14 +68,16 @@ class Location:
 
 
 class Clients:
-    """Makes clients of one region; boto3 is imported here."""
+    """Makes clients of one region; botocore is imported here."""
 
     def __init__(self, region: str = "") -> None:
-        import boto3
         from botocore.config import Config
 
-        self._session = boto3.Session(region_name=region or None)
-        if self._session.region_name is None:
+        from flowrunner.adapters.aws.session import new_session
+
+        self._session = new_session()
+        self._region = region or self._session.get_config_variable("region")
+        if self._region is None:
             raise ConfigurationError("no AWS region is known", hint="set AWS_REGION, or region= in store.url")
         # `standard` tries again what is worth it, with jitter: throttling, 5xx and broken connections.
         self._config = Config(
@@ -91,13 +95,19 @@ class Clients:
         return cls(parts[3] if key.startswith("arn:") and len(parts) > 3 else "")
 
     def dynamodb(self) -> DynamoDBClient:
-        return self._session.client("dynamodb", config=self._config)
+        return cast("DynamoDBClient", self._client("dynamodb", self._config))
 
     def s3(self) -> S3Client:
-        return self._session.client("s3", config=self._patient)
+        """It is made when it is first used: most steps need no bucket."""
+        from flowrunner.adapters.aws.session import LazyClient
+
+        return cast("S3Client", LazyClient(partial(self._client, "s3", self._patient)))
 
     def sqs(self) -> SQSClient:
-        return self._session.client("sqs", config=self._config)
+        return cast("SQSClient", self._client("sqs", self._config))
 
     def kms(self) -> KMSClient:
-        return self._session.client("kms", config=self._config)
+        return cast("KMSClient", self._client("kms", self._config))
+
+    def _client(self, service: str, config: Config) -> object:
+        return self._session.create_client(service, region_name=self._region, config=config)
