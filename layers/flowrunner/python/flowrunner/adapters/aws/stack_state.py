@@ -77,7 +77,8 @@ def happening(stack: str, event: Any) -> Happening:
 def failure(stack: str, found: Found | None, failures: Sequence[Happening]) -> DeploymentFailed:
     """The error that names the first cause: the rest was cancelled because of it."""
     status = found.status if found else "DELETE_COMPLETE"
-    causes = [one for one in failures if "cancelled" not in one.reason.lower()] or list(failures)
+    of_resources = [one for one in failures if one.resource != stack]
+    causes = [one for one in of_resources if "cancelled" not in one.reason.lower()] or of_resources
     if not causes:
         reason = found.reason if found else "it was deleted meanwhile"
         return DeploymentFailed(
