@@ -1,0 +1,6 @@
+"""The deployment on AWS as CDK stacks. Imports nothing of flowrunner."""
+
+import os
+
+# The CDK runs in Node; it warns in every run of Node 20, which is what Debian has.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
