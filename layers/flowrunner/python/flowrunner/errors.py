@@ -184,6 +184,12 @@ class CrashLoop(StepError):
     code = "CRASH_LOOP"
 
 
+class EngineError(StepError):
+    """The engine could not execute the step, however often it tried."""
+
+    code = "ENGINE_ERROR"
+
+
 class EgressDenied(StepError):
     """The address may not be reached from a flow."""
 

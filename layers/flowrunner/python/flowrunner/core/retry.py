@@ -6,7 +6,7 @@ from flowrunner.core.events import ErrorFacts
 from flowrunner.core.flow import Node, RetryPolicy
 from flowrunner.core.ids import Millis
 
-NEVER_RETRIED = frozenset({"AMBIGUOUS", "CRASH_LOOP"})
+NEVER_RETRIED = frozenset({"AMBIGUOUS", "CRASH_LOOP", "ENGINE_ERROR"})
 """Outcomes that say a further try is unsafe or pointless, whatever the policy lists."""
 
 

@@ -19,6 +19,7 @@ from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.children import INLINE, EngineChildren
 from flowrunner.engine.control import Control
+from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
 from flowrunner.engine.feed import Feed
 from flowrunner.engine.history import StepReader
 from flowrunner.engine.invocation import Invocations, InvocationSettings
@@ -252,6 +253,11 @@ class Engine:
             cancel=self.control.cancel_quietly,
             on_error=on_error or (lambda error: None),
         )
+
+    def dead_letters(self, settings: DeadLetterSettings | None = None) -> DeadLetters:
+        """What sees to the messages that could not be handled."""
+        invocations = self.invocations(InvocationSettings(express=False))
+        return DeadLetters(self.services, self.programs, invocations, settings or DeadLetterSettings())
 
     def attach(self, worker: Worker | None) -> None:
         """Let `worker`, which must be running, store the runs that this engine starts."""

@@ -49,10 +49,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InvocationSettings:
-    """`slow_lane`: which of two lanes is served; None where there is one for all. `threads` steps run at once."""
+    """`slow_lane`: which of two lanes is served; None where there is one for all. `threads` steps run at once.
+
+    Without `express` flows of that mode are executed like others.
+    """
 
     slow_lane: bool | None = None
     threads: int = 16
+    express: bool = True
 
 
 class Invocations:
@@ -74,16 +78,23 @@ class Invocations:
         self.cancel = cancel
         self.on_error = on_error
 
+    def settle(self, done: Sequence[Done], ends_at: Millis) -> list[Receipt]:
+        """Write what somebody else has found out of messages; answers those that could not be settled."""
+        return self._invocation(ends_at, "").settle(done)
+
     def handle(self, deliveries: Sequence[Delivery], ends_at: Millis, name: str = "") -> list[Receipt]:
         """Do what the messages ask for, before `ends_at`; answers those that have to be delivered again.
 
         `name` owns the leases and is never used twice; drawn if not given. Raises nothing for what tenants, the store
         or the network do. When it returns, no thread of it touches anything any more.
         """
+        return self._invocation(ends_at, name).handle(deliveries)
+
+    def _invocation(self, ends_at: Millis, name: str) -> _Invocation:
         name = name or f"invocation-{self.services.draws.new_id()}"
-        return _Invocation(self, InvocationTerms(self.services.clock, name, ends_at, self.settings.slow_lane)).handle(
-            deliveries
-        )
+        settings = self.settings
+        terms = InvocationTerms(self.services.clock, name, ends_at, settings.slow_lane, express=settings.express)
+        return _Invocation(self, terms)
 
 
 class _Invocation:
@@ -125,6 +136,14 @@ class _Invocation:
             if delivery.receipt not in self._open:
                 self._ready.append(delivery)
             self._open[delivery.receipt] = max(delivery.receives, self._open.get(delivery.receipt, 0))
+        return self._finish()
+
+    def settle(self, done: Sequence[Done]) -> list[Receipt]:
+        self._open.update({one.receipt: 1 for one in done})
+        self._done += done
+        return self._finish()
+
+    def _finish(self) -> list[Receipt]:
         while self._ready or self._done or self._flights:
             self._begin()
             if self._flights and not self._done:

@@ -102,7 +102,9 @@ class InvocationTerms:
 
     patient = True
 
-    def __init__(self, clock: Clock, name: str, ends_at: Millis, slow_lane: bool | None) -> None:
+    def __init__(
+        self, clock: Clock, name: str, ends_at: Millis, slow_lane: bool | None = None, *, express: bool = True
+    ) -> None:
         now = clock.now()
         self.name = name
         self.first = True
@@ -111,6 +113,7 @@ class InvocationTerms:
         self._ends_at = ends_at
         self._last = ends_at - min(MARGIN, max(0, ends_at - now) // 2)
         self._slow_lane = slow_lane
+        self._express = express
 
     def time_left(self) -> Millis:
         return self._ends_at - self._clock.now()
@@ -140,7 +143,9 @@ class InvocationTerms:
     def keeps(self, program: Program, message: Message, entry: Entry | None, kept: int) -> bool:
         """One successor of a commit, in express mode. The others are sent: they are executed beside it."""
         step = message.receipt.step
-        if program.flow.mode != "express" or kept or entry is None or step in (SETTLE, DEADLINE):
+        if not self._express or program.flow.mode != "express":
+            return False
+        if kept or entry is None or step in (SETTLE, DEADLINE):
             return False
         if self._slow_lane is False and message.slow:
             return False
