@@ -19,7 +19,12 @@ from flowrunner.ports.wakeups import Topic
 
 PRIORITIES = (0, 1, 2)
 
+SLOW = "s"
+"""What follows the moment of a message for the slow lane, and does not change its place in the index."""
+
 SWEEP_EVERY: Millis = 60_000
+
+Sweep = Callable[[Millis], object]
 
 ROUNDS = 20
 """Looks for messages in one call: between the look and the lease others may have taken what was there."""
@@ -32,11 +37,12 @@ class TableQueue:
         self._table = table
         self._tell = tell
         self._journal: Journal | None = None
+        self._sweep: Sweep | None = None
         self._next_sweep: Millis = 0
 
-    def attend(self, journal: Journal) -> None:
-        """From now on let `journal` settle what messages led to, before they go."""
-        self._journal = journal
+    def attend(self, journal: Journal, sweep: Sweep) -> None:
+        """From now on let `journal` settle what messages led to, before they go, and call `sweep` once a minute."""
+        self._journal, self._sweep = journal, sweep
 
     # -- ports.queue.WorkQueue ----------------------------------------------------------------------------------
 
@@ -46,7 +52,7 @@ class TableQueue:
             self._tell("queue")
 
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
-        self._sweep(now)
+        self._sweep_now_and_then(now)
         received: list[Delivery] = []
         for priority in PRIORITIES:
             lost: set[Key] = set()
@@ -72,7 +78,7 @@ class TableQueue:
 
     def ack(self, receipts: Sequence[Receipt]) -> None:
         if self._journal is not None:
-            self._journal.settle_acknowledged(receipts)
+            self._journal.settle_acknowledged(receipts, receipts)
         self.remove(receipts)
 
     def next_visible(self) -> Millis | None:
@@ -115,6 +121,12 @@ class TableQueue:
     def bearers(self, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
         return receipts
 
+    def forward(self, now: Millis) -> int:
+        return 0
+
+    def crowded(self) -> bool:
+        return False
+
     # -- for others of this package -----------------------------------------------------------------------------
 
     def of_run(self, account: AccountId, run: RunId) -> list[Key]:
@@ -123,6 +135,24 @@ class TableQueue:
             "pk = :pk AND begins_with(sk, :sk)", {":pk": joined("Q", account), ":sk": joined(run, "")}
         )
         return [key_of(item) for item in found]
+
+    def due_until(self, until: Millis) -> Iterator[Message]:
+        """Messages that become visible by then, read as they are taken."""
+        for priority in PRIORITIES:
+            found = self._table.query(
+                "g2p = :p AND g2s < :s", {":p": _due_pk(priority), ":s": moment(until + 1)}, index="due"
+            )
+            for item in found:
+                at = text(item, "g2s")
+                yield Message(receipt_of(key_of(item)), read_moment(at), priority, slow=at.endswith(SLOW))
+
+    def count(self, limit: int) -> int:
+        """How many messages there are, counted up to `limit`."""
+        counts = [
+            self._table.count("g2p = :p", {":p": _due_pk(priority)}, index="due", keep="", limit=limit)
+            for priority in PRIORITIES
+        ]
+        return min(sum(counts), limit)
 
     def delete_run(self, account: AccountId, run: RunId) -> None:
         """Remove the messages of a run."""
@@ -134,11 +164,10 @@ class TableQueue:
         self._table.delete_all(key_of(item) for item in found)
         return len(found)
 
-    def _sweep(self, now: Millis) -> None:
-        """Now and then, see to runs whose creator died before it had sent anything."""
-        if self._journal is not None and now >= self._next_sweep:
+    def _sweep_now_and_then(self, now: Millis) -> None:
+        if self._sweep is not None and now >= self._next_sweep:
             self._next_sweep = now + SWEEP_EVERY
-            self._journal.settle_newborn(now)
+            self._sweep(now)
 
     def _visible(self, priority: int, now: Millis, limit: int) -> list[Item]:
         found = self._table.query(
@@ -190,10 +219,14 @@ class TableQueue:
             "c": 1 if owner else 0,
             "r": letter.rev,
             "g2p": _due_pk(message.priority),
-            "g2s": moment(max(message.due, lease_until)),
+            "g2s": moment(max(letter.due, lease_until)) + (SLOW if message.slow else ""),
         }
         try:
-            self._table.put(item, "" if letter.anew else "attribute_not_exists(pk)")
+            # One that an earlier commit has sent makes room: whoever removes older messages would take it away.
+            if letter.anew:
+                self._table.put(item)
+            else:
+                self._table.put(item, "attribute_not_exists(pk) OR r < :r", {":r": letter.rev})
         except Refused:
             return  # it is there already
 
