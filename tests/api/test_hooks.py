@@ -15,7 +15,7 @@ from flowrunner.core.ids import AccountId
 from flowrunner.services.hook_paths import METHODS
 from flowrunner.services.identity import Role
 from flowrunner.services.secret_box import SecretBox
-from flowrunner.services.vault import PURPOSE
+from flowrunner.services.vault_secrets import PURPOSE
 from flowrunner.testing import START
 from starlette.types import Message
 

@@ -422,7 +422,7 @@ def test_the_local_account_also_has_the_environment() -> None:
 def test_a_read_is_recorded_once_per_run_and_secret() -> None:
     """Under the run's name."""
     safe = make_safe()
-    reads = SecretReads(safe.audit)
+    reads = SecretReads(lambda: safe.audit)
     for run, name in (("r1", "A"), ("r1", "A"), ("r1", "B"), ("r2", "A")):
         reads(AccountId("a"), RunId(run), name)
     found = safe.audit.list(person(), after=0).records

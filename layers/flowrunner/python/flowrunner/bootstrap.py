@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from flowrunner.adapters.egress import Guard
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
-from flowrunner.adapters.local.keyring import LocalKeyRing
 from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.engine.engine import Engine, Parts
@@ -103,6 +102,8 @@ def make_keys(settings: Settings, backend: Backend, clock: Clock) -> KeyRing:
         return LazyKeys(_memory_keys)
     if settings.vault.kms_key:
         return LazyKeys(lambda: _kms_keys(settings.vault.kms_key, backend, clock))
+    from flowrunner.adapters.local.keyring import LocalKeyRing
+
     path = Path(settings.vault.key_file).expanduser()
 
     def in_use() -> bool:

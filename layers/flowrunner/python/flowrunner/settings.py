@@ -73,7 +73,7 @@ Origin = Annotated[str, AfterValidator(parse_origin)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class StoreSettings(Section):

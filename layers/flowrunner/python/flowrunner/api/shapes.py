@@ -16,13 +16,13 @@ from flowrunner.errors import InvalidInput, PreconditionFailed, UnsupportedMedia
 class Wish(BaseModel):
     """A request body: what is not known in it is refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class Shown(BaseModel):
     """A part of an answer."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-21T08:49:07.123Z"])]

@@ -41,7 +41,7 @@ Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^(\*\.)?[A-Z
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True, defer_build=True)
 
 
 class Metadata(Model):

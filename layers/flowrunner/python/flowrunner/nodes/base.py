@@ -39,13 +39,13 @@ Level = Literal["debug", "info", "warning", "error"]
 class Params(BaseModel):
     """Base of every parameter model: an unknown field is an error, so that a typing mistake is found."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Output(BaseModel):
     """Base of an output model, for types whose output has a known shape."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

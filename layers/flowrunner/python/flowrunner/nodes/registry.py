@@ -251,6 +251,7 @@ def _load(entry: EntryPoint) -> NodeType[Any]:
     model = getattr(loaded, "params", None)
     if not (isinstance(model, type) and issubclass(model, Params)):
         raise FlowrunnerError(f"{entry.value} has no `params` that is a subclass of flowrunner.nodes.base.Params")
+    model.model_rebuild()  # models are built when they are first used: what is wrong with this one is said now
     made: NodeType[Any] = loaded()
     made.initialize()
     return made

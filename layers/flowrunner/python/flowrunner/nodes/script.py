@@ -9,7 +9,7 @@ from flowrunner.nodes.base import Context, NodeType, Params, Result
 
 
 class ScriptParams(Params):
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     source: str | None = Field(
         None,

@@ -12,9 +12,7 @@ from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.rotation import Rotated, Rotation
 from flowrunner.services.secret_box import Sealed, SecretBox
 from flowrunner.services.secret_import import ImportFormat, name_problem, parse_secrets, value_problem
-
-PURPOSE = "secret"
-PAGE = 500
+from flowrunner.services.vault_secrets import PURPOSE, all_names
 
 CountCheck = Callable[[AccountId, Callable[[], int]], None]
 """Raises `QuotaExceeded` when an account that has so many secrets may not have one more."""
@@ -134,16 +132,6 @@ class Vault:
 
     def _names(self, account: AccountId) -> Sequence[str]:
         return all_names(self._box, account)
-
-
-def all_names(box: SecretBox, account: AccountId) -> Sequence[str]:
-    """The names of an account's secrets, in order."""
-    found: list[str] = []
-    while True:
-        page = box.list(account, PURPOSE, after=found[-1] if found else None, limit=PAGE)
-        found += [sealed.name for sealed in page]
-        if len(page) < PAGE:
-            return found
 
 
 def name_is_possible(name: str) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from flowrunner.core.ids import AccountId
 from flowrunner.ports.cipher import KeyRing
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.entities import Entities
 from flowrunner.ports.secrets import Secrets
-from flowrunner.services.audit import Audit
 from flowrunner.services.data_keys import DataKeys
 from flowrunner.services.secret_box import SecretBox
 from flowrunner.services.vault_secrets import SecretReads, VaultSecrets
+
+if TYPE_CHECKING:
+    from flowrunner.services.audit import Audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ def vault_parts(
 ) -> VaultParts:
     """`fallback_for` is the one account that also has the secrets of `fallback`."""
     box = SecretBox(entities, keys, clock)
-    return VaultParts(
-        keys, VaultSecrets(box, fallback, fallback_for), DataKeys(box, clock), SecretReads(Audit(entities, clock))
-    )
+
+    @cache
+    def audit() -> Audit:
+        from flowrunner.services.audit import Audit
+
+        return Audit(entities, clock)
+
+    return VaultParts(keys, VaultSecrets(box, fallback, fallback_for), DataKeys(box, clock), SecretReads(audit))

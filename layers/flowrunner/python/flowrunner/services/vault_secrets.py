@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.errors import NotFound, SecretMissing
 from flowrunner.ports.secrets import Secrets
-from flowrunner.services.audit import Action, Audit
+from flowrunner.services.audit_actions import Action
 from flowrunner.services.secret_box import SecretBox
-from flowrunner.services.vault import PURPOSE, all_names
+
+if TYPE_CHECKING:
+    from flowrunner.services.audit import Audit
+
+PURPOSE = "secret"
+PAGE = 500
 
 
 class VaultSecrets:
@@ -47,9 +53,20 @@ class VaultSecrets:
 class SecretReads:
     """Records in the audit log that a run has read a secret: once per run and secret."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Callable[[], Audit]) -> None:
+        """`audit` gives the log when there is something to record: most runs read no secret."""
         self._audit = audit
 
     def __call__(self, account: AccountId, run: RunId, name: str) -> None:
         """Called before the value is handed out. Raises `StoreError`: a read that cannot be recorded is not done."""
-        self._audit.record_once(account, f"run:{run}", Action.SECRET_READ, name, key=f"{run}/{name}", run=run)
+        self._audit().record_once(account, f"run:{run}", Action.SECRET_READ, name, key=f"{run}/{name}", run=run)
+
+
+def all_names(box: SecretBox, account: AccountId) -> Sequence[str]:
+    """The names of an account's secrets, in order."""
+    found: list[str] = []
+    while True:
+        page = box.list(account, PURPOSE, after=found[-1] if found else None, limit=PAGE)
+        found += [sealed.name for sealed in page]
+        if len(page) < PAGE:
+            return found
