@@ -16,7 +16,6 @@ from aws_cdk import aws_sqs as sqs
 ITEMS = (
     "dynamodb:BatchGetItem",
     "dynamodb:BatchWriteItem",
-    "dynamodb:ConditionCheckItem",  # of a transaction
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
@@ -65,6 +64,11 @@ def sending(*queues: sqs.IQueue) -> iam.PolicyStatement:
     return statement(["sqs:SendMessage"], [queue.queue_arn for queue in queues])
 
 
+def measuring(*queues: sqs.IQueue) -> iam.PolicyStatement:
+    """Ask how much waits in a queue."""
+    return statement(["sqs:GetQueueAttributes"], [queue.queue_arn for queue in queues])
+
+
 def taking(*queues: sqs.IQueue) -> iam.PolicyStatement:
     """What an event source needs of its function's role (lambda/latest/dg/with-sqs.html)."""
     actions = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
@@ -77,9 +81,9 @@ def key_through_services(key: kms.IKey, *names: str) -> iam.PolicyStatement:
     return statement(THROUGH_SERVICES, [key.key_arn], {"StringEquals": {"kms:ViaService": services}})
 
 
-def vault(key: kms.IKey) -> list[iam.PolicyStatement]:
+def vault(key: kms.IKey) -> iam.PolicyStatement:
     """Encrypt and decrypt secrets. KMS refuses what does not say whose they are (`services.secret_box`)."""
-    whose = {"Null": {f"kms:EncryptionContext:{name}": "false" for name in ("account", "purpose", "name")}}
+    whose = {"Null": {f"kms:EncryptionContext:{name}": "false" for name in ("account", "purpose", "secret")}}
     return [
         statement(["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], whose),
         statement(["kms:DescribeKey"], [key.key_arn]),

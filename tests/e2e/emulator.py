@@ -68,7 +68,7 @@ class Emulator:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [installed / "bin" / "ministack"],
+                [installed / "bin" / "python", Path(__file__).with_name("emulator_main.py")],
                 env=self._environment(),
                 cwd=self.files,
                 stdin=subprocess.DEVNULL,
