@@ -7,24 +7,28 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 from flowrunner.adapters.aws.assembly import Asset
 from flowrunner.adapters.aws.assets import Publisher, pack, shown_size
-from flowrunner.adapters.aws.cloud import CloudError
+from flowrunner.adapters.aws.cloud import Cloud, CloudError
 from flowrunner.errors import ConfigurationError
 
 from tests.assemblies import ACCOUNT, BUCKET
-from tests.aws import Cloud, cloud
+from tests.aws import cloud
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @pytest.fixture
-def aws() -> Iterator[Cloud]:
-    with cloud() as made:
-        made.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        yield made
+def s3() -> Iterator[S3Client]:
+    with cloud():
+        client = Cloud("eu-west-1").s3()
+        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        yield client
 
 
 def code(folder: Path) -> Path:
@@ -60,10 +64,10 @@ def test_a_zip_has_files_that_everybody_can_read(tmp_path: Path) -> None:
         assert archive.read("package/run") == b"#!/bin/sh\n"
 
 
-def test_assets_are_uploaded_once(aws: Cloud, tmp_path: Path) -> None:
+def test_assets_are_uploaded_once(s3: S3Client, tmp_path: Path) -> None:
     """The second time nothing is sent: a key is a hash of what it holds."""
     said: list[str] = []
-    publisher = Publisher(aws.s3, ACCOUNT, said.append)
+    publisher = Publisher(s3, ACCOUNT, said.append)
     (tmp_path / "template.json").write_text("{}")
     assets = [
         Asset("code", code(tmp_path / "code"), True, BUCKET, "1.zip"),
@@ -72,27 +76,27 @@ def test_assets_are_uploaded_once(aws: Cloud, tmp_path: Path) -> None:
     assert publisher.publish(assets) == 2
     assert publisher.publish(assets) == 0
     assert said == ["uploading code (1 KB)", "uploading template (1 KB)"]
-    assert aws.s3.get_object(Bucket=BUCKET, Key="2.json")["Body"].read() == b"{}"
-    with zipfile.ZipFile(io.BytesIO(aws.s3.get_object(Bucket=BUCKET, Key="1.zip")["Body"].read())) as archive:
+    assert s3.get_object(Bucket=BUCKET, Key="2.json")["Body"].read() == b"{}"
+    with zipfile.ZipFile(io.BytesIO(s3.get_object(Bucket=BUCKET, Key="1.zip")["Body"].read())) as archive:
         assert archive.testzip() is None
 
 
-def test_each_request_names_the_owner(aws: Cloud, tmp_path: Path) -> None:
+def test_each_request_names_the_owner(s3: S3Client, tmp_path: Path) -> None:
     """Anybody can guess the bucket's name: nothing is sent to one that another account has made."""
     owners: list[str] = []
 
     def watch(params: dict[str, Any], **_: Any) -> None:
         owners.append(params["headers"].get("x-amz-expected-bucket-owner"))
 
-    aws.s3.meta.events.register("before-call.s3", watch)
+    s3.meta.events.register("before-call.s3", watch)
     (tmp_path / "t").write_text("{}")
-    Publisher(aws.s3, ACCOUNT).publish([Asset("t", tmp_path / "t", False, BUCKET, "t")])
+    Publisher(s3, ACCOUNT).publish([Asset("t", tmp_path / "t", False, BUCKET, "t")])
     assert owners == [ACCOUNT, ACCOUNT]
 
 
-def test_what_cannot_be_read_is_named(aws: Cloud, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named(s3: S3Client, tmp_path: Path) -> None:
     """A file or folder that is not there any more."""
-    publisher = Publisher(aws.s3, ACCOUNT)
+    publisher = Publisher(s3, ACCOUNT)
     for asset in (
         Asset("file", tmp_path / "nothing", False, BUCKET, "a"),
         Asset("folder", tmp_path / "nothing", True, BUCKET, "b"),
@@ -101,7 +105,7 @@ def test_what_cannot_be_read_is_named(aws: Cloud, tmp_path: Path) -> None:
             publisher.publish([asset])
 
 
-def test_what_aws_refuses_is_named(aws: Cloud, tmp_path: Path) -> None:
+def test_what_aws_refuses_is_named(s3: S3Client, tmp_path: Path) -> None:
     """A bucket that is not there, or not ours."""
     (tmp_path / "t").write_text("{}")
 
@@ -113,13 +117,13 @@ def test_what_aws_refuses_is_named(aws: Cloud, tmp_path: Path) -> None:
 
     # What S3 says of an object in a bucket that is not there: only the upload finds out.
     missing, denied = answer("404"), answer("403")
-    aws.s3.meta.events.register("before-call.s3.HeadObject", missing)
+    s3.meta.events.register("before-call.s3.HeadObject", missing)
     with pytest.raises(CloudError, match="uploading it to no-such-bucket: The specified bucket does not exist"):
-        Publisher(aws.s3, ACCOUNT).publish([Asset("it", tmp_path / "t", False, "no-such-bucket", "t")])
-    aws.s3.meta.events.unregister("before-call.s3.HeadObject", missing)
-    aws.s3.meta.events.register("before-call.s3.HeadObject", denied)
+        Publisher(s3, ACCOUNT).publish([Asset("it", tmp_path / "t", False, "no-such-bucket", "t")])
+    s3.meta.events.unregister("before-call.s3.HeadObject", missing)
+    s3.meta.events.register("before-call.s3.HeadObject", denied)
     with pytest.raises(CloudError, match="lack a permission"):
-        Publisher(aws.s3, ACCOUNT).publish([Asset("it", tmp_path / "t", False, BUCKET, "t")])
+        Publisher(s3, ACCOUNT).publish([Asset("it", tmp_path / "t", False, BUCKET, "t")])
 
 
 def test_sizes_are_for_people() -> None:
