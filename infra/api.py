@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from aws_cdk import Aws, CfnOutput, Duration, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as gateway
@@ -73,6 +72,11 @@ class ApiStack(Stack):
         """Where functions write to connections, whatever name clients use."""
         return f"https://{self.sockets.api_id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}/{SOCKET_STAGE}"
 
+    @property
+    def socket_origin(self) -> str:
+        """The WebSocket API as browsers name it in a policy."""
+        return f"wss://{self._settings.socket_domain}" if self._settings.socket_domain else self.sockets.api_endpoint
+
     def pushing(self, reader: Stack) -> iam.PolicyStatement:
         """Write to connections of the WebSocket API, and close them."""
         return grants.statement(
@@ -106,8 +110,9 @@ class ApiStack(Stack):
             layers=("flowrunner", "core", "api"),
             statements=[
                 *self._data.storing(),
-                *grants.vault(self._data.key),
+                grants.vault(self._data.key),
                 grants.sending(*self._data.queues),
+                grants.measuring(*self._data.queues),
             ],
             timeout=TIMEOUT,
             memory=self._settings.api_memory,
@@ -202,11 +207,8 @@ class ApiStack(Stack):
         )
 
     def _tell(self) -> None:
-        sockets = self._settings.socket_domain
-        told: Mapping[str, str] = {
-            "ApiUrl": self.public_url,
-            "WebSocketUrl": f"wss://{sockets}" if sockets else f"{self.sockets.api_endpoint}/{SOCKET_STAGE}",
-        }
+        path = "" if self._settings.socket_domain else f"/{SOCKET_STAGE}"
+        told = {"ApiUrl": self.public_url, "WebSocketUrl": f"{self.socket_origin}{path}"}
         for name, value in told.items():
             CfnOutput(self, f"{name}Output", value=value).override_logical_id(name)
 

@@ -19,8 +19,10 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.api import ApiStack
 from infra.bundling import ROOT, ensure_layers
+from infra.console import ConsoleStack
 from infra.data import DataStack
 from infra.engine import EngineStack
+from infra.observability import ObservabilityStack
 from infra.reading import BadContext
 from infra.settings import Settings, read_settings
 
@@ -52,7 +54,10 @@ def add_stacks(app: App, settings: Settings) -> dict[str, Stack]:
     stacks["data"] = data = DataStack(app, f"{name}data", settings)
     stacks["api"] = api = ApiStack(app, f"{name}api", settings, data)
     stacks["engine"] = engine = EngineStack(app, f"{name}engine", settings, data, api)
-    del engine
+    if settings.console:
+        stacks["console"] = ConsoleStack(app, f"{name}console", settings, data, api)
+    if settings.alarms or settings.dashboard:
+        stacks["observability"] = ObservabilityStack(app, f"{name}observability", settings, data, api, engine)
     for part, stack in stacks.items():
         Tags.of(stack).add("flowrunner:part", part)
     return stacks
@@ -68,3 +73,5 @@ if __name__ == "__main__":
         make_app().synth()
     except BadContext as problem:
         sys.exit(f"error: {problem}")
+    except RuntimeError as problem:  # what the CDK refuses: it has printed its findings, and the stack tells nothing
+        sys.exit(f"error: {str(problem).splitlines()[0]}")

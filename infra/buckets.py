@@ -21,10 +21,11 @@ def private_bucket(
     key: kms.IKey | None = None,
     access_logs: s3.IBucket | None = None,
     prefix: str = "",
+    keep: bool = True,
 ) -> s3.Bucket:
     """A bucket whose objects can be brought back for as long as the table can be restored.
 
-    Without a `key` S3's own encrypts, which is enough for what anybody may read.
+    Without a `key` S3's own encrypts, which is enough for what anybody may read. `keep`: as the deployment keeps data.
     """
     bucket = s3.Bucket(
         scope,
@@ -46,7 +47,7 @@ def private_bucket(
         ],
         server_access_logs_bucket=access_logs,
         server_access_logs_prefix=prefix if access_logs else None,
-        removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
+        removal_policy=RemovalPolicy.RETAIN if keep and settings.keep_data else RemovalPolicy.DESTROY,
     )
     if access_logs is None:
         accept(bucket, "AwsSolutions-S1", "Logs of access are switched on by `access_logs`, as in the preset prod.")

@@ -63,7 +63,7 @@ class EngineStack(Stack):
     def _working(self) -> list[iam.PolicyStatement]:
         """What it takes to commit a step."""
         data = self._data
-        return [*data.storing(), *grants.vault(data.key), grants.sending(*data.queues)]
+        return [*data.storing(), grants.vault(data.key), grants.sending(*data.queues)]
 
     def _executor(self, id: str, queue: sqs.IQueue, *, slow: bool) -> Function:
         settings = self._settings
@@ -135,7 +135,7 @@ class EngineStack(Stack):
             layers=("flowrunner", "core"),
             statements=[
                 *self._data.storing(write_objects=False),
-                *grants.vault(self._data.key),
+                grants.vault(self._data.key),
                 grants.statement(actions, [arn]),
                 grants.statement(["dynamodb:ListStreams"], ["*"]),
                 grants.sending(failed),
@@ -187,6 +187,7 @@ class EngineStack(Stack):
             layers=("flowrunner", "core"),
             statements=[
                 *self._working(),
+                grants.measuring(*self._data.queues),
                 grants.sending(failed),
                 self._api.pushing(self),
             ],

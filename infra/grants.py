@@ -84,7 +84,4 @@ def key_through_services(key: kms.IKey, *names: str) -> iam.PolicyStatement:
 def vault(key: kms.IKey) -> iam.PolicyStatement:
     """Encrypt and decrypt secrets. KMS refuses what does not say whose they are (`services.secret_box`)."""
     whose = {"Null": {f"kms:EncryptionContext:{name}": "false" for name in ("account", "purpose", "secret")}}
-    return [
-        statement(["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], whose),
-        statement(["kms:DescribeKey"], [key.key_arn]),
-    ]
+    return statement(["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn], whose)

@@ -159,9 +159,9 @@ READERS: Mapping[str, Reader] = {
     "web_acl_arn": text(
         r"arn:aws[a-z-]*:wafv2:us-east-1:[0-9]{12}:global/webacl/[\w/-]+", "the ARN of a web ACL of scope CLOUDFRONT"
     ),
-    "vpc_id": text(r"vpc-[0-9a-f]+", "the id of a VPC"),
-    "vpc_subnets": texts(text(r"subnet-[0-9a-f]+", "the id of a subnet")),
-    "vpc_security_groups": texts(text(r"sg-[0-9a-f]+", "the id of a security group")),
+    "vpc_id": text(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC"),
+    "vpc_subnets": texts(text(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet")),
+    "vpc_security_groups": texts(text(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a security group")),
     "keep_data": switch,
     "backup_days": number(1, 35),
     "access_logs": switch,

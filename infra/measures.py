@@ -1,0 +1,97 @@
+"""The metrics that alarms and the dashboard look at: those of AWS's services, and a few of flowrunner's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_apigatewayv2 as gateway
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_dynamodb as dynamodb
+
+from infra.api import ApiStack
+from infra.data import INDEXES, DataStack
+from infra.engine import EngineStack
+from infra.function import Function
+from infra.prices import PRICES, REQUESTS_PER_MESSAGE
+from infra.settings import Settings
+
+FIVE_MINUTES = Duration.minutes(5)
+
+
+def own(settings: Settings, name: str) -> cloudwatch.MathExpression:
+    """A metric of flowrunner's (`flowrunner.functions.observing`), of all functions that send it."""
+    search = f"SEARCH('{{{settings.prefix},service}} MetricName=\"{name}\"', 'Sum', 300)"
+    return cloudwatch.MathExpression(expression=f"SUM({search})", label=name, period=FIVE_MINUTES, using_metrics={})
+
+
+def own_of(settings: Settings, name: str, service: str) -> cloudwatch.Metric:
+    """The same of one function, as an alarm needs it."""
+    return cloudwatch.Metric(
+        namespace=settings.prefix,
+        metric_name=name,
+        dimensions_map={"service": service},
+        statistic="Sum",
+        period=FIVE_MINUTES,
+    )
+
+
+def gateway_metric(api: gateway.IApi, name: str, statistic: str = "Sum") -> cloudwatch.Metric:
+    """A metric of an API, HTTP or WebSocket."""
+    return cloudwatch.Metric(
+        namespace="AWS/ApiGateway",
+        metric_name=name,
+        dimensions_map={"ApiId": api.api_id},
+        statistic=statistic,
+        period=FIVE_MINUTES,
+    )
+
+
+def write_units(table: dynamodb.Table) -> list[cloudwatch.Metric]:
+    """What is written to the table, and for it to its indexes."""
+    own_units = {"TableName": table.table_name}
+    parts = [own_units, *(own_units | {"GlobalSecondaryIndexName": name} for name in INDEXES)]
+    return [_consumed("ConsumedWriteCapacityUnits", part) for part in parts]
+
+
+def hourly_cost(settings: Settings, data: DataStack, api: ApiStack, engine: EngineStack) -> cloudwatch.MathExpression:
+    """What the load costs in an hour, in dollars: most of the bill, without what an idle deployment costs."""
+    hour = Duration.hours(1)
+    terms: list[tuple[cloudwatch.IMetric, float]] = [(one, PRICES["write_units"]) for one in write_units(data.table)]
+    reads = {"TableName": data.table.table_name}
+    terms.append((_consumed("ConsumedReadCapacityUnits", reads), PRICES["read_units"]))
+    message = REQUESTS_PER_MESSAGE * PRICES["queue_requests"] + PRICES["fair_messages"]
+    for queue in data.queues:
+        terms.append((queue.metric_number_of_messages_sent(period=hour), message))
+        terms.append((queue.metric_number_of_empty_receives(period=hour), PRICES["queue_requests"]))
+    for function, memory in _billed(settings, api, engine):
+        terms.append((function.function.metric_invocations(period=hour), PRICES["invocations"]))
+        terms.append((_milliseconds(function), PRICES["gb_seconds"] / 1000 * memory / 1024))
+    terms.append((gateway_metric(api.http, "Count"), PRICES["api_requests"]))
+    names = [f"m{index}" for index in range(len(terms))]
+    return cloudwatch.MathExpression(
+        expression=" + ".join(f"FILL({name}, 0) * {price:.4g}" for name, (_, price) in zip(names, terms, strict=True)),
+        using_metrics={name: metric for name, (metric, _) in zip(names, terms, strict=True)},
+        label="dollars an hour",
+        period=hour,
+    )
+
+
+def _billed(settings: Settings, api: ApiStack, engine: EngineStack) -> Sequence[tuple[Function, int]]:
+    """The functions that the load makes work, with their memory in MB."""
+    executors = [(one, settings.executor_memory) for one in engine.executors]
+    return [*executors, (engine.stream, settings.helper_memory), (api.api, settings.api_memory)]
+
+
+def _milliseconds(function: Function) -> cloudwatch.Metric:
+    return function.function.metric_duration(statistic="Sum", period=Duration.hours(1))
+
+
+def _consumed(name: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/DynamoDB",
+        metric_name=name,
+        dimensions_map=dimensions,
+        statistic="Sum",
+        period=Duration.hours(1),
+    )
