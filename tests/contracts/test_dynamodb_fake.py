@@ -1,0 +1,97 @@
+"""The fake of DynamoDB keeps the contracts, too: what other tests show on it is worth something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flowrunner.ports.backend import Backend
+
+from tests.adapters.aws.fake_cloud import FakeCloud
+from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
+from tests.contracts.suites.erasure import ErasureRules
+from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
+from tests.contracts.suites.queue import QueueRules
+from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
+from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRevisionRules, FlowRules
+from tests.contracts.suites.values import KeyValueRules
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    made = FakeCloud().backend()
+    made.migrate()
+    yield made
+    made.close()
+
+
+class TestEntity(EntityRules):
+    """Entity."""
+
+
+class TestEntityWrite(EntityWriteRules):
+    """EntityWrite."""
+
+
+class TestEntityList(EntityListRules):
+    """EntityList."""
+
+
+class TestErasure(ErasureRules):
+    """Erasure."""
+
+
+class TestRetention(RetentionRules):
+    """Retention."""
+
+
+class TestRunList(RunListRules):
+    """RunList."""
+
+
+class TestStepHistory(StepHistoryRules):
+    """StepHistory."""
+
+
+class TestQueue(QueueRules):
+    """Queue."""
+
+
+class TestClaim(ClaimRules):
+    """Claim."""
+
+
+class TestCommit(CommitRules):
+    """Commit."""
+
+
+class TestCreate(CreateRules):
+    """Create."""
+
+
+class TestReport(ReportRules):
+    """Report."""
+
+
+class TestBlob(BlobRules):
+    """Blob."""
+
+
+class TestCallback(CallbackRules):
+    """Callback."""
+
+
+class TestDocument(DocumentRules):
+    """Document."""
+
+
+class TestFlow(FlowRules):
+    """Flow."""
+
+
+class TestFlowRevision(FlowRevisionRules):
+    """FlowRevision."""
+
+
+class TestKeyValue(KeyValueRules):
+    """KeyValue."""
