@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from flowrunner.ports.cipher import KeyInfo, KeyRing
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.dialer import Connection, Dialer
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
+from flowrunner.ports.push import Push
 from flowrunner.sandbox.evaluator import Limits, Sandbox
 from flowrunner.services.secret_box import KIND as SEALED_KIND
 from flowrunner.services.vault_parts import vault_parts
@@ -77,10 +79,20 @@ def make_platform(settings: Settings, environ: Mapping[str, str]) -> Platform:
         assert engine.parts.keys is not None, "made with the engine"
         if not settings.vault.kms_key:
             engine.parts.keys.primary()  # now, so that a key file that cannot be used stops the start
-        return assemble(engine, settings, Guard(settings.egress.allow).check)
+        return assemble(engine, settings, Guard(settings.egress.allow).check, make_push(settings))
     except FlowrunnerError:
         engine.close()
         raise
+
+
+def make_push(settings: Settings) -> Push | None:
+    """What reaches the WebSocket connections of a gateway, if there is one."""
+    if settings.live.socket_url is None:
+        return None
+    from flowrunner.adapters.aws.clients import Clients
+    from flowrunner.adapters.aws.push import ApiGatewayPush
+
+    return ApiGatewayPush(partial(Clients().gateway, settings.live.socket_url))
 
 
 def make_executor(settings: Settings, environ: Mapping[str, str]) -> Engine:

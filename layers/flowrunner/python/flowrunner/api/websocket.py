@@ -14,23 +14,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flowrunner.api.live import mailbox, position_of, staying
 from flowrunner.api.sse import WRITE_SECONDS
 from flowrunner.core.ids import RunId
-from flowrunner.core.json_text import BadJson, parse_json
 from flowrunner.errors import (
     Conflict,
     FlowrunnerError,
     InvalidInput,
     NotFound,
-    StoreError,
     TooLarge,
     TooManyRequests,
     Unauthenticated,
@@ -40,54 +37,30 @@ from flowrunner.services.identity import Actor, Permission, require
 from flowrunner.services.live_frames import Frame
 from flowrunner.services.live_readers import Subscription
 from flowrunner.services.platform import Platform
+from flowrunner.services.socket_messages import (
+    MOST_MESSAGE,
+    MOST_SUBSCRIPTIONS,
+    Auth,
+    Ping,
+    Said,
+    Subscribe,
+    Unsubscribe,
+    error_message,
+    event_message,
+    name_of,
+    parse_message,
+    shown,
+)
 
 AUTH_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 """A connection on which nothing is sent for so long gets a `ping`, for the proxies on the way."""
 RECHECK_SECONDS = 10.0
-MOST_SUBSCRIPTIONS = 100
-MOST_MESSAGE = 16 * 1024
-
-ACCOUNT = "account"
-"""The name of the subscription to all runs; that of a run is its id."""
-
 UNAUTHENTICATED = 4401
 TOO_LARGE = 1009
 TOO_SLOW = 1013
 GOING_AWAY = 1001
 LAST_WORD_SECONDS = 1.0
-
-
-class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Auth(Message):
-    type: Literal["auth"]
-    token: str = Field(max_length=256)
-
-
-class Subscribe(Message):
-    type: Literal["subscribe"]
-    run: str | None = Field(None, min_length=1, max_length=64)
-    account: Literal[True] | None = None
-    steps: bool = False
-    last_event_id: str | None = Field(None, max_length=256)
-
-
-class Unsubscribe(Message):
-    type: Literal["unsubscribe"]
-    run: str | None = Field(None, min_length=1, max_length=64)
-    account: Literal[True] | None = None
-
-
-class Ping(Message):
-    type: Literal["ping"]
-
-
-_MESSAGES: TypeAdapter[Auth | Subscribe | Unsubscribe | Ping] = TypeAdapter(
-    Annotated[Auth | Subscribe | Unsubscribe | Ping, Field(discriminator="type")]
-)
 
 
 async def serve_socket(socket: WebSocket) -> None:
@@ -117,7 +90,7 @@ async def _identify(socket: WebSocket, platform: Platform) -> Actor | None:
             actor = await run_in_threadpool(platform.tickets.redeem, ticket, address, correlation)
         else:
             async with asyncio.timeout(AUTH_SECONDS):
-                message = _parse(await _receive(socket))
+                message = parse_message(await _receive(socket))
             if not isinstance(message, Auth):
                 raise Unauthenticated('the first message has to be {"type": "auth", "token": "…"}')
             given = Credentials(authorization=f"Bearer {message.token}", address=address, correlation=correlation)
@@ -127,7 +100,7 @@ async def _identify(socket: WebSocket, platform: Platform) -> Actor | None:
         await socket.close(UNAUTHENTICATED, "no auth message came in time")
         return None
     except FlowrunnerError as error:
-        await _send(socket, _error(error))
+        await _send(socket, error_message(error))
         await socket.close(UNAUTHENTICATED)
         return None
     return actor
@@ -185,31 +158,31 @@ class Connection:
         """Answer messages; gives the code to close with."""
         while True:
             try:
-                message = _parse(await _receive(self._socket))
+                message = parse_message(await _receive(self._socket))
             except TooLarge as error:
-                await _send(self._socket, _error(error))
+                await _send(self._socket, error_message(error))
                 return TOO_LARGE
             except InvalidInput as error:
-                await _send(self._socket, _error(error))
+                await _send(self._socket, error_message(error))
                 continue
             try:
                 await self._answer(message)
             except FlowrunnerError as error:
                 name = message.run if isinstance(message, Subscribe | Unsubscribe) else None
-                await _send(self._socket, _error(error, name))
+                await _send(self._socket, error_message(error, name))
 
-    async def _answer(self, message: Auth | Subscribe | Unsubscribe | Ping) -> None:
+    async def _answer(self, message: Said) -> None:
         match message:
             case Ping():
                 await _send(self._socket, {"type": "pong"})
             case Subscribe():
-                await self._subscribe(message, _name(message))
+                await self._subscribe(message, name_of(message))
             case Unsubscribe():
-                reader = self._readers.pop(_name(message), None)
+                reader = self._readers.pop(name_of(message), None)
                 if reader is None:
                     raise NotFound("there is no such subscription")
                 reader.close()
-                await _send(self._socket, {"type": "unsubscribed", **_shown(reader.name), "reason": "asked"})
+                await _send(self._socket, {"type": "unsubscribed", **shown(reader.name), "reason": "asked"})
             case Auth():
                 raise InvalidInput("you are known already")
 
@@ -227,7 +200,7 @@ class Connection:
             run = RunId(message.run)
             reader = await run_in_threadpool(self._hub.subscribe, self._actor, run, position, self._mailbox, name)
         self._readers[name] = reader
-        await _send(self._socket, {"type": "subscribed", **_shown(name)})
+        await _send(self._socket, {"type": "subscribed", **shown(name)})
         if not reader.caught_up:
             task = asyncio.create_task(self._replay(reader))
             self._replays.add(task)
@@ -243,7 +216,7 @@ class Connection:
                     found = await run_in_threadpool(reader.replay)
                     await self._events(reader.name, found)
         except FlowrunnerError as error:
-            await _send(self._socket, _error(error, reader.name))
+            await _send(self._socket, error_message(error, reader.name))
             await self._over(reader.name, "failed")
             return
         if reader.ended:
@@ -266,17 +239,14 @@ class Connection:
                     await self._over(one.name, "ended")
 
     async def _events(self, name: str, found: Sequence[Frame]) -> None:
-        where = orjson.dumps(_shown(name))[1:-1]
         for frame in found:
-            position = b"" if name == ACCOUNT else b',"last_event_id":"%b"' % str(frame.position).encode("ascii")
-            message = b'{"type":"event",%b%b,"event":%b}' % (where, position, frame.json)
-            await _say(self._socket, message)
+            await _say(self._socket, event_message(name, frame))
 
     async def _over(self, name: str, reason: str) -> None:
         reader = self._readers.pop(name, None)
         if reader is not None:
             reader.close()
-            await _send(self._socket, {"type": "unsubscribed", **_shown(name), "reason": reason})
+            await _send(self._socket, {"type": "unsubscribed", **shown(name), "reason": reason})
 
     async def _watch(self) -> int:
         """Look now and then whether the client may stay; gives the code to close with."""
@@ -284,28 +254,6 @@ class Connection:
             await asyncio.sleep(RECHECK_SECONDS)
             if not await self._stay():
                 return UNAUTHENTICATED
-
-
-def _name(message: Subscribe | Unsubscribe) -> str:
-    if (message.run is None) == (message.account is None):
-        raise InvalidInput('name one thing: {"run": "…"} or {"account": true}')
-    return ACCOUNT if message.run is None else message.run
-
-
-def _shown(name: str) -> Mapping[str, Any]:
-    return {"account": True} if name == ACCOUNT else {"run": name}
-
-
-def _parse(text: str) -> Auth | Subscribe | Unsubscribe | Ping:
-    """A message of the client. Raises `InvalidInput`."""
-    try:
-        return _MESSAGES.validate_python(parse_json(text.encode("utf-8", "surrogatepass")))
-    except BadJson as error:
-        raise InvalidInput(f"a message is a JSON object: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{place or 'the message'}: {first['msg']}") from None
 
 
 async def _receive(socket: WebSocket) -> str:
@@ -329,10 +277,3 @@ async def _say(socket: WebSocket, message: bytes) -> None:
     """Raises `TimeoutError` when the client does not take it."""
     async with asyncio.timeout(WRITE_SECONDS):
         await socket.send_text(message.decode())
-
-
-def _error(error: FlowrunnerError, name: str | None = None) -> Mapping[str, Any]:
-    """An error as a message. Those of the store say nothing of it."""
-    text = "the store cannot be reached; try again" if isinstance(error, StoreError) else str(error)
-    where = _shown(name) if name is not None else {}
-    return {"type": "error", **where, "code": error.code, "message": text}

@@ -202,12 +202,12 @@ class Deliveries:
 
     # -- for the sender and the relay ---------------------------------------------------------------------------
 
-    def add(self, delivery: Delivery) -> bool:
-        """Store a new delivery. False when there is one of that id already: a repeated event."""
+    def add(self, delivery: Delivery) -> Delivery | None:
+        """Store a new delivery. None when there is one of that id already: a repeated event."""
         try:
-            return self.write(delivery, 0) is not None
+            return self.write(delivery, 0)
         except Conflict:
-            return False
+            return None
 
     def write(self, delivery: Delivery, expected_rev: int) -> Delivery | None:
         """Store it at that revision; None when another process was faster."""

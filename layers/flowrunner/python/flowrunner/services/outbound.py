@@ -57,15 +57,20 @@ def make_outbound(
     settings: WebhookSettings,
     check_count: Callable[[AccountId, Callable[[], int]], None] = lambda account, count: None,
     executor: Executor | None = None,
+    *,
+    streamed: bool = False,
 ) -> Outbound:
-    """Made, and told of the engine's runs from now on; `executor` sends instead of threads of its own."""
+    """Made, and told of the engine's runs from now on; `executor` sends instead of threads of its own.
+
+    `streamed`: a table's stream tells of the runs (`run_news`), in processes that stand still between their rounds.
+    """
     parts, services = engine.parts, engine.services
     clock, draws, entities = parts.clock, parts.draws, parts.backend.entities
     endpoints, keys = Endpoints(entities, clock), EndpointKeys(box, draws)
     deliveries = Deliveries(entities, endpoints, audit, clock, settings.keep)
     webhooks = Webhooks(endpoints, deliveries, keys, parts.backend.flows, audit, clock, draws, check_url, check_count)
     relay = Relay(entities, endpoints, deliveries, engine.feed, clock, parts.public_url)
-    limits = SenderSettings(settings.threads, settings.per_second, settings.in_flight)
+    limits = SenderSettings(settings.threads, settings.per_second, settings.in_flight, waits=streamed)
     sender = Sender(
         deliveries,
         endpoints,
@@ -80,5 +85,6 @@ def make_outbound(
         executor=executor,
     )
     services.before_start.append(relay.announced)
-    engine.watchers.watch_all(relay.changed)
+    if not streamed:
+        engine.watchers.watch_all(relay.changed)
     return Outbound(webhooks, deliveries, relay, sender)

@@ -11,6 +11,7 @@ from flowrunner.engine.engine import Engine
 from flowrunner.engine.retention import Retention
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.entities import Entities
+from flowrunner.ports.push import Push
 from flowrunner.services.accounts import Accounts
 from flowrunner.services.audit import Audit
 from flowrunner.services.authentication import Authenticator
@@ -35,6 +36,7 @@ from flowrunner.services.schedule_sweep import ScheduleSweep
 from flowrunner.services.schedules import ScheduleService
 from flowrunner.services.secret_box import SecretBox
 from flowrunner.services.sessions import Sessions
+from flowrunner.services.sockets import Sockets
 from flowrunner.services.throttle import Throttle
 from flowrunner.services.tickets import Tickets
 from flowrunner.services.tokens import Tokens
@@ -74,6 +76,8 @@ class Platform:
     webhooks: Webhooks
     deliveries: Deliveries
     outbound: Outbound
+    sockets: Sockets | None
+    """The WebSocket connections of a gateway, if there is one."""
     background: Background
     health: Health
     telemetry: Telemetry
@@ -91,18 +95,21 @@ class Platform:
         self.engine.close()
 
 
-def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platform:
+def assemble(engine: Engine, settings: Settings, check_url: CheckUrl, push: Push | None = None) -> Platform:
     """The services over an engine. Nothing runs yet: `Platform.background.start` begins what nobody asks for.
 
-    `check_url` says whether a request to a URL would be let out now: the egress guard's `check`.
+    `check_url` says whether a request to a URL would be let out now: the egress guard's `check`. `push` reaches the
+    WebSocket connections that a gateway holds.
     """
     parts = engine.parts
     backend, clock, draws = parts.backend, parts.clock, parts.draws
     entities = backend.entities
     audit = Audit(entities, clock)
     origins = [*settings.api.cors_origins, *([settings.public_url] if settings.public_url else [])]
-    usage = Usage(entities, clock)
-    engine.watchers.watch_all(usage.observe)
+    streamed = settings.usage.by == "stream"
+    usage = Usage(entities, clock, streamed=streamed)
+    if not streamed:
+        engine.watchers.watch_all(usage.observe)
     quotas = Quotas(settings.quotas, backend.values, backend.history, usage, clock)
     people = make_people(entities, audit, clock, draws, quotas, settings.accounts, origins=origins)
     plugins = Plugins(entities, clock, parts.registry, audit)
@@ -115,21 +122,26 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
     rotation = Rotation(entities, parts.keys, box, audit, clock, settings.vault.min_key_age)
     vault = Vault(box, rotation, audit, partial(_check_secrets, quotas))
     count = partial(_check_webhooks, quotas)
-    outbound = make_outbound(engine, box, audit, check_url, settings.webhooks, count)
+    outbound = make_outbound(engine, box, audit, check_url, settings.webhooks, count, streamed=streamed)
     flows = FlowService(engine, audit, quotas, [plugins, hook_paths, schedules, outbound.webhooks])
     runs = RunService(engine, flows, audit, quotas, people.accounts.active)
     schedule_sweep = ScheduleSweep(entities, clock, runs.start_triggered)
     erasure = Erasure(backend, people.members, engine.control.cancel, clock)
     retention = Retention(backend, clock, settings.store.retention)
+    limits = LiveLimits(settings.live.readers, settings.live.readers_per_account)
+    sockets = (
+        Sockets(entities, engine.feed, push, people.authenticator, people.tickets, clock, limits) if push else None
+    )
     tasks = [
         Task("flows", 60_000, flows.sweep),
         Task("schedules", SCHEDULE_INTERVAL, schedule_sweep.sweep),
         Task("erasure", 60_000, erasure.sweep),
-        Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True),
+        *([] if streamed else [Task("usage", USAGE_INTERVAL, usage.flush, at_stop=True)]),
         Task("retention", 60_000, retention.sweep),
         Task("expiry", HOUR, partial(_purge, entities, clock)),
         Task("vault", HOUR, vault.sweep),
         *outbound.tasks(),
+        *([Task("sockets", 60_000, sockets.sweep)] if sockets is not None else []),
     ]
     background = Background(clock, tasks)
     outbound.wake_by(background.wake)
@@ -150,13 +162,14 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl) -> Platfor
         plugins=plugins,
         flows=flows,
         runs=runs,
-        live=Hub(engine, LiveLimits(settings.live.readers, settings.live.readers_per_account)),
+        live=Hub(engine, limits),
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
         vault=vault,
         webhooks=outbound.webhooks,
         deliveries=outbound.deliveries,
         outbound=outbound,
+        sockets=sockets,
         background=background,
         health=Health(entities, clock),
         telemetry=telemetry,

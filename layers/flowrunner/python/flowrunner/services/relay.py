@@ -46,6 +46,9 @@ GRACE: Millis = 3_600_000
 REPEATED: Millis = 86_400_000
 """What a step under way did this long before the last look was seen then; its delivery may be gone since."""
 
+QUIET: Millis = 30_000
+"""How long a flow of which nobody wants to hear is not asked for again."""
+
 BATCH = 100
 TRIES = 20
 REMEMBERED = 50_000
@@ -117,8 +120,11 @@ class Relay:
         self._moved: dict[tuple[AccountId, RunId], None] = {}
         self._unheard: SizedCache[RunId, bool] = SizedCache(REMEMBERED)
         self._told: SizedCache[str, bool] = SizedCache(REMEMBERED)
+        self._quiet: SizedCache[tuple[AccountId, FlowId], Millis] = SizedCache(REMEMBERED)
         self.on_change: Callable[[], None] = lambda: None
         """Called when there is something to read at once."""
+        self.on_insert: Callable[[Delivery], None] = lambda delivery: None
+        """Called with each new delivery, which is due."""
 
     # -- what the engine tells ----------------------------------------------------------------------------------
 
@@ -141,6 +147,23 @@ class Relay:
         with self._lock:
             self._moved[change.account, change.run] = None
         self.on_change()
+
+    def moved(self, rows: Iterable[RunRow]) -> None:
+        """Read runs that have moved in other processes, if somebody may want to hear of them. Raises `StoreError`.
+
+        Whether so is asked once in a while for each flow; what is missed meanwhile is found by its due time.
+        """
+        for row in {(row.account, row.id): row for row in rows}.values():
+            now, scope = self._clock.now(), (row.account, row.flow)
+            asked = self._quiet.get(scope)
+            if asked is not None and now - asked < QUIET:
+                continue
+            if not self._endpoints.of_run(row.account, row.flow):
+                self._quiet.put(scope, now, 1)
+                continue
+            entity = self._entities.get(row.account, KIND, row.id, now)
+            if entity is not None:
+                self._read(entity)
 
     # -- the round ----------------------------------------------------------------------------------------------
 
@@ -255,7 +278,9 @@ class Relay:
             )
         )
         self._told.put(message, True, 1)
-        return added
+        if added is not None:
+            self.on_insert(added)
+        return added is not None
 
 
 def _unrepeated(events: Iterable[RunEvent], read_at: Millis) -> list[RunEvent]:

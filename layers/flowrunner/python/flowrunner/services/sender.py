@@ -14,8 +14,9 @@ import html
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -38,6 +39,10 @@ from flowrunner.services.webhook_messages import headers_for
 log = logging.getLogger("flowrunner.webhooks")
 
 TIMEOUT = 15.0
+SOON = 3.0
+"""The time limit of a try that somebody waits for, and half of it is the longest that the one before may have taken."""
+ROUND = 20.0
+"""Seconds after which a round that waits begins nothing more."""
 LEASE: Millis = 60_000
 RESPONSE_BYTES = 1024
 BATCH = 100
@@ -62,6 +67,8 @@ class SenderSettings:
     threads: int = 16
     per_second: int = 10
     in_flight: int = 4
+    waits: bool = False
+    """A round ends when all that it has begun is done, for a process that stands still between its rounds."""
 
 
 class Sender:
@@ -99,12 +106,40 @@ class Sender:
         self._in_flight: Counter[str] = Counter()
         self._by_account: Counter[AccountId] = Counter()
         self._durations: SizedCache[str, Millis] = SizedCache(10_000)
+        self._begun: list[Future[None]] = []
         self.on_free: Callable[[], None] = lambda: None
         self.on_outcome: Callable[[str], None] = lambda outcome: None
         """Called after each try: `delivered`, `retried` (another one follows) or `failed`."""
 
     def send(self) -> Millis | None:
         """Begin all that is due and can go. Answers when to come back."""
+        until = self._clock.monotonic() + ROUND
+        while True:
+            back = self._begin_due()
+            if not self._settings.waits:
+                return back
+            full = self._busy >= self._settings.threads
+            self._wait()
+            if not full or self._clock.monotonic() >= until:
+                return back
+
+    def send_now(self, deliveries: Iterable[Delivery]) -> None:
+        """Send these and wait for it, but leave to the rounds whose receivers are slow or in trouble."""
+        for delivery in deliveries:
+            if self._busy < self._settings.threads and self._is_quick(delivery):
+                self._take(delivery, SOON)
+        self._wait()
+
+    def _is_quick(self, delivery: Delivery) -> bool:
+        endpoint = self._endpoints.get(delivery.account, delivery.endpoint)
+        took = self._durations.get(delivery.endpoint) or 0
+        return endpoint is not None and endpoint.failing_since is None and took <= SOON * 500
+
+    def _wait(self) -> None:
+        begun, self._begun = self._begun, []
+        wait_for(begun)
+
+    def _begin_due(self) -> Millis | None:
         for _ in range(ROUNDS):
             due = self._deliveries.due(BATCH)
             if not due:
@@ -122,7 +157,7 @@ class Sender:
 
     # -- taking -------------------------------------------------------------------------------------------------
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, delivery: Delivery, timeout: float = TIMEOUT) -> None:
         """Lease a delivery and send it, or get it out of the way."""
         endpoint = self._endpoints.get(delivery.account, delivery.endpoint)
         if endpoint is None:
@@ -142,7 +177,7 @@ class Sender:
             return
         leased = self._deliveries.write(replace(delivery, next_try=now + LEASE, slot=None), delivery.rev)
         if leased is not None:
-            self._begin(leased, endpoint)
+            self._begin(leased, endpoint, timeout)
 
     def _room_at(self, delivery: Delivery, endpoint: Endpoint, now: Millis) -> Millis | None:
         """When there is room for one more in flight, probably; None: now."""
@@ -164,20 +199,22 @@ class Sender:
         target = f"{endpoint.account} {_host(endpoint.url)}"
         return self._rate.reserve(target, now, max(1_000 // self._settings.per_second, 1))
 
-    def _begin(self, delivery: Delivery, endpoint: Endpoint) -> None:
+    def _begin(self, delivery: Delivery, endpoint: Endpoint, timeout: float) -> None:
         with self._lock:
             self._busy += 1
             self._in_flight[endpoint.id] += 1
             self._by_account[endpoint.account] += 1
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._settings.threads, thread_name_prefix="webhook")
-        self._pool.submit(self._work, delivery, endpoint)
+        work = self._pool.submit(self._work, delivery, endpoint, timeout)
+        if self._settings.waits:
+            self._begun.append(work)
 
     # -- sending ------------------------------------------------------------------------------------------------
 
-    def _work(self, delivery: Delivery, endpoint: Endpoint) -> None:
+    def _work(self, delivery: Delivery, endpoint: Endpoint, timeout: float) -> None:
         try:
-            result, wait = self._try(delivery, endpoint)
+            result, wait = self._try(delivery, endpoint, timeout)
             self._durations.put(endpoint.id, result.duration, 1)
             self._settle(delivery, endpoint, result, wait)
         except Exception:
@@ -190,13 +227,13 @@ class Sender:
                 self._by_account -= Counter((endpoint.account,))
             self.on_free()
 
-    def _try(self, delivery: Delivery, endpoint: Endpoint) -> tuple[Try, Millis]:
+    def _try(self, delivery: Delivery, endpoint: Endpoint, timeout: float) -> tuple[Try, Millis]:
         """One try, and the wait that the receiver asked for."""
         at, started = self._clock.now(), self._clock.monotonic()
         response: HttpResponse | None = None
         error: str | None = None
         try:
-            response = self._post(delivery, endpoint, at)
+            response = self._post(delivery, endpoint, at, timeout)
         except FlowrunnerError as failure:
             error = f"{failure.code}: {failure}"
         except Exception as failure:  # a fault of ours counts as a failed try, or it would be tried for ever
@@ -208,7 +245,7 @@ class Sender:
         asked = retry_after(response.headers, at) if response.status in SLOWED else None
         return Try(at, duration, response.status, None, shown(response.content)), int((asked or 0) * 1000)
 
-    def _post(self, delivery: Delivery, endpoint: Endpoint, now: Millis) -> HttpResponse:
+    def _post(self, delivery: Delivery, endpoint: Endpoint, now: Millis, timeout: float) -> HttpResponse:
         headers = headers_for(delivery.id, now, delivery.payload, self._signing_keys(endpoint, now), endpoint.headers)
         http = OwnCalls(self._http, self._public_url, delivery.depth) if self._public_url else self._http
         return http.send(
@@ -217,7 +254,7 @@ class Sender:
                 url=endpoint.url,
                 headers=tuple(headers.items()),
                 content=delivery.payload.encode(),
-                timeout=TIMEOUT,
+                timeout=timeout,
                 max_redirects=0,
                 max_bytes=RESPONSE_BYTES,
                 cut=True,

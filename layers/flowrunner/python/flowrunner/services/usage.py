@@ -18,6 +18,7 @@ import orjson
 
 from flowrunner.core.ids import AccountId, FlowId, Millis
 from flowrunner.core.times import day_of
+from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.watch import Change
 from flowrunner.errors import InvalidInput, StoreError
 from flowrunner.ports.clock import Clock
@@ -33,6 +34,7 @@ KEPT: Millis = 400 * DAY
 """How long counts are kept: over a year, to compare a month with the one before a year."""
 
 INTERVAL: Millis = 5_000
+SUM_KEPT: Millis = 30_000
 TRIES = 100
 PAGE = 500
 MAX_DAYS = 366
@@ -85,10 +87,13 @@ _Key = tuple[AccountId, str, FlowId]
 class Usage:
     """See the module. `observe` is for `Watchers.watch_all`, `flush` for the background; both for several threads."""
 
-    def __init__(self, entities: Entities, clock: Clock) -> None:
+    def __init__(self, entities: Entities, clock: Clock, *, streamed: bool = False) -> None:
+        """`streamed`: a table's stream tells what is to be counted (`stream_usage`), not `observe`."""
         self._entities = entities
         self._clock = clock
+        self._streamed = streamed
         self._lock = Lock()
+        self._sums: SizedCache[AccountId, tuple[Millis, str, int]] = SizedCache(1_000)
         self._pending: dict[_Key, tuple[str, Counts]] = {}
 
     # -- counting -----------------------------------------------------------------------------------------------
@@ -125,6 +130,8 @@ class Usage:
     def steps_today(self, account: AccountId) -> int:
         """Steps of the day, those of this process included that are not stored yet. For internal callers."""
         day = day_of(self._clock.now())
+        if self._streamed:
+            return self._sum_of(account, day)
         stored = self._entities.get(account, TOTAL_KIND, day, self._clock.now())
         with self._lock:
             fresh = sum(
@@ -132,7 +139,7 @@ class Usage:
                 for (owner, its_day, _), (_, found) in self._pending.items()
                 if (owner, its_day) == (account, day)
             )
-        return fresh + (_read(stored)[1].steps if stored is not None else 0)
+        return fresh + (read_counts(stored)[1].steps if stored is not None else 0)
 
     def report(
         self, actor: Actor, from_day: str, to_day: str, flow: FlowId | None = None, by: Grouping = "both"
@@ -159,6 +166,15 @@ class Usage:
         return Report([UsageRow(*key, *row) for key, row in grouped.items()], total)
 
     # -- how ----------------------------------------------------------------------------------------------------
+
+    def _sum_of(self, account: AccountId, day: str) -> int:
+        """The steps of all flows on a day, as of half a minute ago: a quota may be passed by what one has meanwhile."""
+        now = self._clock.now()
+        found = self._sums.get(account)
+        if found is None or found[1] != day or now - found[0] > SUM_KEPT:
+            found = now, day, sum(one.steps for _, _, _, one in self._stored(account, day, day))
+            self._sums.put(account, found, 1)
+        return found[2]
 
     def _counts(self, change: Change) -> Counts:
         steps = compute = 0
@@ -187,7 +203,7 @@ class Usage:
         now = self._clock.now()
         for _ in range(TRIES):
             stored = self._entities.get(account, kind, id, now)
-            sum_ = found + (_read(stored)[1] if stored is not None else Counts())
+            sum_ = found + (read_counts(stored)[1] if stored is not None else Counts())
             body = {"name": name, "runs": sum_.runs, "steps": sum_.steps, "ms": sum_.compute_ms}
             entity = Entity(account, kind, id, orjson.dumps(body), expires_at=now + KEPT)
             if self._entities.put(entity, now, stored.rev if stored is not None else 0) is not None:
@@ -202,14 +218,15 @@ class Usage:
                 day, _, flow = entity.id.partition("/")
                 if day > to_day:
                     return
-                name, found = _read(entity)
+                name, found = read_counts(entity)
                 yield day, FlowId(flow), name, found
             if len(page) < PAGE:
                 return
             after = page[-1].id
 
 
-def _read(entity: Entity) -> tuple[str, Counts]:
+def read_counts(entity: Entity) -> tuple[str, Counts]:
+    """The flow's name and the counts of a stored day."""
     body = orjson.loads(entity.body)
     return body["name"], Counts(body["runs"], body["steps"], body["ms"])
 

@@ -11,6 +11,7 @@ from flowrunner.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
@@ -111,3 +112,7 @@ class Clients:
 
     def _client(self, service: str, config: Config) -> object:
         return self._session.create_client(service, region_name=self._region, config=config)
+
+    def gateway(self, url: str) -> ApiGatewayManagementApiClient:
+        """What sends to the connections of one stage of a WebSocket API, which `url` names."""
+        return self._session.client("apigatewaymanagementapi", endpoint_url=url, config=self._config)

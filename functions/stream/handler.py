@@ -1,0 +1,9 @@
+"""The function `stream`: what follows from commits."""
+
+from __future__ import annotations
+
+import os
+
+from flowrunner.functions.stream import make_handler
+
+handler = make_handler(os.environ)
