@@ -120,8 +120,7 @@ class _Deploying:
                 print_json({"changes": [asdict(one) for one in previews], "month_usd": round(total(bill), 2)})
             return ExitCode.OK
         self._ask(previews)
-        outputs: Outputs = deployment.deploy(allow_losses=options.allow_replacement, say=say)
-        outputs = self._with_console(outputs)
+        outputs = self._with_console(deployment.deploy(allow_losses=options.allow_replacement, say=say))
         self._finish(outputs, self._first_account(outputs))
         return ExitCode.OK
 
@@ -195,7 +194,9 @@ class _Deploying:
         url = found.get("ConsoleUrl") or found.get("ApiUrl", "")
         if self._options.json:
             account = {"account": made.account, "owner": made.owner, "password": made.password} if made else None
-            print_json({"url": url, "outputs": outputs, "account": account})
+            print_json(
+                {"url": url, "outputs": {name: flat({name: one}) for name, one in outputs.items()}, "account": account}
+            )
             return
         for name in ("ApiUrl", "WebSocketUrl", "ConsoleUrl", "DashboardUrl"):
             if name in found:

@@ -51,7 +51,7 @@ def _by_type(changes: Sequence[Change]) -> str:
 
 
 def _line(change: Change) -> str:
-    style = STYLES.get(change.verb, "bold red" if change.loses_data or change.verb is Verb.REPLACE else "red")
+    style = STYLES.get(change.verb, "bold red" if change.loses_data else "red")
     causes = ", ".join(change.causes[:SHOWN_CAUSES]) + (", ..." if len(change.causes) > SHOWN_CAUSES else "")
     notes = f" ({plain(causes)})" if causes else ""
     if change.keeps:
