@@ -14,8 +14,10 @@ from flowrunner.adapters.aws.keys import Key
 from flowrunner.adapters.aws.rows import Rows
 from flowrunner.adapters.aws.run_items import RunItems
 from flowrunner.adapters.aws.runs import DynamoRuns
+from flowrunner.adapters.aws.sweep import Sweeper
 from flowrunner.adapters.aws.table import Item, Table, Value
 from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
+from flowrunner.ports.sweep import Swept
 
 from tests.adapters.aws import scenarios
 from tests.adapters.aws.faults import Faults
@@ -86,8 +88,8 @@ def leases_do_not_hold(patch: Patch) -> None:
 def a_lost_answer_is_a_lost_race(patch: Patch) -> None:
     move = RunItems.move
 
-    def unmarked(self: RunItems, commit: Any, outbox: bytes, mark: str, **options: Any) -> Any:
-        return move(self, commit, outbox, mark[:-1], **options)
+    def unmarked(self: RunItems, commit: Any, outbox: bytes, mark: str, *looks: Any) -> Any:
+        return move(self, commit, outbox, mark[:-1], *looks)
 
     patch.setattr(RunItems, "move", unmarked)
 
@@ -121,7 +123,7 @@ def acknowledgements_come_first(patch: Patch) -> None:
 
 
 def who_comes_again_settles_nothing(patch: Patch) -> None:
-    patch.setattr(Journal, "settle_acknowledged", lambda self, receipts: None)
+    patch.setattr(Journal, "settle_acknowledged", lambda self, receipts, bearers: None)
 
 
 def the_end_clears_nothing(patch: Patch) -> None:
@@ -149,7 +151,7 @@ def who_asks_again_begins_nothing(patch: Patch) -> None:
 
 
 def sweeps_begin_nothing(patch: Patch) -> None:
-    patch.setattr(Journal, "settle_newborn", lambda self, now, limit=100: 0)
+    patch.setattr(Sweeper, "sweep", lambda self, now: Swept())
 
 
 def without_condition(patch: Patch, rule: str, instead: str, more: Mapping[str, Value] | None = None) -> None:

@@ -113,6 +113,12 @@ class StoreError(FlowrunnerError):
     code = "STORE_ERROR"
 
 
+class UnreadableMessage(FlowrunnerError):
+    """A message of the queue is none of ours, or was written by a newer flowrunner."""
+
+    code = "UNREADABLE_MESSAGE"
+
+
 class StepError(FlowrunnerError):
     """A step failed.
 

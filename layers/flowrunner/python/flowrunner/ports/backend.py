@@ -26,6 +26,16 @@ class Capabilities:
     """Survives the death of the process."""
     shared: bool
     """Several worker processes may serve it at once, also from other machines."""
+    lagging_lists: bool = False
+    """Lists, counts and what is due are read from indexes that follow a write within moments.
+
+    What they show is as it is now; something new may be missing. Everything read by its name is up to date.
+    """
+    exact_queue: bool = True
+    """The queue keeps priorities and the order of due times to the millisecond, knows a message sent twice, and counts.
+
+    One that is not exact delivers what is due within moments and seconds, sometimes twice, in any order.
+    """
 
 
 class Backend(Protocol):

@@ -22,10 +22,10 @@ from itertools import groupby
 from typing import Protocol
 
 from flowrunner.adapters.aws.content import Contents
-from flowrunner.adapters.aws.keys import HEAD, Key, key, moment, read_run_pk, run_pk
+from flowrunner.adapters.aws.keys import HEAD, Key, key, read_moment, run_pk
 from flowrunner.adapters.aws.outbox import Entry, Letter, StoredRow, decode
 from flowrunner.adapters.aws.rows import Rows
-from flowrunner.adapters.aws.table import Item, Refused, Table, key_of, number, octets, text
+from flowrunner.adapters.aws.table import Item, Table, number, octets, text
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.engine.cache import SizedCache
 from flowrunner.errors import InvalidInput
@@ -36,12 +36,6 @@ RunKey = tuple[AccountId, RunId]
 
 MEMORY = 8 * 1024 * 1024
 """Bytes of heads' outboxes that a process keeps in mind, roughly."""
-
-NEWBORN = "XB"
-"""The partition of the expiry index that has the runs of which no commit is known yet."""
-
-NEWBORN_AGE: Millis = 60_000
-"""Whoever created a run has sent its messages by then, or has died."""
 
 
 class Outlet(Protocol):
@@ -67,21 +61,37 @@ class Outlet(Protocol):
         """The messages that come again if the owner of these dies: themselves, unless they were never sent."""
         ...
 
+    def forward(self, now: Millis) -> int:
+        """Bring messages to where they can be received that are due soon; answers how many."""
+        ...
+
+    def crowded(self) -> bool:
+        """Whether so much waits that a message nobody has received yet is more likely to wait than to be lost."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """A head as it was read, or as this process has written it.
 
     `mark` tells one from another of the same revision. `entries` is what may not be settled; `read_at` is when it was
-    read, on the monotonic clock.
+    read, on the monotonic clock. `look` is when a sweep looks at it, `seen` the revision that the last look found (at
+    first the one it was created with), and `looks` how often in a row they found the same.
     """
 
     rev: int
     status: str
     mark: str
-    newborn: bool
     entries: Sequence[Entry]
     read_at: float = 0.0
+    look: Millis | None = None
+    seen: int = 0
+    looks: int = 0
+
+    @property
+    def still(self) -> bool:
+        """Whether it has not moved since the last look, or since it was created."""
+        return self.rev == self.seen
 
     @property
     def size(self) -> int:
@@ -114,9 +124,11 @@ class Journal:
             rev=number(item, "rv"),
             status=text(item, "st"),
             mark=text(item, "mk"),
-            newborn=text(item, "g3p") == NEWBORN,
             entries=entries,
             read_at=self._clock.monotonic(),
+            look=read_moment(text(item, "g2s")) if "g2s" in item else None,
+            seen=number(item, "sr"),
+            looks=number(item, "sw"),
         )
         known = self._heads.get((account, run))
         if known is not None and (known.rev, known.mark) == (head.rev, head.mark):
@@ -139,20 +151,23 @@ class Journal:
 
     # -- what is owed -------------------------------------------------------------------------------------------
 
-    def carried(self, account: AccountId, run: RunId, head: Head, acks: Sequence[Receipt]) -> list[Entry]:
+    def carried(
+        self, account: AccountId, run: RunId, head: Head, acks: Sequence[Receipt], bearers: Sequence[Receipt]
+    ) -> list[Entry]:
         """What the next commit, which acknowledges `acks`, takes over: messages that may not have been sent.
 
         Rows are not taken over: they are written first, if they are not there.
         """
         entries: list[Entry] = []
-        for entry in head.entries:
-            if set(acks) & set(entry.acks):
+        for one in head.entries:
+            entry = one.without_letters(acks)
+            if set(bearers) & set(entry.acks):
                 self._settle(account, run, entry)  # its own message has come again
                 continue
             self._rows.make_sure(account, run, entry.rows)
             if entry.ended:
                 self._clear(account, run, entry)
-            left = replace(entry.without_letters(acks), rows=(), ended=False)
+            left = replace(entry, rows=(), ended=False)
             if not left.empty:
                 entries.append(left)
         return entries
@@ -179,47 +194,29 @@ class Journal:
         if owed:
             self._rows.make_sure(account, run, owed)
 
-    def settle_acknowledged(self, receipts: Sequence[Receipt]) -> None:
+    def settle_acknowledged(self, receipts: Sequence[Receipt], bearers: Sequence[Receipt]) -> None:
         """Before messages are removed that have nothing (more) to do: settle what they led to, see the module."""
-        for (account, run), some in groupby(sorted(receipts), key=lambda one: (one.account, one.run)):
+        for (account, run), some in groupby(sorted(bearers), key=lambda one: (one.account, one.run)):
             acks = set(some)
             head = self.known(account, run) or self.read(account, run)
-            for entry in head.entries if head is not None else ():
+            if head is None:
+                continue
+            for entry in head.entries:
                 if acks & set(entry.acks):
-                    self._settle(account, run, entry)
-                    if head is not None:
-                        self.settled(account, run, head, entry)
+                    self._settle(account, run, entry.without_letters(receipts))
+                    self.settled(account, run, head, entry)
 
-    def settle_newborn(self, now: Millis, limit: int = 100) -> int:
-        """Send the first messages of runs whose creator has died before that; answers how many runs those were.
-
-        A run is among them until its first commit, so most have been sent; each is looked at once.
-        """
-        before = moment(now - NEWBORN_AGE)
-        found = self._table.query("g3p = :p AND g3s < :s", {":p": NEWBORN, ":s": before}, index="expiry", limit=limit)
-        count = 0
-        for item, _ in zip(found, range(limit), strict=False):
-            account, run = read_run_pk(key_of(item).pk)
-            head = self.read(account, run)
-            if head is not None and head.newborn:
-                for entry in head.entries:
-                    self._settle(account, run, entry)
-                count += self._grown_up(key_of(item), head)
-        return count
-
-    def _grown_up(self, place: Key, head: Head) -> bool:
-        try:
-            self._table.update(place, "REMOVE g3p, g3s", {":rv": head.rev}, "rv = :rv")
-        except Refused:
-            return False  # a commit has done it
-        return True
+    def settle_all(self, account: AccountId, run: RunId, head: Head) -> None:
+        """Settle whatever a head has, whoever's it is."""
+        for entry in head.entries:
+            self._settle(account, run, entry)
+            self.settled(account, run, head, entry)
 
     def settle_created(self, account: AccountId, run: RunId) -> None:
         """A run was to be created that exists: send its first messages, if whoever created it has died before that."""
         head = self.read(account, run)
-        if head is not None and head.newborn:
-            for entry in head.entries:
-                self._settle(account, run, entry)
+        if head is not None and head.still:
+            self.settle_all(account, run, head)
 
     def _settle(self, account: AccountId, run: RunId, entry: Entry) -> None:
         self._rows.make_sure(account, run, entry.rows)

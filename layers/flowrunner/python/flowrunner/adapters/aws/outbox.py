@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
-from flowrunner.core.ids import AccountId, NodeId, RunId, StepId
+from flowrunner.core.ids import AccountId, Millis, NodeId, RunId, StepId
 from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import Commit, RowStatus, StepRow
 
@@ -34,12 +35,19 @@ FORMAT = 1
 class Letter:
     """A message to send. `anew` says that it takes the place of one that is there: the commit acknowledged that.
 
-    `rev` is the commit that sends it, 0 for none: whoever removes older messages leaves it alone.
+    `rev` is the commit that sends it, 0 for none: whoever removes older messages leaves it alone. `held` is until when
+    it was handed off: whoever else sends it lets it wait as long.
     """
 
     message: Message
     anew: bool = False
     rev: int = 0
+    held: Millis = 0
+
+    @property
+    def due(self) -> Millis:
+        """When anybody may take it."""
+        return max(self.message.due, self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,10 @@ class Entry:
 def entry_of(commit: Commit, rows: Sequence[StoredRow], acks: Sequence[Receipt]) -> Entry:
     """What a commit owes."""
     gone = set(commit.ack)
-    letters = [
-        Letter(message, anew=commit.ended_at is not None or message.receipt in gone, rev=commit.rev)
-        for message in (*commit.send, *commit.hand_off)
-    ]
-    return Entry(commit.rev, acks, letters, rows, ended=commit.ended_at is not None)
+    over = commit.ended_at is not None
+    messages = [*((message, 0) for message in commit.send), *((one, commit.lease_until) for one in commit.hand_off)]
+    letters = [Letter(message, over or message.receipt in gone, commit.rev, held) for message, held in messages]
+    return Entry(commit.rev, acks, letters, rows, ended=over)
 
 
 def encode(entries: Sequence[Entry], account: AccountId, run: RunId) -> bytes:
@@ -117,10 +124,7 @@ def decode(raw: bytes, account: AccountId, run: RunId) -> list[Entry]:
             Entry(
                 rev,
                 [_read_receipt(one, account, run) for one in acks],
-                [
-                    Letter(Message(_read_receipt(at, account, run), due, priority), bool(anew), sender)
-                    for at, due, priority, anew, sender in letters
-                ],
+                [_read_letter(one, account, run, rev) for one in letters],
                 read,
                 bool(ended),
             )
@@ -144,13 +148,31 @@ def _entry(entry: Entry, account: AccountId, run: RunId) -> list[object]:
     return [
         entry.rev,
         [_receipt(one, account, run) for one in entry.acks],
-        [
-            [_receipt(at.message.receipt, account, run), at.message.due, at.message.priority, int(at.anew), at.rev]
-            for at in entry.letters
-        ],
+        [_letter(one, account, run) for one in entry.letters],
         [[row.step, row.attempt, row.node, STATUSES[row.status], row.rev, len(row.body)] for row in entry.rows],
         int(entry.ended),
     ]
+
+
+_LETTER = (1, 0, 0, 0)
+"""Priority, anew, slow and held, as they are where a letter ends early."""
+
+
+def _letter(letter: Letter, account: AccountId, run: RunId) -> list[object]:
+    """A letter of the entry that has its revision."""
+    message = letter.message
+    rest = [message.priority, int(letter.anew), int(message.slow), letter.held]
+    while rest and rest[-1] == _LETTER[len(rest) - 1]:
+        rest.pop()
+    return [_receipt(message.receipt, account, run), message.due, *rest]
+
+
+def _read_letter(values: Sequence[Any], account: AccountId, run: RunId, rev: int) -> Letter:
+    at, due, *rest = values
+    given: list[Any] = [*rest, *_LETTER[len(rest) :]]
+    priority, anew, slow, held = given
+    message = Message(_read_receipt(at, account, run), due, priority, slow=bool(slow))
+    return Letter(message, bool(anew), rev, held)
 
 
 def _receipt(receipt: Receipt, account: AccountId, run: RunId) -> list[object]:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 from flowrunner.adapters.aws.content import Contents, pack, unpack
-from flowrunner.adapters.aws.journal import NEWBORN, RunKey, head_key
+from flowrunner.adapters.aws.journal import RunKey, head_key
 from flowrunner.adapters.aws.keys import FACTS, HEAD, RUN_ITEMS, Key, joined, key, moment, read_run_pk, run_pk
 from flowrunner.adapters.aws.table import Item, Table, Value, Write, number, octets, optional, text
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId
 from flowrunner.core.status import TERMINAL
+from flowrunner.engine.owed import STILL
+from flowrunner.ports.queue import Message
 from flowrunner.ports.runs import Commit, RunRow
 
 ENDED = "XR"
 """The partition of the expiry index that has the runs that ended."""
+
+SHARDS = 4
+"""Partitions of the due index among which runs are divided: each takes a thousand writes a second."""
+
+NEWBORN_AGE: Millis = 60_000
+"""Whoever created a run has sent its messages by then, or has died."""
+
+LEFT: Millis = 900_000
+"""A look that comes so much too early is moved by the commit, which costs less than looking twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +43,8 @@ class RunItems:
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
 
-    def creation(self, row: RunRow, outbox: bytes, mark: str) -> list[Write]:
-        """The writes of a new run; refused when it exists."""
+    def creation(self, row: RunRow, outbox: bytes, mark: str, look: Millis | None) -> list[Write]:
+        """The writes of a new run, at which a sweep looks at a moment; refused when it exists."""
         pk = key(run_pk(row.account, row.id), HEAD).pk
         created = place_in_lists(row.created_at, row.id)
         facts: Item = {
@@ -54,6 +66,7 @@ class RunItems:
             "st": row.status,
             "hd": pack(row.head),
             "mk": mark,
+            "sr": row.rev,
             "f": row.flow,
             "fv": row.revision,
             "g1p": status_pk(row.account, row.status),
@@ -65,14 +78,17 @@ class RunItems:
             head["re"] = self._contents.keep(row.account, row.result, row.id)
         if row.ended_at is not None:
             head |= {"en": row.ended_at, "g3p": ENDED, "g3s": moment(row.ended_at)}
-        elif born(row):
-            head |= {"g3p": NEWBORN, "g3s": moment(row.created_at)}
+        if look is not None:
+            head |= {"g2p": live_pk(row.account, row.id), "g2s": moment(look)}
         return [Write("attribute_not_exists(pk)", put=head), Write(put=facts)]
 
     def move(
-        self, commit: Commit, outbox: bytes, mark: str, *, newborn: bool
+        self, commit: Commit, outbox: bytes, mark: str, before: Millis | None, look: Millis | None
     ) -> tuple[Key, str, dict[str, Value], str]:
-        """The update of a head that a commit is: key, change, values and condition."""
+        """The update of a head that a commit is: key, change, values and condition.
+
+        A sweep was to look at it at a moment, and is now to do that at another.
+        """
         values: dict[str, Value] = {
             ":rv": commit.rev,
             ":st": commit.status,
@@ -82,7 +98,10 @@ class RunItems:
             ":expected": commit.expected_rev,
         }
         changes = ["rv = :rv", "st = :st", "hd = :hd", "mk = :mk", "g1p = :g1p"]
-        gone = ["g3p", "g3s"] if newborn else []
+        gone = ["g2p", "g2s"] if look is None and before is not None else []
+        if look is not None and look != before:
+            changes += ["g2p = :g2p", "g2s = :g2s"]
+            values |= {":g2p": live_pk(commit.account, commit.run), ":g2s": moment(look)}
         if outbox:
             changes.append("ob = :ob")
             values[":ob"] = outbox
@@ -143,9 +162,30 @@ class RunItems:
         )
 
 
-def born(row: RunRow) -> bool:
-    """Whether a run that is being created has its life before it."""
-    return row.ended_at is None and row.status not in TERMINAL
+def first_look(row: RunRow, messages: Sequence[Message]) -> Millis | None:
+    """When a sweep looks at a new run for the first time: has its creator sent its messages?"""
+    if row.ended_at is not None or row.status in TERMINAL:
+        return None
+    if not messages:
+        return row.created_at + STILL
+    return max(row.created_at, min(message.due for message in messages)) + NEWBORN_AGE
+
+
+def next_look(commit: Commit, before: Millis | None) -> Millis | None:
+    """When a sweep looks at a run after a commit.
+
+    An early look is left as it is, though the run has moved: the sweep puts it off, so that a run that is over in a
+    minute pays for none of that, and no other one with each of its steps.
+    """
+    wanted = commit.look_at
+    if wanted is None or before is None or before > wanted or wanted - before > LEFT:
+        return wanted
+    return before
+
+
+def live_pk(account: AccountId, run: RunId) -> str:
+    """The partition of the due index that has a run which is owed something."""
+    return joined("L", str(crc32(f"{account}/{run}".encode()) % SHARDS))
 
 
 def status_pk(account: AccountId, status: str) -> str:

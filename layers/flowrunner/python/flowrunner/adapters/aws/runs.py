@@ -10,7 +10,7 @@ from flowrunner.adapters.aws.content import Contents
 from flowrunner.adapters.aws.journal import Head, Journal, Outlet, RunKey
 from flowrunner.adapters.aws.outbox import Entry, Letter, encode, entry_of
 from flowrunner.adapters.aws.rows import Rows
-from flowrunner.adapters.aws.run_items import RunItems, born
+from flowrunner.adapters.aws.run_items import RunItems, first_look, next_look
 from flowrunner.adapters.aws.table import Refused, Table, text
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.ports.clock import Clock, Draws
@@ -76,13 +76,13 @@ class DynamoRuns:
     def _create(self, row: RunRow, messages: Sequence[Message], owner: str, lease_until: Millis) -> bool:
         entry = Entry(row.rev, letters=[Letter(message, rev=row.rev) for message in messages])
         mark = self._draws.token()[:8]
-        outbox = self._outbox(row.account, row.id, [entry])
+        outbox, look = self._outbox(row.account, row.id, [entry]), first_look(row, messages)
         try:
-            self._table.transact(self._items.creation(row, outbox, mark))
+            self._table.transact(self._items.creation(row, outbox, mark, look))
         except Refused:
             self._journal.settle_created(row.account, row.id)
             return False
-        head = Head(row.rev, row.status, mark, born(row), [entry], self._clock.monotonic())
+        head = Head(row.rev, row.status, mark, [entry], self._clock.monotonic(), look, row.rev)
         self._journal.keep(row.account, row.id, head)
         now = [letter for letter in entry.letters if owner and letter.message.due <= row.created_at]
         self._outlet.hand_off(now, owner, lease_until, ())
@@ -133,7 +133,7 @@ class DynamoRuns:
         if head is None:
             return False
         bearers = self._outlet.bearers(commit.ack)
-        carried = self._journal.carried(commit.account, commit.run, head, bearers)
+        carried = self._journal.carried(commit.account, commit.run, head, commit.ack, bearers)
         if commit.ended_at is not None:
             carried = []  # their messages go with the end of the run
         entry = entry_of(commit, self._rows.prepare(commit.account, commit.run, commit.steps), bearers)
@@ -156,8 +156,9 @@ class DynamoRuns:
         """The conditional write that decides; None if it was refused."""
         mark = self._draws.token()[:8]
         outbox = self._outbox(commit.account, commit.run, [entry for entry in entries if not entry.empty])
+        look = next_look(commit, head.look)
         try:
-            self._table.update(*self._items.move(commit, outbox, mark, newborn=head.newborn))
+            self._table.update(*self._items.move(commit, outbox, mark, head.look, look))
         except Refused as refused:
             # Our own write, whose answer was lost and which botocore then repeated, is no lost race. If others have
             # moved the head on since then it looks like one: what we owe is in the outbox still, and our message
@@ -165,7 +166,8 @@ class DynamoRuns:
             if refused.item is None or text(refused.item, "mk") != mark:
                 self._journal.forget(commit.account, commit.run)
                 return None
-        return Head(commit.rev, commit.status, mark, False, list(entries), self._clock.monotonic())
+        read_at = self._clock.monotonic()
+        return Head(commit.rev, commit.status, mark, list(entries), read_at, look, head.seen, head.looks)
 
     def _flush(self, commit: Commit, entry: Entry) -> None:
         """Bring what a commit owes to where it belongs: rows, messages, and last the acknowledgements."""
@@ -186,7 +188,7 @@ class DynamoRuns:
             return False
         for row in self._rows.prepare(commit.account, commit.run, commit.steps):
             self._rows.write(commit.account, commit.run, row)
-        self._journal.settle_acknowledged(self._outlet.bearers(commit.ack))
+        self._journal.settle_acknowledged(commit.ack, self._outlet.bearers(commit.ack))
         self._outlet.remove(commit.ack)
         return True
 
