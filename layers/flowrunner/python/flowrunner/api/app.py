@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,11 +15,12 @@ from starlette.routing import Match
 
 from flowrunner import __version__
 from flowrunner.api import errors
+from flowrunner.api.console import Console
 from flowrunner.api.middleware import BodyLimits, Correlation
 from flowrunner.api.observing import Observing
 from flowrunner.api.openapi import describe
 from flowrunner.api.paging import Cursors
-from flowrunner.api.routes import ROUTERS
+from flowrunner.api.routes import Importing, routes_of
 from flowrunner.api.routing import CSRF_HEADER, identify, throttle_address
 from flowrunner.api.turns import Turns
 from flowrunner.errors import FlowrunnerError
@@ -28,8 +30,11 @@ EXPOSED = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "
 TAKEN = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER]
 
 
-def create_app(platform: Platform) -> FastAPI:
-    """The application over `platform`, which its maker starts and closes."""
+def create_app(platform: Platform, console: Path | None = None, *, lazy: bool = False) -> FastAPI:
+    """The application over `platform`, which its maker starts and closes; with the `console` in that folder.
+
+    With `lazy` routes are imported when they are first asked for.
+    """
     app = FastAPI(
         title="flowrunner",
         version=__version__,
@@ -45,9 +50,11 @@ def create_app(platform: Platform) -> FastAPI:
     app.state.cursors = Cursors(platform.cursor_key)
     errors.install(app)
     app.add_exception_handler(HTTPException, _refused)
-    for router in ROUTERS:
-        app.router.routes.extend(router.routes)  # not included: they are what they are, whatever holds them
+    if not lazy:
+        app.router.routes.extend(routes_of())  # not included: they are what they are, whatever holds them
     describe(app)
+    if console is not None:
+        app.mount("/", Console(console), name="console")
     settings = platform.settings.api
     app.add_middleware(BodyLimits, max_bytes=settings.max_body, seconds=settings.body_timeout / 1000)
     if settings.cors_origins:
@@ -62,6 +69,8 @@ def create_app(platform: Platform) -> FastAPI:
         )
     app.add_middleware(Observing, telemetry=platform.telemetry, clock=platform.engine.parts.clock)
     app.add_middleware(Correlation, new_id=platform.engine.parts.draws.new_id)
+    if lazy:
+        app.add_middleware(Importing, routes=app.router.routes)
     return app
 
 

@@ -16,7 +16,8 @@ from flowrunner.errors import InvalidInput, PreconditionFailed, UnsupportedMedia
 class Wish(BaseModel):
     """A request body: what is not known in it is refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+    # Built at once: FastAPI silences a warning of pydantic's while it makes a route, and only then.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
 
 class Shown(BaseModel):

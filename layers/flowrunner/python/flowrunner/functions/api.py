@@ -11,10 +11,10 @@ from typing import Any
 
 from mangum import Mangum
 
-from flowrunner.api.app import create_app
 from flowrunner.bootstrap import make_platform
 from flowrunner.functions.observing import Observed
 from flowrunner.functions.process import prepare
+from flowrunner.functions.starting import models_built_late
 
 
 class Api:
@@ -33,6 +33,9 @@ class Api:
 def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     """The function's handler. Nothing is asked of AWS yet. Raises `ConfigurationError`."""
     settings, observed = prepare("api", environ)
+    with models_built_late():
+        from flowrunner.api.app import create_app
+
     platform = make_platform(settings, environ)
     platform.engine.watchers.watch_all(observed.observe_run)
-    return observed.traced(Api(create_app(platform), observed))
+    return observed.traced(Api(create_app(platform, lazy=True), observed))
