@@ -20,6 +20,9 @@ from flowrunner.errors import StoreError
 from flowrunner.ports.changes import RunMoved, StepSpoke
 from flowrunner.ports.runs import RowStatus, RunRow, StepRow
 
+NEEDED = frozenset({"f", "fv", "g1s", "rv", "st", "hd"})
+"""What a head has."""
+
 RUN = "R#"
 """What the partition keys of runs begin with."""
 
@@ -82,6 +85,9 @@ def image(raw: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 def _row(account: AccountId, run: RunId, head: Item) -> RunRow:
+    missing = NEEDED - head.keys()
+    if missing:
+        raise KeyError(*missing)
     return RunRow(
         account,
         run,
