@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import secrets
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import httpx2
 from websockets.sync.client import ClientConnection, connect
 
-PATIENCE = 120.0
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "120"))
 """Seconds for anything to happen; nothing takes a tenth of that on a machine that has nothing else to do."""
 
 ENDED = ("completed", "failed", "cancelled")

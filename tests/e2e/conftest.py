@@ -42,9 +42,11 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 def made(place: Place, name: str) -> Iterator[Team]:
     team = Team(place, fresh(name))
-    team.sign_up()
-    yield team
-    team.close()
+    try:
+        team.sign_up()
+        yield team
+    finally:
+        team.close()
 
 
 @pytest.fixture(scope="session")
