@@ -12,12 +12,14 @@ from flowrunner.engine.dead_letters import DeadLetterSettings
 from flowrunner.functions.messages import Messages, adopter_of
 from flowrunner.functions.process import prepare
 from flowrunner.ports.queue import Delivery, Receipt
+from flowrunner.telemetry.runs import log_run
 
 
 def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     """The function's handler. Nothing is asked of AWS yet. Raises `ConfigurationError`."""
     settings, observed = prepare("dead-letter", environ)
     engine = make_executor(settings, environ)
+    engine.watchers.watch_all(log_run)
     engine.watchers.watch_all(observed.observe_run)
     letters = engine.dead_letters(DeadLetterSettings())
 

@@ -11,6 +11,7 @@ from flowrunner.bootstrap import make_executor
 from flowrunner.engine.invocation import InvocationSettings
 from flowrunner.functions.messages import Messages, adopter_of
 from flowrunner.functions.process import prepare
+from flowrunner.telemetry.runs import log_run
 
 SLOW_LANE = {"all": None, "fast": False, "slow": True}
 
@@ -21,6 +22,7 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     """The function's handler. Nothing is asked of AWS yet. Raises `ConfigurationError`."""
     settings, observed = prepare("executor", environ)
     engine = make_executor(settings, environ)
+    engine.watchers.watch_all(log_run)
     engine.watchers.watch_all(observed.observe_run)
 
     def trouble(error: BaseException) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flowrunner.functions.process import Context
 
 NAMESPACE = "flowrunner"
+"""Of the metrics, unless the environment names another one: installations in one account need one each."""
 
 ENDED = {
     RunStatus.COMPLETED: "RunsCompleted",
@@ -64,7 +65,7 @@ class Lines(LambdaPowertoolsFormatter):
 class Observed:
     """What a process says of itself. `observe` may be called by several threads, the rest by the handler's."""
 
-    def __init__(self, service: str, settings: Settings) -> None:
+    def __init__(self, service: str, settings: Settings, namespace: str = NAMESPACE) -> None:
         self.service = service
         self._lock = Lock()
         self._values: defaultdict[str, list[float]] = defaultdict(list)
@@ -72,7 +73,7 @@ class Observed:
         self._formatter = Lines(json_serializer=_ascii)
         self._logger = Logger(service=service, level=settings.log.level.upper(), logger_formatter=self._formatter)
         _send_all(self._logger.registered_handler, settings.log.level.upper())
-        self._metrics = Metrics(namespace=NAMESPACE, service=service)
+        self._metrics = Metrics(namespace=namespace, service=service)
         self._tracer = _tracer(service) if settings.telemetry.xray else None
 
     @contextmanager

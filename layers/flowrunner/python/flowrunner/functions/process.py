@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from flowrunner.core.ids import Millis
-from flowrunner.functions.observing import Observed
+from flowrunner.functions.observing import NAMESPACE, Observed
 from flowrunner.ports.clock import Clock
 from flowrunner.settings import Settings, load_settings
 
@@ -31,7 +31,8 @@ def prepare(service: str, environ: Mapping[str, str]) -> tuple[Settings, Observe
     """
     keep_memory_private()
     settings = load_settings(environ).settings
-    return settings, Observed(environ.get("POWERTOOLS_SERVICE_NAME", service), settings)
+    namespace = environ.get("POWERTOOLS_METRICS_NAMESPACE", NAMESPACE)
+    return settings, Observed(environ.get("POWERTOOLS_SERVICE_NAME", service), settings, namespace)
 
 
 def keep_memory_private() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.bootstrap import make_platform
@@ -17,6 +17,7 @@ from flowrunner.core.ids import Millis
 from flowrunner.functions.observing import Observed
 from flowrunner.functions.process import Context, ends_at, prepare
 from flowrunner.ports.clock import Clock
+from flowrunner.ports.sweep import Sweeps
 from flowrunner.services.background import Task
 from flowrunner.services.platform import Platform
 
@@ -72,10 +73,10 @@ class Scheduler:
 
 def minute_tasks(platform: Platform, observed: Observed) -> list[Task]:
     """What a tick does, in its order: what runs wait for comes first."""
-    clock, backend = platform.engine.parts.clock, platform.engine.parts.backend
+    clock, store = platform.engine.parts.clock, cast("Sweeps", platform.engine.parts.backend)
 
     def sweep() -> None:
-        swept = backend.sweep(clock.now())
+        swept = store.sweep(clock.now())
         for metric, value in (("Forwarded", swept.forwarded), ("Resent", swept.resent), ("StuckRuns", swept.stuck)):
             if value:
                 observed.count(metric, value)
