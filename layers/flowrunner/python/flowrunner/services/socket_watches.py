@@ -128,8 +128,9 @@ class Watches:
         if stored is None:
             return  # its message has come twice
         self._push.send(watch.connection, encoded({"type": "subscribed"}, watch.name))
-        if not whole:
-            self._tell(stored, self._page(stored), until)
+        page = self._page(stored) if not whole else None
+        if page is not None:
+            self._tell(stored, page, until)
 
     def find(self, account: AccountId, name: str, connection: str) -> Watch | None:
         entity = self._entities.get(account, KIND, f"{name}/{connection}", self._clock.now())
@@ -204,19 +205,20 @@ class Watches:
 
     def _news(self, watch: Watch) -> Pages | None:
         """What there is to tell; None for nothing, which is noted if the watch is due."""
-        try:
-            page = self._page(watch)
-        except NotFound:
-            self._over(watch, "failed")
-            return None
-        if page.events or page.ended:
+        page = self._page(watch)
+        if page is None or page.events or page.ended:
             return page
         if watch.due is not None:
             self._write(replace(watch, busy_until=0, again=False, due=None))
         return None
 
-    def _page(self, watch: Watch) -> Pages:
-        return self._feed.page(watch.account, RunId(watch.name), watch.position, PAGE, once=True)
+    def _page(self, watch: Watch) -> Pages | None:
+        """What comes next; None, and the end of the watch, when the run is there no more."""
+        try:
+            return self._feed.page(watch.account, RunId(watch.name), watch.position, PAGE, once=True)
+        except NotFound:
+            self._over(watch, "failed")
+            return None
 
     def _tell(self, watch: Watch, page: Pages, until: Millis) -> None:
         """Send page after page under our lease, then let go."""
@@ -242,11 +244,10 @@ class Watches:
                 if found is None or found.busy_until != watch.busy_until:
                     return  # it was given up, or our lease had ended
                 watch = replace(found, position=watch.position, again=False)
-            try:
-                page = self._page(watch)
-            except NotFound:
-                self._over(watch, "failed")
+            further = self._page(watch)
+            if further is None:
                 return
+            page = further
 
     def _post(self, watch: Watch, messages: Sequence[bytes]) -> bool:
         """Send messages; False, and the end of the connection, when its client is gone."""
