@@ -199,6 +199,9 @@ class FakePages:
             for event in self.client.describe_stack_events(StackName)["StackEvents"]:
                 yield {"StackEvents": [event]}
             return
+        if self.name == "list_stack_resources":
+            yield {"StackResourceSummaries": []}
+            return
         for stack in self.client.stacks.values():
             yield {"Stacks": [_described(stack)]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,13 @@ class DeployOptions:
     json: bool
 
 
-def run_deploy(options: DeployOptions) -> int:
-    """Do it. Whatever interrupts it, the next call goes on from there."""
+def run_deploy(options: DeployOptions, wait: Callable[[float], object] | None = None) -> int:
+    """Do it. Whatever interrupts it, the next call goes on from there. `wait` lets so many seconds pass."""
     load = Load.parse(options.load)
     cloud = connect(options.region, options.profile)
     say(f"account {cloud.place.account}, {cloud.place.region}, as {cloud.identity}")
     try:
-        return _Deploying(options, cloud, load).run()
+        return _Deploying(options, cloud, load, wait).run()
     except KeyboardInterrupt:
         say("interrupted: what CloudFormation has begun goes on; the same command waits for it and goes on from there")
         return INTERRUPTED
@@ -90,13 +90,15 @@ def connect(region: str | None, profile: str | None) -> Cloud:
 class _Deploying:
     """One call of the command, step by step."""
 
-    def __init__(self, options: DeployOptions, cloud: Cloud, load: Load) -> None:
+    def __init__(
+        self, options: DeployOptions, cloud: Cloud, load: Load, wait: Callable[[float], object] | None
+    ) -> None:
         self._options = options
         self._cloud = cloud
         self._load = load
         self._out = console()
         self._label = f"flowrunner-{SystemDraws().new_id()}"
-        self._stacks = Stacks(cloud.cloudformation(), lambda one: show_happening(one, self._out), role=options.role)
+        self._stacks = Stacks(cloud.cloudformation(), lambda one: show_happening(one, self._out), wait, options.role)
         self._context = self._read_context()
         self._prefix = f"{self._context.get('name', 'flowrunner')}-{options.stage}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
@@ -34,12 +35,12 @@ class DestroyOptions:
     json: bool
 
 
-def run_destroy(options: DestroyOptions) -> int:
+def run_destroy(options: DestroyOptions, wait: Callable[[float], object] = Event().wait) -> int:
     """Delete the stacks of a stage. Raises `NotFound`, `UsageError`, `DeploymentFailed`."""
     cloud = connect(options.region, options.profile)
     say(f"account {cloud.place.account}, {cloud.place.region}, as {cloud.identity}")
     out = console()
-    stacks = Stacks(cloud.cloudformation(), lambda one: show_happening(one, out), role=options.role)
+    stacks = Stacks(cloud.cloudformation(), lambda one: show_happening(one, out), wait, options.role)
     everything = deployed(stacks, options.name, options.stage)
     doomed = [one for one in everything if options.delete_data or one.tags.get(PART_TAG) != DATA]
     kept = [one.name for one in everything if one not in doomed]
@@ -51,7 +52,7 @@ def run_destroy(options: DestroyOptions) -> int:
         return ExitCode.OK
     _ask(options, doomed)
     try:
-        Teardown(cloud, stacks, say, Event().wait).destroy(doomed, with_data=options.delete_data)
+        Teardown(cloud, stacks, say, wait).destroy(doomed, with_data=options.delete_data)
     except KeyboardInterrupt:
         say("interrupted: what CloudFormation has begun goes on; the same command goes on from there")
         return INTERRUPTED
