@@ -15,6 +15,7 @@ from flowrunner.adapters.local.clock import SystemClock, SystemDraws
 from flowrunner.ports.clock import Clock
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.sqs import models
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 REGION = "eu-west-1"
 TABLE = "flowrunner"
 BUCKET = "flowrunner-blobs"
+RETENTION = "1209600"
+"""Seconds for which the deployment's queues keep a message: 14 days, the longest there is."""
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION}
 ELSEWHERE = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION")
@@ -53,6 +56,25 @@ class Cloud:
         )
         self.made.append(backend)
         return backend
+
+    def queued(self, clock: Clock, **settings: Any) -> DynamoBackend:
+        """The same with the two queues of SQS, which are made when they are not there."""
+        sqs = self.clients.sqs()
+        attributes: Any = {"MessageRetentionPeriod": RETENTION, "ReceiveMessageWaitTimeSeconds": "20"}
+        fast, slow = (sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"] for name in ("fast", "slow"))
+        return self.backend(clock, sqs=sqs, queue=fast, slow=slow, **settings)
+
+
+@contextmanager
+def sqs_time(clock: Clock) -> Iterator[None]:
+    """Let SQS go by a clock that the test turns."""
+    turned = {"unix_time_millis": lambda: float(clock.now()), "unix_time": lambda: clock.now() / 1000}
+    before = {name: vars(models)[name] for name in turned}
+    vars(models).update(turned)
+    try:
+        yield
+    finally:
+        vars(models).update(before)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from flowrunner.ports.backend import Backend
 from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
 from tests.contracts.suites.erasure import ErasureRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
-from tests.contracts.suites.queue import QueueRules
+from tests.contracts.suites.queue import ExactQueueRules
 from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
 from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRevisionRules, FlowRules
 from tests.contracts.suites.values import KeyValueRules
@@ -55,7 +55,7 @@ class TestStepHistory(StepHistoryRules):
     """StepHistory."""
 
 
-class TestQueue(QueueRules):
+class TestQueue(ExactQueueRules):
     """Queue."""
 
 

@@ -203,7 +203,7 @@ class Journal:
                 continue
             for entry in head.entries:
                 if acks & set(entry.acks):
-                    self._settle(account, run, entry.without_letters(receipts))
+                    self._settle(account, run, entry.without_letters(receipts, anew=False))
                     self.settled(account, run, head, entry)
 
     def settle_all(self, account: AccountId, run: RunId, head: Head) -> None:

@@ -14,8 +14,8 @@ from flowrunner.ports.queue import Delivery, Receipt
 
 VERSION = 1
 
-LARGEST = 300
-"""Bytes of a message, for ever: it names an attempt and carries nothing."""
+BOUND = 300
+"""A message has fewer bytes, for ever: it names an attempt and carries nothing."""
 
 GROUP = re.compile(r"[\x21-\x7e]{1,128}")
 """What SQS takes for a message group."""
@@ -26,7 +26,7 @@ FIELDS = ("account", "run", "step", "attempt")
 def written(receipt: Receipt) -> str:
     """The body of a message: plain ASCII, which SQS takes all of. Raises `InvalidInput` for names that are too long."""
     body = json.dumps({"v": VERSION, **dict(zip(FIELDS, receipt, strict=True))}, separators=(",", ":"))
-    if len(body) > LARGEST:
+    if len(body) >= BOUND:
         raise InvalidInput(
             f"run {receipt.run[:60]!r}… of account {receipt.account[:60]!r}… has too long a name for SQS"
         )

@@ -83,10 +83,15 @@ class Entry:
     def empty(self) -> bool:
         return not self.letters and not self.rows and not self.ended
 
-    def without_letters(self, receipts: Iterable[Receipt]) -> Entry:
-        """The same without messages that were evidently sent."""
+    def without_letters(self, receipts: Iterable[Receipt], *, anew: bool = True) -> Entry:
+        """The same without messages that were evidently sent.
+
+        Of one that is sent anew (the timer of a step that was begun by a message of the same name) it is not evident
+        if the old one may have come again: without `anew` it stays.
+        """
         sent = set(receipts)
-        return replace(self, letters=[one for one in self.letters if one.message.receipt not in sent])
+        letters = [one for one in self.letters if one.message.receipt not in sent or (one.anew and not anew)]
+        return replace(self, letters=letters)
 
 
 def entry_of(commit: Commit, rows: Sequence[StoredRow], acks: Sequence[Receipt]) -> Entry:

@@ -180,7 +180,9 @@ class DynamoRuns:
         sent = [letter.message.receipt for letter in entry.letters]
         if entry.ended:
             self._outlet.clear(commit.account, commit.run, sent, entry.rev)
-        self._outlet.remove([receipt for receipt in commit.ack if receipt not in sent], entry.rev)
+        # What is acknowledged and sent again is there twice in SQS; in the table the new one has the revision.
+        held = {letter.message.receipt for letter in kept}
+        self._outlet.remove([receipt for receipt in commit.ack if receipt not in held], entry.rev)
 
     def _record(self, commit: Commit) -> bool:
         """Rows and acknowledgements for which the state has no use."""
