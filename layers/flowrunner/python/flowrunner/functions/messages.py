@@ -80,7 +80,8 @@ class Messages:
                 continue
             deliveries.append(delivery)
             ids.setdefault(delivery.receipt, []).append(record["messageId"])
-        for receipt in self._handle(deliveries, until, context.aws_request_id) if deliveries else ():
+        back = self._handle(deliveries, until, context.aws_request_id) if deliveries else ()
+        for receipt in dict.fromkeys(back):
             failed += ids.get(receipt, ())
         return failed
 

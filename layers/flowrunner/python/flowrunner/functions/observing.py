@@ -70,8 +70,8 @@ class Observed:
         self._lock = Lock()
         self._values: defaultdict[str, list[float]] = defaultdict(list)
         self._cold = True
-        self._formatter = Lines(json_serializer=_ascii)
-        self._logger = Logger(service=service, level=settings.log.level.upper(), logger_formatter=self._formatter)
+        lines = Lines(json_serializer=_ascii)
+        self._logger = Logger(service=service, level=settings.log.level.upper(), logger_formatter=lines)
         _send_all(self._logger.registered_handler, settings.log.level.upper())
         self._metrics = Metrics(namespace=namespace, service=service)
         self._tracer = _tracer(service) if settings.telemetry.xray else None
@@ -79,7 +79,7 @@ class Observed:
     @contextmanager
     def invocation(self, context: Context) -> Iterator[None]:
         """Name the request in all lines of an invocation, and send what was counted when it ends."""
-        self._formatter.append_keys(service=self.service, request=context.aws_request_id, cold=self._cold or None)
+        self._logger.append_keys(service=self.service, request=context.aws_request_id, cold=self._cold or None)
         self._cold = False
         try:
             yield
@@ -141,7 +141,7 @@ def _send_all(handler: logging.Handler, level: str) -> None:
     root.addHandler(handler)
     root.setLevel(level)
     quiet = max(logging.getLevelNamesMapping()[level], logging.WARNING)
-    for name in QUIET:
+    for name in (*QUIET, "mangum"):  # which would write down each request a second time
         logging.getLogger(name).setLevel(quiet)
 
 

@@ -1,0 +1,145 @@
+"""The functions as Lambda calls them, in this process on moto: HTTP in, messages through the executor, the minute."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flowrunner.bootstrap import make_executor, make_platform
+from flowrunner.functions import api, dead_letter, executor, scheduler
+
+from tests.aws import Cloud, cloud
+from tests.functions.installation import Context, Installation, http_event, install
+
+pytestmark = pytest.mark.usefixtures("quiet_logging")
+
+FLOW = """
+metadata: {name: greet}
+outputs: {said: "${nodes.tell.output}"}
+nodes:
+  make: {type: script, hooks: {exec: "return {text: 'hi ' + input.name}"}, next: {default: tell}}
+  tell: {type: transform, params: {value: "${nodes.make.output.text}"}}
+"""
+
+
+@dataclass
+class Functions:
+    """The installation with the handlers that a test has made."""
+
+    cloud: Cloud
+    installed: Installation
+    headers: dict[str, str] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def handler(self, name: str, **more: str) -> Any:
+        """A function's handler, made as in a new process."""
+        module = {"api": api, "executor": executor, "dead_letter": dead_letter, "scheduler": scheduler}[name]
+        key = f"{name} {sorted(more.items())}"
+        if key not in self.made:
+            self.made[key] = module.make_handler({**self.installed.environment, **more})
+        return self.made[key]
+
+    def http(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, Any]:
+        """A request to the API, signed in when somebody is; its status and JSON."""
+        event = http_event(method, path, body, {"content-type": "application/json", **self.headers, **headers})
+        answer = self.handler("api")(event, Context())
+        text = b64decode(answer["body"]).decode() if answer["isBase64Encoded"] else answer["body"]
+        return answer["statusCode"], json.loads(text or "null")
+
+    def start(self, flow: str = FLOW) -> str:
+        """Store a flow and start it; the run's id."""
+        status, stored = self.http("POST", "/v1/flows", flow, **{"content-type": "application/yaml"})
+        assert status == 201, stored
+        status, run = self.http("POST", f"/v1/flows/{stored['id']}/runs", json.dumps({"input": {"name": "Ada"}}))
+        assert status == 202, run
+        id: str = run["id"]
+        return id
+
+    def execute(self, lane: str = "fast", **more: str) -> int:
+        """Give what a queue has to its executor until it has no more; answers how many invocations that took."""
+        invocations = 0
+        while records := self.installed.messages(lane):
+            answer = self.handler("executor", **more)({"Records": records}, Context())
+            assert answer == {"batchItemFailures": []}
+            self.installed.done(lane, records)
+            invocations += 1
+        return invocations
+
+
+@pytest.fixture
+def closing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close at the end what handlers have made: on Lambda the process just ends."""
+    made: list[Any] = []
+
+    def kept(make: Callable[..., Any]) -> Callable[..., Any]:
+        def make_and_keep(*given: Any) -> Any:
+            made.append(make(*given))
+            return made[-1]
+
+        return make_and_keep
+
+    for module in (executor, dead_letter):
+        monkeypatch.setattr(module, "make_executor", kept(make_executor))
+    for module in (api, scheduler):
+        monkeypatch.setattr(module, "make_platform", kept(make_platform))
+    yield
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def functions(closing: None) -> Iterator[Functions]:
+    """An installation with an account that is signed in."""
+    with cloud() as there:
+        there.backend().migrate()
+        made = Functions(there, install(there.clients))
+        owner = {"name": "acme", "username": "ada@example.org", "password": "correct horse battery"}
+        status, answer = made.http("POST", "/v1/accounts", json.dumps(owner))
+        assert status == 201, answer
+        made.headers = {"authorization": "Basic " + b64encode(b"ada@example.org:correct horse battery").decode()}
+        yield made
+
+
+def test_a_run_through_all_functions(functions: Functions) -> None:
+    """A flow is stored and started over HTTP, executed by messages one step each, and read over HTTP again."""
+    id = functions.start()
+    assert functions.execute() == 2
+    status, run = functions.http("GET", f"/v1/runs/{id}")
+    assert (status, run["status"], run["output"]) == (200, "completed", {"said": "hi Ada"}), run
+    assert functions.http("GET", "/v1/nothing")[0] == 404
+
+
+def test_a_tick_of_an_idle_installation(functions: Functions, capsys: pytest.CaptureFixture[str]) -> None:
+    """All rounds of a minute run, raise nothing, and say nothing: an idle month costs next to nothing."""
+    tick = functions.handler("scheduler")
+    capsys.readouterr()
+    tick({}, Context())
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dead_letter_that_says_nothing(functions: Functions, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is logged and counted, and leaves the queue."""
+    functions.installed.sqs.send_message(QueueUrl=functions.installed.queues["dead"], MessageBody="junk")
+    records = functions.installed.messages("dead")
+    answer = functions.handler("dead_letter")({"Records": records}, Context())
+    assert answer == {"batchItemFailures": []}
+    assert '"junk"' in capsys.readouterr().out
+
+
+def test_a_dead_letter_of_a_run_is_sent_again(functions: Functions) -> None:
+    """A message that the executor never finished finds its step still owed, and the run goes on."""
+    functions.start()
+    (lost,) = functions.installed.messages()
+    functions.installed.done("fast", [lost])
+    functions.installed.sqs.send_message(QueueUrl=functions.installed.queues["dead"], MessageBody=lost["body"])
+    records = functions.installed.messages("dead")
+    assert functions.handler("dead_letter")({"Records": records}, Context()) == {"batchItemFailures": []}
+    delayed = functions.installed.sqs.get_queue_attributes(
+        QueueUrl=functions.installed.queues["fast"], AttributeNames=["All"]
+    )["Attributes"]
+    waiting = int(delayed["ApproximateNumberOfMessages"]) + int(delayed["ApproximateNumberOfMessagesDelayed"])
+    assert waiting == 1
