@@ -39,13 +39,13 @@ class Door:
         self.calls: list[str] = []
         self.after: Callable[[str, Mapping[str, Any], Any], None] = lambda name, arguments, answer: None
         self._plan: Plan = lambda number, name: None
-        self._dead = False
+        self.dead = False
 
     def plan(self, plan: Plan) -> None:
         self._plan, self.calls = plan, []
 
     def call(self, name: str, arguments: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-        if self._dead:
+        if self.dead:
             raise Death
         self.calls.append(name)
         match self._plan(len(self.calls), name):
@@ -77,7 +77,7 @@ class Door:
         return answer
 
     def _die(self) -> None:
-        self._dead = True
+        self.dead = True
         raise Death
 
 

@@ -1,0 +1,88 @@
+"""Whatever call to AWS an executor fails at, what it began is finished, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flowrunner.core.ids import RunId
+from flowrunner.engine.starter import StartRequest
+from flowrunner.errors import Conflict, NotFound
+
+from tests.adapters.aws.calls import FAULTS
+from tests.adapters.aws.fake_cloud import FAST
+from tests.adapters.aws.flows import FLOWS, document
+from tests.adapters.aws.lambdas import Installation, Story, check, installation, quiet
+from tests.engine.harness import ACCOUNT
+
+MODES = pytest.mark.parametrize("express", [False, True], ids=["standard", "express"])
+SETUP = ("get_item",)
+
+
+@pytest.fixture
+def aws() -> Iterator[Installation]:
+    with installation() as made:
+        yield made
+
+
+def through(aws: Installation, flow: StartRequest, run: str) -> RunId:
+    """Start a run, and go on until nothing is left; whoever waits for an answer gets one."""
+    id = aws.start(flow, run)
+    finish(aws, id)
+    return id
+
+
+def finish(aws: Installation, run: RunId) -> None:
+    aws.work()
+    if aws.people.engine.run(ACCOUNT, run).status == "waiting":
+        answer(aws, run)
+        aws.work()
+
+
+def answer(aws: Installation, run: RunId) -> None:
+    try:
+        aws.people.engine.control.signal(ACCOUNT, run, "a", {"answer": 42})
+    except (NotFound, Conflict):
+        return  # it does not wait (yet)
+
+
+def measured(aws: Installation, flow: StartRequest) -> tuple[Story, int]:
+    """What the flow comes to without faults, and how many calls its executor makes for it."""
+    through(aws, flow, "warm-up")  # the flow is compiled, and its revision need not be read again
+    door = aws.executor(FAST).door
+    door.plan(lambda number, name: None)
+    aws.ledger.touched.clear()
+    expected = check(aws, through(aws, flow, "calm"))
+    assert aws.trouble == []
+    assert len(aws.ledger.touched) == len(set(aws.ledger.touched)), "each step is executed once"
+    quiet(aws)
+    assert {lane.most_receives for lane in aws.cloud.queues.lanes.values()} <= {0, 1}
+    return expected, len(door.calls)
+
+
+def ambiguous(told: Story, expected: Story) -> bool:
+    """Whether a step that may not be executed twice was given up instead, and nothing else is different."""
+    return told.error == "AMBIGUOUS" and told.steps[1:] == () and expected.error is None
+
+
+@MODES
+@pytest.mark.parametrize("name", FLOWS)
+def test_an_executor_may_fail_at_any_call(aws: Installation, name: str, express: bool) -> None:
+    """Each kind of fault at each call: the run ends as it does without, and nothing committed is executed again."""
+    # A sweep would help out minutes later, and hide what is wrong. Only a child run whose creator died needs one.
+    aws.looks_after = name == "child"
+    flow = aws.save(document(name, express=express))
+    expected, calls = measured(aws, flow)
+    for kind in FAULTS:
+        for number in range(1, calls + 1):
+            aws.executor(FAST).door.plan(lambda call, _name, at=number, kind=kind: kind if call == at else None)  # type: ignore[misc]  # bound now
+            aws.ledger.touched.clear()
+            told = check(aws, through(aws, flow, f"{kind} at {number}"))
+            if name == "once" and ambiguous(told, expected):
+                assert len(aws.ledger.touched) <= 1
+            else:
+                assert told == expected, f"{kind} at call {number}"
+            if name == "once":
+                first = [one for one in aws.ledger.touched if one[1] == "1.0"]
+                assert len(first) <= 1, f"{kind} at call {number}"
+            quiet(aws)
