@@ -17,7 +17,7 @@ from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis, RunId
 from flowrunner.core.state import parent_of_item
-from flowrunner.engine.dead_letters import DeadLetters
+from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
 from flowrunner.engine.engine import Engine, RunResult
 from flowrunner.engine.invocation import Invocations, InvocationSettings
 from flowrunner.engine.records import Attempt
@@ -33,6 +33,7 @@ VISIBILITY: Millis = 360_000
 MAX_RECEIVES = 5
 FAST: Millis = 60_000
 SLOW: Millis = 900_000
+PAUSES: tuple[Millis, ...] = (0, 0)
 
 
 class Died(BaseException):
@@ -93,7 +94,8 @@ class CloudQueue:
         """What a commit sends, hands off and acknowledges."""
         self.send(commit.send)
         bearer = next((self._bearer(receipt) for receipt in commit.ack), None)
-        for receipt in commit.ack:
+        over = [one for one in self.handed if commit.ended_at is not None and one.run == commit.run]
+        for receipt in (*commit.ack, *over):
             self.handed.pop(receipt, None)
         for message in commit.hand_off:
             assert bearer is not None, "a message is handed off by a commit that acknowledges none"
@@ -272,7 +274,8 @@ class Cloud:
         except Died:
             self.deaths += 1
             return
-        assert not [one for one in self.queue.handed.values() if one.bearer not in again], "handed off and left alone"
+        done = {one.message.receipt for one in found} - {*again}
+        assert not [one for one in self.queue.handed.values() if one.bearer in done], "handed off and left alone"
         for one in found:
             if one.message.receipt not in again:
                 self.queue.sent.remove(one)
@@ -281,7 +284,11 @@ class Cloud:
         """Let the function of the dead-letter queue see to what is in there."""
         dead, self.queue.dead = self.queue.dead, []
         self.queue.in_flight = []
-        again = self.letters.handle([Delivery(one.message.receipt, one.receives) for one in dead]) if dead else []
+        try:
+            again = self.letters.handle([Delivery(one.message.receipt, one.receives) for one in dead]) if dead else []
+        except Died:
+            self.deaths += 1
+            again = [one.message.receipt for one in dead]
         self.queue.dead = [one for one in dead if one.message.receipt in again]
         return len(self.queue.dead) < len(dead)
 
@@ -297,8 +304,16 @@ def cloud(*, lanes: bool = False, backend: Any = None, **options: Any) -> Iterat
         setattr(stores, name, faults.door(name, getattr(stores, name)))
     engine, queue.clock = make_engine(stores, **options)
     trouble: list[BaseException] = []
-    fast = engine.invocations(InvocationSettings(slow_lane=False if lanes else None), on_error=trouble.append)
-    slow = engine.invocations(InvocationSettings(slow_lane=True), on_error=trouble.append) if lanes else None
-    yield Cloud(engine, queue.clock, queue, faults, fast, slow, engine.dead_letters(), trouble=trouble)
+    fast = engine.invocations(
+        InvocationSettings(slow_lane=False if lanes else None, pauses=PAUSES), on_error=trouble.append
+    )
+    slow = (
+        engine.invocations(InvocationSettings(slow_lane=True, pauses=PAUSES), on_error=trouble.append)
+        if lanes
+        else None
+    )
+    calm = engine.invocations(InvocationSettings(express=False, pauses=PAUSES))
+    letters = DeadLetters(engine.services, engine.programs, calm, DeadLetterSettings())
+    yield Cloud(engine, queue.clock, queue, faults, fast, slow, letters, trouble=trouble)
     engine.parts.registry.shutdown()
     engine.parts.http.close()

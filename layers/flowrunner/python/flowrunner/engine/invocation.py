@@ -51,12 +51,13 @@ log = logging.getLogger(__name__)
 class InvocationSettings:
     """`slow_lane`: which of two lanes is served; None where there is one for all. `threads` steps run at once.
 
-    Without `express` flows of that mode are executed like others.
+    Without `express` flows of that mode are executed like others. `pauses`: see `COMMIT_PAUSES`.
     """
 
     slow_lane: bool | None = None
     threads: int = 16
     express: bool = True
+    pauses: tuple[Millis, ...] = COMMIT_PAUSES
 
 
 class Invocations:
@@ -241,7 +242,7 @@ class _Invocation:
     def _commit(self) -> None:
         """Write what is done, again and again for a while if the store does not take it."""
         done, self._done = self._done, []
-        for pause in (*COMMIT_PAUSES, None) if done else ():
+        for pause in (*self._settings.pauses, None) if done else ():
             try:
                 self._settled(done, self._write(done))
             except StoreError as error:
