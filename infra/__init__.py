@@ -2,5 +2,5 @@
 
 import os
 
-# The CDK runs in Node; it warns in every run of Node 20, which is what Debian has.
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+# The CDK runs in Node; it warns with each start of the versions that Debian has.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")

@@ -142,7 +142,7 @@ class ApiStack(Stack):
         """Every request goes to one function: what there is, and for whom, is the application's business."""
         route = gateway.HttpRoute(
             self,
-            "Default",
+            "Everything",
             http_api=self.http,
             route_key=gateway.HttpRouteKey.DEFAULT,
             integration=integrations.HttpLambdaIntegration("Api", self.api.function, timeout=Duration.seconds(TIMEOUT)),

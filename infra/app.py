@@ -33,12 +33,13 @@ def stored_context() -> dict[str, Any]:
     return dict(document.get("context", {}))
 
 
-def make_app(context: Mapping[str, Any] | None = None) -> App:
+def make_app(context: Mapping[str, Any] | None = None, folder: str | None = None) -> App:
     """The app with all its stacks. What the CLI was told (CDK_CONTEXT_JSON) wins over `context`.
 
+    Arguments: `folder`, where the templates go, if not where CDK_OUTDIR says.
     Raises `BadContext`.
     """
-    app = App(context={**stored_context(), **(context or {})}, default_stack_synthesizer=_synthesizer())
+    app = App(context={**stored_context(), **(context or {})}, outdir=folder, default_stack_synthesizer=_synthesizer())
     settings = read_settings(app.node.get_all_context())
     ensure_layers(settings)
     add_stacks(app, settings)

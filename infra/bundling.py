@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from aws_cdk import AssetHashType
+from aws_cdk import AssetHashType, IgnoreMode
 from aws_cdk import aws_lambda as lambda_
 
 from infra.reading import BadContext
@@ -49,12 +49,10 @@ def layer_code(settings: Settings, name: str) -> lambda_.AssetCode:
 def function_code(name: str) -> lambda_.AssetCode:
     """A function: its handler alone, the rest is in layers."""
     folder = ROOT / "functions" / name
-    if name in ("stream", "websocket") and not folder.is_dir():  # until it has landed
-        print(f"functions/{name} is not there yet: its place is taken by the dead letters' function", file=sys.stderr)
-        folder = ROOT / "functions" / "dead_letter"
     if not (folder / "handler.py").is_file():
         raise BadContext("functions", f"there is no {folder / 'handler.py'}")
-    return lambda_.Code.from_asset(str(folder), exclude=["__pycache__", "*.pyc"])
+    # Nothing that a run on this machine left there, like a key file.
+    return lambda_.Code.from_asset(str(folder), exclude=["*", "!handler.py"], ignore_mode=IgnoreMode.GIT)
 
 
 @cache

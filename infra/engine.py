@@ -75,8 +75,8 @@ class EngineStack(Stack):
             source="executor",
             service="executor-slow" if slow else "executor",
             description="executes slow steps" if slow else "executes steps",
-            # Which node a step has nobody knows before it is there, so both lanes can do the same.
-            layers=("flowrunner", "core", "ai"),
+            # Steps that talk to models are slow ones, so only the lane that takes these needs the clients of models.
+            layers=("flowrunner", "core", *(() if lanes == "fast" else ("ai",))),
             statements=[*self._working(), grants.taking(queue)],
             timeout=settings.slow_timeout if slow else settings.executor_timeout,
             memory=settings.executor_memory,

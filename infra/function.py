@@ -124,11 +124,15 @@ class Function(Construct):
             # Whoever sends to the queue that invokes it is stopped after some 16 rounds unless this is allowed
             # (lambda/latest/dg/invocation-recursion.html).
             recursive_loop=lambda_.RecursiveLoop.ALLOW if loops else lambda_.RecursiveLoop.TERMINATE,
-            tracing=lambda_.Tracing.ACTIVE if settings.tracing else lambda_.Tracing.DISABLED,
             vpc=network[0] if network else None,
             vpc_subnets=network[1] if network else None,
             security_groups=network[2] if network else None,
         )
+        if settings.tracing:
+            # Not through the construct, which would give the role a second policy.
+            raw = self.function.node.default_child
+            assert isinstance(raw, lambda_.CfnFunction), "the construct is made of one resource"
+            raw.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="Active")
         accept(
             self.function,
             "AwsSolutions-L1",

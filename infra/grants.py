@@ -5,7 +5,7 @@ The fewest that the adapters need (`flowrunner.adapters.aws`); a test holds the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
@@ -36,10 +36,10 @@ and SQS need less."""
 
 
 def statement(
-    actions: Sequence[str], resources: Sequence[str], conditions: dict[str, object] | None = None
+    actions: Sequence[str], resources: Sequence[str], conditions: Mapping[str, object] | None = None
 ) -> iam.PolicyStatement:
     """Allow this."""
-    return iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+    return iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=dict(conditions or {}))
 
 
 def items(table_arn: str, indexes: Sequence[str]) -> list[iam.PolicyStatement]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from aws_cdk import Duration
 from aws_cdk import aws_apigatewayv2 as gateway
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_dynamodb as dynamodb
 
 from infra.api import ApiStack
 from infra.data import INDEXES, DataStack
@@ -47,23 +46,17 @@ def gateway_metric(api: gateway.IApi, name: str, statistic: str = "Sum") -> clou
     )
 
 
-def write_units(table: dynamodb.Table) -> list[cloudwatch.Metric]:
-    """What is written to the table, and for it to its indexes."""
-    own_units = {"TableName": table.table_name}
-    parts = [own_units, *(own_units | {"GlobalSecondaryIndexName": name} for name in INDEXES)]
-    return [_consumed("ConsumedWriteCapacityUnits", part) for part in parts]
-
-
 def hourly_cost(settings: Settings, data: DataStack, api: ApiStack, engine: EngineStack) -> cloudwatch.MathExpression:
     """What the load costs in an hour, in dollars: most of the bill, without what an idle deployment costs."""
     hour = Duration.hours(1)
-    terms: list[tuple[cloudwatch.IMetric, float]] = [(one, PRICES["write_units"]) for one in write_units(data.table)]
-    reads = {"TableName": data.table.table_name}
-    terms.append((_consumed("ConsumedReadCapacityUnits", reads), PRICES["read_units"]))
+    table = {"TableName": data.table.table_name}
+    written = [table, *(table | {"GlobalSecondaryIndexName": name} for name in INDEXES)]
+    terms: list[tuple[cloudwatch.IMetric, float]] = [
+        *((_consumed("ConsumedWriteCapacityUnits", one), PRICES["write_units"]) for one in written),
+        (_consumed("ConsumedReadCapacityUnits", table), PRICES["read_units"]),
+    ]
     message = REQUESTS_PER_MESSAGE * PRICES["queue_requests"] + PRICES["fair_messages"]
-    for queue in data.queues:
-        terms.append((queue.metric_number_of_messages_sent(period=hour), message))
-        terms.append((queue.metric_number_of_empty_receives(period=hour), PRICES["queue_requests"]))
+    terms += [(queue.metric_number_of_messages_sent(period=hour), message) for queue in data.queues]
     for function, memory in _billed(settings, api, engine):
         terms.append((function.function.metric_invocations(period=hour), PRICES["invocations"]))
         terms.append((_milliseconds(function), PRICES["gb_seconds"] / 1000 * memory / 1024))
@@ -78,9 +71,8 @@ def hourly_cost(settings: Settings, data: DataStack, api: ApiStack, engine: Engi
 
 
 def _billed(settings: Settings, api: ApiStack, engine: EngineStack) -> Sequence[tuple[Function, int]]:
-    """The functions that the load makes work, with their memory in MB."""
-    executors = [(one, settings.executor_memory) for one in engine.executors]
-    return [*executors, (engine.stream, settings.helper_memory), (api.api, settings.api_memory)]
+    """The functions that the load makes work most, with their memory in MB."""
+    return [*((one, settings.executor_memory) for one in engine.executors), (api.api, settings.api_memory)]
 
 
 def _milliseconds(function: Function) -> cloudwatch.Metric:

@@ -82,10 +82,10 @@ class ObservabilityStack(Stack):
             _graph("Messages waiting", *(one.metric_approximate_number_of_messages_visible() for one in queues)),
             _graph("Executors at work", *(_at_work(one) for one in engine.executors)),
         )
-        functions = [*engine.executors, engine.dead_letter, engine.stream, engine.scheduler, api.api, api.websocket]
+        functions = [*engine.executors, engine.dead_letter, engine.stream, engine.scheduler, api.api]
         dashboard.add_widgets(
             _graph("Errors of functions", *(one.function.metric_errors(label=one.node.id) for one in functions)),
-            _graph("Throttled executors", *(one.function.metric_throttles() for one in engine.executors)),
+            _graph("Throttled executors", engine.executor.function.metric_throttles()),
             _graph(
                 "API",
                 gateway_metric(api.http, "Count"),

@@ -15,6 +15,9 @@ from infra.reading import BadContext, Reader, check_known, choice, mapping, numb
 CONCURRENCY_MOST = 1000
 """Of a queue's event source (docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html)."""
 
+RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+"""Days that CloudWatch Logs takes (PutRetentionPolicy)."""
+
 PARTS_OF_ORIGIN = r"https?://[a-z0-9.-]+(:[0-9]{1,5})?"
 
 _name = text(r"[a-z][a-z0-9-]{0,18}[a-z0-9]", "a name of 2 to 20 lower case letters, digits and hyphens")
@@ -169,9 +172,6 @@ READERS: Mapping[str, Reader] = {
     "alarm_email": text(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"),
     "dashboard": switch,
 }
-
-RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
-"""Days that CloudWatch Logs takes (PutRetentionPolicy)."""
 
 assert tuple(READERS) == tuple(one.name for one in fields(Settings)), "each setting has a reader"
 
