@@ -60,15 +60,15 @@ def test_a_flow_may_go_on_after_it() -> None:
 
 
 def test_a_step_that_gets_through_on_the_way_is_no_failure() -> None:
-    """The trouble is over before the second visit."""
+    """The trouble is over before the last visit."""
     with cloud() as c:
         run = c.start(flow(POISONED))
         started = c.clock.now()
-        well = started + 600_000
+        well = started + 300_000
         c.faults.plan = lambda _, name: "fails" if name == "values.set" and c.clock.now() < well else None
         c.work()
         assert c.path(run) == ["a", "b"]
-        assert c.faults.calls.count("values.increment") == 2
+        assert c.faults.calls.count("values.increment") in (1, 2)
 
 
 def test_each_visit_waits_longer() -> None:
