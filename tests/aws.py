@@ -7,8 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from flowrunner.adapters.aws.backend import DynamoBackend
 from flowrunner.adapters.aws.clients import Clients
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
@@ -20,6 +22,9 @@ from moto.sqs import models
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+
+botocore.session.create_loader = cache(botocore.session.create_loader)
+"""Or every session would read AWS's descriptions of its services anew, which takes a tenth of a second."""
 
 REGION = "eu-west-1"
 TABLE = "flowrunner"

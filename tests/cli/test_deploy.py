@@ -324,3 +324,65 @@ def test_an_interrupted_destroy_goes_on(aws: FakeCloudFormation) -> None:
     assert run_destroy(DESTROY, interrupt) == 130
     assert run_destroy(DESTROY, aws.wait) == 0
     assert aws.stacks["flowrunner-dev-api"].status == "DELETE_COMPLETE"
+
+
+# -- as they are called -------------------------------------------------------------------------------------------
+
+
+def test_each_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of both commands; the exit code is what the work answers."""
+    from typer.testing import CliRunner
+
+    from flowrunner.cli.main import app
+
+    seen: list[Any] = []
+
+    def remember(options: Any) -> int:
+        seen.append(options)
+        return 130
+
+    monkeypatch.setattr("flowrunner.cli.deploy.run_deploy", remember)
+    monkeypatch.setattr("flowrunner.cli.destroy.run_destroy", remember)
+    words = (
+        "deploy --stage prod --preset dev --region eu-west-1 --profile me -c a=1 --context b=2 --settings s.yaml "
+        "--project p --app out --load runs=1 --owner ada --account Acme --role-arn arn --bootstrap "
+        "--allow-replacement --no-account --dry-run --yes --json"
+    )
+    assert CliRunner().invoke(app, words.split()).exit_code == 130
+    assert seen.pop() == DeployOptions(
+        stage="prod",
+        preset="dev",
+        region="eu-west-1",
+        profile="me",
+        context=("a=1", "b=2"),
+        settings=Path("s.yaml"),
+        project=Path("p"),
+        app=Path("out"),
+        load="runs=1",
+        owner="ada",
+        account="Acme",
+        role="arn",
+        bootstrap=True,
+        allow_replacement=True,
+        no_account=True,
+        dry_run=True,
+        yes=True,
+        json=True,
+    )
+    words = (
+        "destroy --stage prod --name mine --region eu-west-1 --profile me --role-arn arn --delete-data "
+        "--confirm prod --dry-run --yes --json"
+    )
+    assert CliRunner().invoke(app, words.split()).exit_code == 130
+    assert seen == [DestroyOptions("prod", "mine", "eu-west-1", "me", "arn", True, "prod", True, True, True)]
+
+
+def test_what_is_refused_is_told_with_its_exit_code(aws: FakeCloudFormation) -> None:
+    """No such stage: 4; a load that is none: 2."""
+    from typer.testing import CliRunner
+
+    from flowrunner.cli.main import app
+
+    missing = CliRunner().invoke(app, ["destroy", "--stage", "nothing", "--region", "eu-west-1"])
+    assert (missing.exit_code, "no stage nothing" in missing.output) == (4, True)
+    assert CliRunner().invoke(app, ["deploy", "--load", "x", "--region", "eu-west-1"]).exit_code == 2
