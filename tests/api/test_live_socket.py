@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from flowrunner.api import websocket
 from flowrunner.services.identity import Permission, Role
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from tests.api.harness import service
 from tests.api.live_server import LiveServer, eventually, live_server, order_holds
 from tests.attacks import attacks, needs_corpus
 from tests.engine.talking import PATIENCE
@@ -71,6 +73,25 @@ def ticket(server: LiveServer) -> str:
     answer = server.api.call("POST", "/v1/ws/tickets", role=Role.VIEWER)
     assert answer.status_code == 201
     return str(answer.json()["ticket"])
+
+
+def test_a_ticket_comes_with_the_address_to_open(server: LiveServer) -> None:
+    """A client need not know where WebSockets are."""
+    answer = httpx2.post(f"{server.url}/v1/ws/tickets", headers=server.headers()).json()
+    assert answer["url"] == f"{server.socket_url}?ticket={answer['ticket']}"
+    with connect(answer["url"]) as connection:
+        assert Client(connection).hear() == {"type": "ready"}
+
+
+def test_the_address_is_that_of_the_installation() -> None:
+    """Where people reach the server, or where a gateway holds the connections."""
+    gateway = {"public_socket_url": "wss://live.example.com/live"}
+    for settings, start in (
+        ({"public_url": "https://flows.example.com/x/"}, "wss://flows.example.com/x/v1/ws?ticket="),
+        ({"public_url": "https://flows.example.com", "live": gateway}, "wss://live.example.com/live?ticket="),
+    ):
+        with service(settings) as api:
+            assert api.call("POST", "/v1/ws/tickets").json()["url"].startswith(start)
 
 
 def test_a_run_is_watched_from_its_start_to_its_end(server: LiveServer) -> None:

@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from flowrunner.core.addresses import parse_address, parse_origin
 from flowrunner.core.durations import format_duration, parse_duration
+from flowrunner.core.sizes import parse_size
 from flowrunner.errors import ConfigurationError
 
 PREFIX = "FLOWRUNNER_"
@@ -37,35 +39,11 @@ LISTS = ("egress.allow", "api.cors_origins", "api.trusted_proxies")
 """Settings that are lists; in the environment their entries are separated by commas."""
 
 
-def parse_size(value: Any) -> int:
-    """A size in bytes. Raises `ValueError` with words for whoever wrote it."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB)?", str(value))
-    if match is None:
-        raise ValueError("a size is a number of bytes, or like 64KiB or 32MiB")
-    return int(match[1]) * {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}[match[2] or "B"]
-
-
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Written like `64MiB` or `100KiB`, or in bytes."""
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Written like `30s` or `5m`, or as seconds; kept in milliseconds."""
-
-
-def parse_origin(value: str) -> str:
-    """An origin as browsers send it; never `*` or `null`. Raises `ValueError` with words for whoever wrote it."""
-    if re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", value) is None:
-        raise ValueError("an origin is like https://console.example.com: lower case, with no path, and never *")
-    return value
-
-
-def parse_address(value: str) -> str:
-    """The address of a server, maybe with a path. Raises `ValueError` with words for whoever wrote it."""
-    if re.fullmatch(r"https?://(\[[0-9A-Fa-f:]+\]|[0-9A-Za-z.-]+)(:[0-9]{1,5})?(/[\w.~/-]*)?", value, re.ASCII) is None:
-        raise ValueError("an address is like https://flows.example.com: with http or https, and no user")
-    return value
 
 
 Origin = Annotated[str, AfterValidator(parse_origin)]
@@ -152,6 +130,9 @@ class LiveSettings(Section):
         description="poll: a stream of events is answered in pieces, for servers that cannot stream, as on AWS Lambda",
     )
     wait: Duration = Field(20_000, ge=0, le=25_000, description="poll: how long a request for events waits for one")
+    public_socket_url: str | None = Field(
+        None, pattern=r"^wss?://.+$", description="Where clients open WebSockets, if not at /v1/ws of the API"
+    )
     socket_url: str | None = Field(
         None,
         pattern=r"^https?://.+$",

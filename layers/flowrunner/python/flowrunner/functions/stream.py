@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.bootstrap import make_platform
 from flowrunner.core.ids import Millis
 from flowrunner.errors import ConfigurationError, StoreError
@@ -107,4 +106,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     changes: Changes | None = getattr(platform.engine.parts.backend, "changes", None)
     if changes is None:
         raise ConfigurationError("store.url: only a table of DynamoDB has a stream")
-    return observed.traced(Stream(changes, make_news(platform), observed, SystemClock()))
+    return observed.traced(Stream(changes, make_news(platform), observed, platform.engine.parts.clock))

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.bootstrap import make_platform
 from flowrunner.core.ids import Millis
 from flowrunner.errors import ConfigurationError, FlowrunnerError, Forbidden, StoreError, TooManyRequests
@@ -87,4 +86,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     platform = make_platform(settings, environ)
     if platform.sockets is None:
         raise ConfigurationError("live.socket_url: a function for WebSockets needs to know where to send messages")
-    return observed.traced(WebSocket(platform.sockets, observed, SystemClock()))
+    return observed.traced(WebSocket(platform.sockets, observed, platform.engine.parts.clock))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import Query, WebSocket
+from fastapi import Query, Request, WebSocket
 from fastapi.responses import Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -40,7 +40,8 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Events per page.")]
 class TicketAnswer(Shown):
     """A ticket for one WebSocket."""
 
-    ticket: str = Field(description="Good once: open `/v1/ws?ticket=…`.")
+    ticket: str = Field(description="Good once, as `ticket` in the URL of a WebSocket.")
+    url: str = Field(description="The WebSocket to open, with the ticket in it.")
     expires_at: Moment
 
 
@@ -77,10 +78,14 @@ async def list_run_events(
 
 @api.post("/v1/ws/tickets", operation_id="create_ticket", summary="A ticket for a WebSocket", status_code=201)
 @needs(Permission.RUNS_READ)
-def create_ticket(caller: Caller, platform: ThePlatform) -> TicketAnswer:
+def create_ticket(caller: Caller, platform: ThePlatform, request: Request) -> TicketAnswer:
     """For browsers, which cannot send a token along; good once, for 30 seconds."""
     ticket, expires_at = platform.tickets.issue(caller)
-    return TicketAnswer(ticket=ticket, expires_at=iso_time(expires_at))
+    url = platform.settings.live.public_socket_url
+    if url is None:
+        base = platform.settings.public_url or str(request.base_url)
+        url = base.replace("http", "ws", 1).rstrip("/") + "/v1/ws"
+    return TicketAnswer(ticket=ticket, url=f"{url}?ticket={ticket}", expires_at=iso_time(expires_at))
 
 
 @api.websocket("/v1/ws")
