@@ -331,9 +331,8 @@ def test_an_interrupted_destroy_goes_on(aws: FakeCloudFormation) -> None:
 
 def test_each_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of both commands; the exit code is what the work answers."""
-    from typer.testing import CliRunner
-
     from flowrunner.cli.main import app
+    from typer.testing import CliRunner
 
     seen: list[Any] = []
 
@@ -379,9 +378,8 @@ def test_each_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_what_is_refused_is_told_with_its_exit_code(aws: FakeCloudFormation) -> None:
     """No such stage: 4; a load that is none: 2."""
-    from typer.testing import CliRunner
-
     from flowrunner.cli.main import app
+    from typer.testing import CliRunner
 
     missing = CliRunner().invoke(app, ["destroy", "--stage", "nothing", "--region", "eu-west-1"])
     assert (missing.exit_code, "no stage nothing" in missing.output) == (4, True)
