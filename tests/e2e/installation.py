@@ -61,6 +61,8 @@ def deploy(
         "python": emulator.version,
         "architecture": architecture(),
         "signup": "open",
+        "max_concurrency": "4",  # each is a process that unpacks its layers: more at once than CPUs is slower
+        "slow_max_concurrency": "2",
         **(settings or {}),
     }
     command = [sys.executable, "-m", "flowrunner", "deploy", "--stage", stage, "--preset", "dev", "--region", REGION]
