@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from flowrunner.api import websocket
 from flowrunner.services.identity import Permission, Role
+from flowrunner.services.socket_messages import MOST_MESSAGE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -275,7 +276,7 @@ def test_bytes_are_no_message(server: LiveServer) -> None:
         assert "text" in client.hear()["message"]
 
 
-@pytest.mark.parametrize("size", [websocket.MOST_MESSAGE + 1, 1 << 20])
+@pytest.mark.parametrize("size", [MOST_MESSAGE + 1, 1 << 20])
 def test_a_long_message_ends_the_connection(server: LiveServer, size: int) -> None:
     """Whether the application or the protocol underneath refuses it."""
     with opened(server) as client:
