@@ -40,10 +40,10 @@ class WebSocket:
 
     def _serve(self, event: Mapping[str, Any], until: Millis) -> Mapping[str, Any]:
         hail = hail_of(event)
-        match event["requestContext"]["eventType"]:
-            case "CONNECT":
+        match event["requestContext"]["routeKey"]:
+            case "$connect":
                 return self._open(hail)
-            case "DISCONNECT":
+            case "$disconnect":
                 self._sockets.closed(hail.connection)
             case _:
                 self._sockets.hear(hail, event.get("body") or "", until)
