@@ -253,7 +253,9 @@ class FlowDocument(Model):
     concurrency: ConcurrencyDocument | None = None
     priority: Literal["high", "normal", "low"] = "normal"
     egress: EgressDocument | None = None
-    mode: Literal["standard", "express"] = "standard"
+    mode: Literal["standard", "express"] = Field(
+        "standard", description="express: on AWS one invocation executes several steps, while there is time."
+    )
     triggers: list[Annotated[WebhookTrigger | ScheduleTrigger, Field(discriminator="type")]] = Field(
         default_factory=list, max_length=100, description="What starts the flow by itself."
     )
