@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by the scripts of this folder, which source it: it goes to the project's root, finds uv (or puts one under
 # .cache/), and makes the locked environment. Nothing outside the project is changed, except that a root user on a
-# Debian-like machine gets from the system's packages: pip, where there is none, and for the tests Dovecot.
+# Debian-like machine gets from the system's packages: pip, where there is none, and for the tests Dovecot and Node.
 #
 # Why not "pip install --user uv": Debian's Python refuses that (PEP 668) and may lack ensurepip, so that a venv cannot
 # be made either. "pip install --target" is refused by nobody, needs no venv, and leaves the user's machine alone.
@@ -80,14 +80,23 @@ install_uv_with_apt() {
   find_python && install_uv_with_pip "$PYTHON"
 }
 
-# The IMAP server that the tests of email.fetch talk to. Where it is missing and cannot be had, they skip and say so.
-ensure_mail_server() {
-  [[ -x /usr/sbin/dovecot ]] && return 0
+# install_for_tests PACKAGE WHY: from the system's packages, where that may be done. What needs it skips without it.
+install_for_tests() {
   [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null || return 0
-  say "installing Dovecot from the system's packages, for the tests of email.fetch"
+  say "installing $1 from the system's packages, for $2"
   export DEBIAN_FRONTEND=noninteractive
-  { timeout 120 apt-get update -qq && timeout 180 apt-get install -y -qq --no-install-recommends dovecot-imapd; } \
-    >/dev/null 2>&1 </dev/null || say "it could not be installed: those tests will skip"
+  { timeout 120 apt-get update -qq && timeout 300 apt-get install -y -qq --no-install-recommends "$1"; } \
+    >/dev/null 2>&1 </dev/null || say "it could not be installed: that will be skipped"
+}
+
+# The IMAP server that the tests of email.fetch talk to.
+ensure_mail_server() {
+  [[ -x /usr/sbin/dovecot ]] || install_for_tests dovecot-imapd "the tests of email.fetch"
+}
+
+# What the CDK runs in.
+ensure_node() {
+  command -v node >/dev/null || install_for_tests nodejs "the synthesis of the stacks and its tests"
 }
 
 # ensure_uv: afterwards $UV starts.
