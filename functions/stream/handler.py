@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
-from flowrunner.functions.stream import make_handler
+from flowrunner.functions.starting import quick_start
 
-handler = make_handler(os.environ)
+with quick_start():
+    from flowrunner.functions.stream import make_handler
+
+    handler = make_handler(os.environ)

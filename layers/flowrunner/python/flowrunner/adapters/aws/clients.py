@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -77,7 +78,8 @@ class Clients:
         from flowrunner.adapters.aws.session import new_session
 
         self._session = new_session()
-        self._region = region or self._session.get_config_variable("region")
+        # botocore knows AWS_DEFAULT_REGION only; the other SDKs, and people, AWS_REGION.
+        self._region = region or os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
         if self._region is None:
             raise ConfigurationError("no AWS region is known", hint="set AWS_REGION, or region= in store.url")
         # `standard` tries again what is worth it, with jitter: throttling, 5xx and broken connections.
@@ -110,9 +112,10 @@ class Clients:
     def kms(self) -> KMSClient:
         return cast("KMSClient", self._client("kms", self._config))
 
-    def _client(self, service: str, config: Config) -> object:
-        return self._session.create_client(service, region_name=self._region, config=config)
-
     def gateway(self, url: str) -> ApiGatewayManagementApiClient:
         """What sends to the connections of one stage of a WebSocket API, which `url` names."""
-        return self._session.client("apigatewaymanagementapi", endpoint_url=url, config=self._config)
+        made = self._client("apigatewaymanagementapi", self._config, url)
+        return cast("ApiGatewayManagementApiClient", made)
+
+    def _client(self, service: str, config: Config, url: str | None = None) -> object:
+        return self._session.create_client(service, region_name=self._region, endpoint_url=url, config=config)
