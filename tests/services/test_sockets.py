@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flowrunner.core.ids import RunId
-from flowrunner.errors import Forbidden, StoreError, TooManyRequests, Unauthenticated
+from flowrunner.errors import Forbidden, StoreError, TooManyRequests, Unauthenticated, UnreadableRun
 from flowrunner.ports.changes import StepSpoke
 from flowrunner.ports.push import MOST_BYTES
 from flowrunner.services import socket_messages
@@ -462,3 +462,61 @@ def test_a_run_that_is_deleted_ends_its_watches(wire: Line) -> None:
     wire.moved(run)
     assert wire.take(client) == [{"type": "unsubscribed", "run": run, "reason": "failed"}]
     assert wire.kept() == ["connection"]
+
+
+def test_without_time_it_is_noted_that_there_is_something_to_tell(wire: Line) -> None:
+    """A batch with very many watchers leaves the rest to the sweep."""
+    run = started(wire)
+    client = wire.connect()
+    wire.say(client, type="subscribe", run=run)
+    wire.take(client)
+    answered(wire, run)
+    account, now = wire.api.team().account, wire.api.clock.now()
+    for _ in range(2):
+        wire.sockets.tell([StepSpoke(account, run)], now)
+    assert wire.take(client) == []
+    wire.sockets.sweep()
+    assert wire.ids(client)[-1] == "run:1:run.completed"
+
+
+def test_a_run_that_cannot_be_read_spoils_no_round(wire: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its watch is looked at again later; the others are told."""
+    odd, run = started(wire), started(wire)
+    client = wire.connect()
+    for one in (odd, run):
+        wire.say(client, type="subscribe", run=one)
+    wire.take(client)
+    answered(wire, odd)
+    answered(wire, run)
+    feed = wire.api.platform.engine.feed
+    original = feed.page
+
+    def page(account: Any, wanted: RunId, *args: Any, **options: Any) -> Any:
+        if wanted == odd:
+            raise UnreadableRun("a newer program goes on with it")
+        return original(account, wanted, *args, **options)
+
+    account = wire.api.team().account
+    wire.sockets.tell([StepSpoke(account, odd), StepSpoke(account, run)], wire.api.clock.now())
+    monkeypatch.setattr(feed, "page", page)
+    wire.sockets.sweep()
+    assert wire.ids(client)[-1] == "run:1:run.completed"
+    wire.moved(odd, run)
+    assert wire.take(client) == []
+    monkeypatch.setattr(feed, "page", original)
+    wire.api.later(AGAIN)
+    wire.sockets.sweep()
+    assert wire.ids(client)[-1] == "run:1:run.completed"
+
+
+def test_a_watch_without_its_connection_goes_when_nobody_takes_its_events(wire: Line) -> None:
+    """A client that was gone before its subscription was stored."""
+    run = started(wire)
+    client = wire.connect()
+    wire.say(client, type="subscribe", run=run)
+    entities = wire.api.platform.engine.parts.backend.entities
+    assert entities.delete(wire.api.team().account, "connection", client)
+    wire.gateway.gone.add(client)
+    answered(wire, run)
+    wire.moved(run)
+    assert wire.kept() == []

@@ -79,11 +79,14 @@ class Watch:
     def decode(entity: Entity) -> Watch:
         document = orjson.loads(entity.body)
         name, _, connection = entity.id.partition("/")
+        user, token, session = document["who"]
         return Watch(
             entity.account,
             name,
             connection,
-            *document["who"],
+            user,
+            token,
+            session,
             Position.parse(document["at"]),
             document["steps"],
             document["busy"],
@@ -166,11 +169,17 @@ class Watches:
     # -- telling ------------------------------------------------------------------------------------------------
 
     def catch_up(self, watch: Watch, until: Millis) -> None:
-        """Tell the watch of a run what is new, or whoever does so already to look again. Raises `StoreError`."""
+        """Tell the watch of a run what is new, or whoever does so already to look again. Raises `StoreError`.
+
+        When there is no time left, it is only noted that there is something to tell.
+        """
         for _ in range(TRIES):
             now = self._clock.now()
             if watch.busy_until > now:
                 if watch.again or self._write(replace(watch, again=True)) is not None:
+                    return
+            elif now >= until:
+                if watch.due is not None or self._write(replace(watch, due=now)) is not None:
                     return
             else:
                 page = self._news(watch)
@@ -201,7 +210,14 @@ class Watches:
             for entity in due:
                 if self._clock.now() >= until:
                     return
-                self.catch_up(Watch.decode(entity), until)
+                watch = Watch.decode(entity)
+                try:
+                    self.catch_up(watch, until)
+                except StoreError:
+                    raise
+                except Exception:
+                    log.exception("a watch of run %s could not be told what is new", watch.name)
+                    self._write(replace(watch, due=self._clock.now() + AGAIN))
 
     def _news(self, watch: Watch) -> Pages | None:
         """What there is to tell; None for nothing, which is noted if the watch is due."""
@@ -253,6 +269,7 @@ class Watches:
         """Send messages; False, and the end of the connection, when its client is gone."""
         for message in messages:
             if not self._push.send(watch.connection, message):
+                self.remove(watch.account, watch.name, watch.connection)
                 self._lost(watch.account, watch.connection)
                 return False
         return True
