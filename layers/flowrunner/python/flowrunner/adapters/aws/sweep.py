@@ -60,6 +60,8 @@ class Sweeper:
         if not runs:
             return Swept(forwarded)
         places = {run: place for run in runs if (place := head_key(*run)) is not None}
+        for run in runs:
+            self._journal.forget(*run)  # what this process has sent may be lost like anybody else's
         items = self._table.get_all(places.values())
         heads = {run: self._journal.note(*run, items[place]) for run, place in places.items() if place in items}
         due = {run: head for run, head in heads.items() if head.look is not None and head.look <= now}
