@@ -77,11 +77,12 @@ def serving(loaded: Loaded, *, with_worker: bool = True) -> Iterator[tuple[Platf
     what it holds.
     """
     from flowrunner.api.app import create_app
+    from flowrunner.api.console import console_folder
 
     settings = loaded.settings
     platform = make_platform(settings, os.environ)
     try:
-        server = HttpServer(create_app(platform), settings.api)
+        server = HttpServer(create_app(platform, console_folder()), settings.api)
     except BaseException:
         platform.close()
         raise

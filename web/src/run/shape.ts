@@ -1,0 +1,90 @@
+/** What a story means for the drawing of its flow, and which steps the run's length hangs on. */
+import type { FlowGraph } from '~/graph/model';
+import type { NodeState } from '~/graph/RunCanvas';
+import type { Attempt, Story } from '~/run/story';
+
+const DEFAULT = 'default';
+
+/** The more telling of two states of steps of one node. */
+const WEIGHT: Record<string, number> = {
+  running: 6,
+  retrying: 5,
+  waiting: 4,
+  scheduled: 3,
+  failed: 2,
+  succeeded: 1,
+};
+
+/** How far each node has come: its steps as one. */
+export function nodeStates(story: Story): ReadonlyMap<string, NodeState> {
+  const states = new Map<string, NodeState & { steps: number }>();
+  const latest = new Map<string, Attempt>();
+  for (const attempt of story.attempts.values()) latest.set(attempt.step, attempt);
+  for (const attempt of latest.values()) {
+    const before = states.get(attempt.node);
+    const status =
+      before === undefined || (WEIGHT[attempt.status] ?? 0) >= (WEIGHT[before.status] ?? 0)
+        ? attempt.status
+        : before.status;
+    states.set(attempt.node, { status, steps: (before?.steps ?? 0) + 1 });
+  }
+  return states;
+}
+
+/** The edges that the run went along. */
+export function takenEdges(graph: FlowGraph, story: Story): ReadonlySet<string> {
+  const actions = new Map<string, Set<string>>();
+  const reached = new Set<string>();
+  for (const attempt of story.attempts.values()) {
+    reached.add(attempt.node);
+    const own = actions.get(attempt.node) ?? new Set<string>();
+    actions.set(attempt.node, own);
+    if (attempt.status === 'succeeded') own.add(attempt.action ?? DEFAULT);
+    if (attempt.status === 'failed') own.add('error');
+    if (attempt.status === 'skipped') own.add('skipped');
+  }
+  return new Set(
+    graph.edges
+      .filter(({ from, to, label, kind }) => {
+        const done = actions.get(from);
+        if (!done || !reached.has(to)) return false;
+        if (kind === 'need' || kind === 'port') return done.size > 0;
+        const wanted = label || DEFAULT;
+        // An action without an edge of its own goes along `default`.
+        return done.has(wanted) || (wanted === DEFAULT && done.size > 0 && !onlyOthers(graph, from, done));
+      })
+      .map(({ id }) => id),
+  );
+}
+
+function onlyOthers(graph: FlowGraph, from: string, done: ReadonlySet<string>): boolean {
+  const own = new Set(
+    graph.edges.filter((edge) => edge.from === from && edge.kind !== 'need').map((edge) => edge.label),
+  );
+  return [...done].every((action) => own.has(action) || action === 'error' || action === 'skipped');
+}
+
+/** How soon after a step's end a step that it led to is scheduled: both are in one commit. */
+const TOGETHER_MS = 5;
+
+/**
+ * The steps that the run's length hangs on: from its last step back, each time to the one that ended last before it
+ * was scheduled.
+ */
+export function criticalPath(story: Story): ReadonlySet<string> {
+  const ended = [...story.attempts.values()].filter(
+    (one): one is Attempt & { endedAt: number } => one.endedAt !== null,
+  );
+  ended.sort((one, other) => one.endedAt - other.endedAt);
+  const path = new Set<string>();
+  let index = ended.length - 1;
+  while (index >= 0) {
+    const step = ended[index];
+    if (step === undefined) break;
+    path.add(step.key);
+    let before = index - 1;
+    while (before >= 0 && (ended[before]?.endedAt ?? 0) > step.scheduledAt + TOGETHER_MS) before -= 1;
+    index = before;
+  }
+  return path;
+}

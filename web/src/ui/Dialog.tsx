@@ -1,0 +1,95 @@
+import { X } from 'lucide-react';
+import { Dialog as Radix } from 'radix-ui';
+import { useState, type ReactNode } from 'react';
+
+import { Button, IconButton } from '~/ui/Button';
+import { ErrorNote } from '~/ui/Notes';
+
+import styles from './Dialog.module.css';
+
+interface DialogProps {
+  title: string;
+  description?: string;
+  open: boolean;
+  onClose: () => void;
+  wide?: boolean;
+  children: ReactNode;
+}
+
+/** A window over the page. Escape and a click outside close it. */
+export function Dialog({ title, description, open, onClose, wide = false, children }: DialogProps) {
+  return (
+    <Radix.Root open={open} onOpenChange={(next) => !next && onClose()}>
+      <Radix.Portal>
+        <Radix.Overlay className={styles.overlay} />
+        <Radix.Content
+          className={[styles.dialog, wide && styles.wide].filter(Boolean).join(' ')}
+          {...(description ? {} : { 'aria-describedby': undefined })}
+        >
+          <div className={styles.head}>
+            <Radix.Title asChild>
+              <h2>{title}</h2>
+            </Radix.Title>
+            <Radix.Close asChild>
+              <IconButton label="Close" small>
+                <X aria-hidden />
+              </IconButton>
+            </Radix.Close>
+          </div>
+          <div className={styles.body}>
+            {description && <Radix.Description className="muted">{description}</Radix.Description>}
+            {children}
+          </div>
+        </Radix.Content>
+      </Radix.Portal>
+    </Radix.Root>
+  );
+}
+
+/** The row of buttons at the end of a dialog's form. */
+export function DialogActions({ children }: { children: ReactNode }) {
+  return <div className={styles.actions}>{children}</div>;
+}
+
+interface ConfirmProps {
+  title: string;
+  text: string;
+  action: string;
+  danger?: boolean;
+  open: boolean;
+  onClose: () => void;
+  onConfirm: () => Promise<unknown>;
+}
+
+/** Asks before something that cannot be taken back; stays open, with the reason, when it fails. */
+export function Confirm({ title, text, action, danger = true, open, onClose, onConfirm }: ConfirmProps) {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const close = () => {
+    setError(null);
+    onClose();
+  };
+  const confirm = async () => {
+    setBusy(true);
+    setError(null);
+    try {
+      await onConfirm();
+      onClose();
+    } catch (caught) {
+      setError(caught);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title={title} description={text} open={open} onClose={close}>
+      {error !== null && <ErrorNote error={error} />}
+      <DialogActions>
+        <Button onClick={close}>Keep</Button>
+        <Button look={danger ? 'danger' : 'primary'} busy={busy} onClick={confirm}>
+          {action}
+        </Button>
+      </DialogActions>
+    </Dialog>
+  );
+}

@@ -1,0 +1,57 @@
+import { EllipsisVertical, type LucideIcon } from 'lucide-react';
+import { DropdownMenu } from 'radix-ui';
+import type { ReactNode } from 'react';
+
+import { IconButton } from '~/ui/Button';
+
+import styles from './Menu.module.css';
+
+export interface MenuItem {
+  label: string;
+  icon?: LucideIcon;
+  danger?: boolean;
+  disabled?: boolean;
+  onSelect: () => void;
+}
+
+/** What can be done with a thing. `trigger` opens it; three dots where there is none. */
+export function Menu({
+  label,
+  items,
+  trigger,
+}: {
+  label: string;
+  items: readonly (MenuItem | null)[];
+  trigger?: ReactNode;
+}) {
+  return (
+    <DropdownMenu.Root>
+      <DropdownMenu.Trigger asChild>
+        {trigger ?? (
+          <IconButton label={label} small>
+            <EllipsisVertical aria-hidden />
+          </IconButton>
+        )}
+      </DropdownMenu.Trigger>
+      <DropdownMenu.Portal>
+        <DropdownMenu.Content className={styles.menu} align="end" sideOffset={4}>
+          {items.map((item, index) =>
+            item === null ? (
+              <DropdownMenu.Separator key={index} className={styles.line} />
+            ) : (
+              <DropdownMenu.Item
+                key={item.label}
+                className={[styles.item, item.danger && styles.danger].filter(Boolean).join(' ')}
+                disabled={item.disabled ?? false}
+                onSelect={item.onSelect}
+              >
+                {item.icon && <item.icon aria-hidden />}
+                {item.label}
+              </DropdownMenu.Item>
+            ),
+          )}
+        </DropdownMenu.Content>
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
+  );
+}

@@ -1,0 +1,142 @@
+import { useQuery } from '@tanstack/react-query';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { Activity, History, Play, Save } from 'lucide-react';
+import { useState } from 'react';
+
+import { flowQuery, type Flow } from '~/api/flows';
+import { useMay } from '~/api/session';
+import { Editor } from '~/editor/Editor';
+import { Button, buttonClass } from '~/ui/Button';
+import { Dialog, DialogActions } from '~/ui/Dialog';
+import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
+import { Badge, Status } from '~/ui/Status';
+import { Revisions } from '~/views/flow/Revisions';
+import { useDraft } from '~/views/flow/useDraft';
+import { RunFlow } from '~/views/flows/RunFlow';
+
+import styles from './FlowPage.module.css';
+
+const route = getRouteApi('/flows/$flowId');
+
+/** One flow: its canvas and document, its revisions, and the way to run it. */
+export function FlowPage() {
+  const { flowId } = route.useParams();
+  const flow = useQuery(flowQuery(flowId));
+  if (flow.isPending) return <Skeleton lines={10} />;
+  if (flow.isError && !flow.data) return <ErrorNote error={flow.error} onRetry={() => void flow.refetch()} />;
+  return <Loaded key={flowId} flow={flow.data} onRefresh={() => flow.refetch().then(({ data }) => data)} />;
+}
+
+interface LoadedProps {
+  flow: Flow;
+  onRefresh: () => Promise<Flow | undefined>;
+}
+
+function Loaded({ flow, onRefresh }: LoadedProps) {
+  const mayWrite = useMay('flows:write');
+  const mayRun = useMay('runs:write');
+  const draft = useDraft(flow);
+  const [shown, setShown] = useState<'revisions' | 'run' | null>(null);
+  // The editor begins anew with a document that did not come from it.
+  const [begun, setBegun] = useState({ number: 0, document: flow.document });
+  const restore = (document: string) => {
+    draft.setText(document);
+    setBegun(({ number }) => ({ number: number + 1, document }));
+    setShown(null);
+  };
+  const saveOver = async () => {
+    const newest = await onRefresh();
+    if (newest) draft.saveOver(newest.revision);
+  };
+  return (
+    <div className={styles.page}>
+      <header className={styles.head}>
+        <div className={styles.line}>
+          <h1>{flow.name}</h1>
+          <Status status={flow.status} />
+          <span className="muted">revision {draft.base.revision}</span>
+          {draft.dirty && <Badge tone="warn">not saved</Badge>}
+        </div>
+        <div className={styles.actions}>
+          <Link to="/runs" search={{ flow: flow.id }} className={buttonClass()}>
+            <Activity aria-hidden />
+            Runs
+          </Link>
+          <Button onClick={() => setShown('revisions')}>
+            <History aria-hidden />
+            Revisions
+          </Button>
+          {mayWrite && (
+            <Button disabled={!draft.dirty} busy={draft.saving} onClick={draft.save} title="Ctrl+S">
+              <Save aria-hidden />
+              Save
+            </Button>
+          )}
+          {mayRun && (
+            <Button
+              look="primary"
+              disabled={draft.dirty || flow.status === 'archived'}
+              title={draft.dirty ? 'Save it first: runs take the newest revision.' : undefined}
+              onClick={() => setShown('run')}
+            >
+              <Play aria-hidden />
+              Run
+            </Button>
+          )}
+        </div>
+      </header>
+      <div className={styles.notes}>
+        {draft.lost ? (
+          <WarnNote>
+            <p>Somebody else has saved this flow since you opened it. Your changes are still here.</p>
+            <span className={styles.actions}>
+              <Button small onClick={() => setShown('revisions')}>
+                Look at their revision
+              </Button>
+              <Button small look="danger" onClick={saveOver}>
+                Save mine as the newest
+              </Button>
+            </span>
+          </WarnNote>
+        ) : (
+          draft.error !== null && <ErrorNote error={draft.error} />
+        )}
+      </div>
+      <div className={styles.body}>
+        <Editor
+          key={begun.number}
+          initial={begun.document}
+          text={draft.text}
+          readOnly={!mayWrite}
+          onChange={draft.setText}
+          onSave={draft.save}
+        />
+      </div>
+      <RunFlow flow={flow} open={shown === 'run'} onClose={() => setShown(null)} />
+      <Dialog title="Revisions" open={shown === 'revisions'} onClose={() => setShown(null)} wide>
+        <Revisions flow={flow} onRestore={mayWrite ? restore : null} />
+      </Dialog>
+      <Leaving blocker={draft.blocker} />
+    </div>
+  );
+}
+
+/** Asks before what was written is lost. */
+function Leaving({ blocker }: { blocker: ReturnType<typeof useDraft>['blocker'] }) {
+  if (blocker.status !== 'blocked') return null;
+  return (
+    <Dialog
+      title="Leave without saving?"
+      description="What you have changed would be lost."
+      open
+      onClose={blocker.reset}
+    >
+      <DialogActions>
+        <Button onClick={blocker.reset}>Stay</Button>
+        <Button look="danger" onClick={blocker.proceed}>
+          Leave
+        </Button>
+      </DialogActions>
+    </Dialog>
+  );
+}

@@ -1,0 +1,44 @@
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useBlocker } from '@tanstack/react-router';
+import { useEffect, useState } from 'react';
+
+import { ApiError } from '~/api/client';
+import { flowQuery, updateFlow, type Flow } from '~/api/flows';
+import { useSay } from '~/ui/Toasts';
+
+/** A flow's document as it is being written, and its way to the server. */
+export function useDraft(flow: Flow) {
+  const queries = useQueryClient();
+  const say = useSay();
+  // What was read first stays: somebody else's change must not come into what is being written.
+  const [base, setBase] = useState({ document: flow.document, revision: flow.revision });
+  const [text, setText] = useState(flow.document);
+  const dirty = text !== base.document;
+  const save = useMutation({
+    mutationFn: (revision: number) => updateFlow(flow.id, text, revision),
+    onSuccess: async (saved) => {
+      setBase({ document: saved.document, revision: saved.revision });
+      say(`Saved as revision ${saved.revision}.`);
+      queries.setQueryData(flowQuery(flow.id).queryKey, saved);
+      await queries.invalidateQueries({ queryKey: ['flows'] });
+    },
+  });
+  const blocker = useBlocker({ shouldBlockFn: () => dirty, enableBeforeUnload: dirty, withResolver: true });
+  useEffect(() => {
+    document.title = `${dirty ? '• ' : ''}${flow.name} · flowrunner`;
+  }, [dirty, flow.name]);
+  return {
+    text,
+    setText,
+    dirty,
+    base,
+    saving: save.isPending,
+    error: save.error,
+    /** Somebody else has saved since: the error says so. */
+    lost: save.error instanceof ApiError && save.error.status === 412,
+    save: () => dirty && !save.isPending && save.mutate(base.revision),
+    /** Save over what somebody else has saved; their revision stays in the history. */
+    saveOver: (revision: number) => save.mutate(revision),
+    blocker,
+  };
+}

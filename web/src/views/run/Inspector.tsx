@@ -1,0 +1,180 @@
+import { queryOptions, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { MousePointerClick } from 'lucide-react';
+import { useState } from 'react';
+
+import { api, data } from '~/api/client';
+import { duration, exactly } from '~/lib/times';
+import type { Attempt, Story } from '~/run/story';
+import { Copy } from '~/ui/Copy';
+import { Json } from '~/ui/Json';
+import { Empty, ErrorNote, Skeleton } from '~/ui/Notes';
+import { Status } from '~/ui/Status';
+import { Answer } from '~/views/run/Answer';
+
+import styles from './Inspector.module.css';
+
+const MANY = 200;
+
+function stepQuery(run: string, attempt: Attempt) {
+  return queryOptions({
+    queryKey: ['runs', run, 'steps', attempt.key, attempt.status],
+    queryFn: async ({ signal }) =>
+      data(
+        await api.GET('/v1/runs/{run_id}/steps/{step_id}', {
+          params: { path: { run_id: run, step_id: attempt.step }, query: { attempt: attempt.attempt } },
+          signal,
+        }),
+      ),
+    placeholderData: (before) => before,
+  });
+}
+
+interface Props {
+  run: string;
+  story: Story;
+  node: string | null;
+  selected: Attempt | null;
+  onSelect: (attempt: Attempt) => void;
+  /** Shows where in the flow's document a node is. */
+  lineOf: (node: string) => number | null;
+}
+
+/** Everything about one step: what it was given, what it gave, why it failed, and its other attempts. */
+export function Inspector({ run, story, node, selected, onSelect, lineOf }: Props) {
+  const attempts = [...story.attempts.values()].filter((one) => one.node === (selected?.node ?? node));
+  if (selected === null && node === null) {
+    return (
+      <Empty icon={MousePointerClick} title="Choose a step">
+        On the canvas or in the timeline, to see what it was given and what came of it.
+      </Empty>
+    );
+  }
+  return (
+    <div className={styles.inspector}>
+      {attempts.length > 1 && (
+        <label className={styles.which}>
+          <span className="visually-hidden">Step</span>
+          <select
+            value={selected?.key ?? ''}
+            onChange={(event) => {
+              const next = story.attempts.get(event.target.value);
+              if (next) onSelect(next);
+            }}
+          >
+            {attempts.slice(0, MANY).map((one) => (
+              <option key={one.key} value={one.key}>
+                {one.step}
+                {one.attempt > 1 ? `, try ${one.attempt}` : ''}: {one.status}
+              </option>
+            ))}
+            {selected && attempts.indexOf(selected) >= MANY && (
+              <option value={selected.key}>{selected.step}</option>
+            )}
+          </select>
+          {attempts.length > MANY && (
+            <span className="muted">{attempts.length - MANY} more in the timeline</span>
+          )}
+        </label>
+      )}
+      {selected === null ? (
+        <p className="muted">The run has not come to {node}.</p>
+      ) : (
+        <Step key={selected.key} run={run} attempt={selected} line={lineOf(selected.node)} />
+      )}
+    </div>
+  );
+}
+
+function Step({ run, attempt, line }: { run: string; attempt: Attempt; line: number | null }) {
+  const step = useQuery(stepQuery(run, attempt));
+  return (
+    <>
+      <header className={styles.head}>
+        <h2>{attempt.step}</h2>
+        <Status status={attempt.status} />
+        {line !== null && <span className="muted">line {line} of the flow</span>}
+      </header>
+      <Times attempt={attempt} />
+      {step.isPending && <Skeleton />}
+      {step.isError && <ErrorNote error={step.error} onRetry={() => void step.refetch()} />}
+      {step.data && (
+        <>
+          {step.data.status === 'waiting' && (
+            <Answer run={run} step={attempt.step} wait={step.data.wait ?? null} />
+          )}
+          {step.data.wait?.run && (
+            <p>
+              Waits for{' '}
+              <Link to="/runs/$runId" params={{ runId: step.data.wait.run }}>
+                the run it has started
+              </Link>
+              .
+            </p>
+          )}
+          {step.data.error && <Failure error={step.data.error} />}
+          {step.data.cached && <p className="muted">The output was kept from an earlier execution.</p>}
+          {step.data.fallback && <p className="muted">Every attempt failed; this is the fallback.</p>}
+          {step.data.action !== null && step.data.action !== 'default' && (
+            <p>
+              Went along <code>{step.data.action}</code>
+            </p>
+          )}
+          <Part title="Output" value={step.data.output} absent={attempt.endedAt === null} />
+          <Part title="Input" value={step.data.input} />
+          {Object.keys(step.data.vars).length > 0 && <Part title="Vars written" value={step.data.vars} />}
+        </>
+      )}
+    </>
+  );
+}
+
+function Times({ attempt }: { attempt: Attempt }) {
+  const { scheduledAt, startedAt, endedAt } = attempt;
+  return (
+    <dl className={styles.times}>
+      <div>
+        <dt>Began</dt>
+        <dd>{startedAt === null ? 'not yet' : exactly(new Date(startedAt))}</dd>
+      </div>
+      <div>
+        <dt>Queued for</dt>
+        <dd>{startedAt === null ? '' : duration(startedAt - scheduledAt)}</dd>
+      </div>
+      <div>
+        <dt>Took</dt>
+        <dd>{startedAt === null || endedAt === null ? '' : duration(endedAt - startedAt)}</dd>
+      </div>
+    </dl>
+  );
+}
+
+function Failure({ error }: { error: Record<string, unknown> }) {
+  const { code, message, details } = error;
+  const said = `${typeof code === 'string' ? `${code}: ` : ''}${typeof message === 'string' ? message : 'It failed.'}`;
+  return (
+    <>
+      <ErrorNote error={new Error(said)} />
+      {details !== undefined && details !== null && <Part title="Details of the error" value={details} />}
+    </>
+  );
+}
+
+function Part({ title, value, absent = false }: { title: string; value: unknown; absent?: boolean }) {
+  const [raw, setRaw] = useState(false);
+  if (absent) return null;
+  return (
+    <section className={styles.part}>
+      <header>
+        <h3>{title}</h3>
+        <button type="button" className={styles.raw} onClick={() => setRaw(!raw)}>
+          {raw ? 'as a tree' : 'as text'}
+        </button>
+        <Copy text={JSON.stringify(value, null, 2)} label={`Copy: ${title}`} />
+      </header>
+      <div className={styles.value}>
+        {raw ? <pre>{JSON.stringify(value, null, 2)}</pre> : <Json value={value} />}
+      </div>
+    </section>
+  );
+}

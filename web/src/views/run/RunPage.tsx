@@ -1,0 +1,186 @@
+import { useQuery } from '@tanstack/react-query';
+import { getRouteApi } from '@tanstack/react-router';
+import { useEffect, useMemo, useState } from 'react';
+import { parseDocument, LineCounter, isMap, isScalar } from 'yaml';
+
+import { api, data } from '~/api/client';
+import { isLive, runQuery, type Run } from '~/api/runs';
+import { EMPTY_GRAPH, graphOf } from '~/graph/model';
+import { RunCanvas } from '~/graph/RunCanvas';
+import { nodeStates, takenEdges } from '~/run/shape';
+import { toldUntil, type Attempt, type Story } from '~/run/story';
+import { useStory } from '~/run/useStory';
+import { Json } from '~/ui/Json';
+import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
+import { Tabs } from '~/ui/Tabs';
+import { Console } from '~/views/run/Console';
+import { Inspector } from '~/views/run/Inspector';
+import { RunHead } from '~/views/run/RunHead';
+import { Scrubber } from '~/views/run/Scrubber';
+import { Timeline } from '~/views/run/Timeline';
+
+import styles from './RunPage.module.css';
+
+const route = getRouteApi('/runs/$runId');
+
+/** One run: as it unfolds, and for ever after. */
+export function RunPage() {
+  const { runId } = route.useParams();
+  const run = useQuery({ ...runQuery(runId), placeholderData: (before) => before });
+  const [again, setAgain] = useState(0);
+  useEffect(() => {
+    document.title = `${run.data?.flow.name ?? 'Run'} · flowrunner`;
+  }, [run.data?.flow.name]);
+  if (run.isPending) return <Skeleton lines={10} />;
+  if (run.isError && !run.data) return <ErrorNote error={run.error} onRetry={() => void run.refetch()} />;
+  return (
+    <Shown
+      key={`${runId}:${String(again)}`}
+      run={run.data}
+      again={again}
+      onAgain={() => setAgain(again + 1)}
+    />
+  );
+}
+
+function useDocument(flow: string, revision: number) {
+  return useQuery({
+    queryKey: ['flows', flow, 'revisions', revision],
+    queryFn: async ({ signal }) =>
+      data(
+        await api.GET('/v1/flows/{flow_id}/revisions/{revision}', {
+          params: { path: { flow_id: flow, revision } },
+          signal,
+        }),
+      ),
+    staleTime: Infinity,
+  });
+}
+
+/** The line at which a node stands in a document. */
+function linesOf(document: string): ReadonlyMap<string, number> {
+  const counter = new LineCounter();
+  const nodes = parseDocument(document, { lineCounter: counter }).get('nodes', true);
+  const lines = new Map<string, number>();
+  if (!isMap(nodes)) return lines;
+  for (const { key } of nodes.items) {
+    if (isScalar(key) && key.range) lines.set(String(key.value), counter.linePos(key.range[0]).line);
+  }
+  return lines;
+}
+
+function useChoice(story: Story) {
+  const [node, setNode] = useState<string | null>(null);
+  const [key, setKey] = useState<string | null>(null);
+  const latest = useMemo(
+    () => [...story.attempts.values()].findLast((one) => one.node === node),
+    [story, node],
+  );
+  const selected = (key !== null ? story.attempts.get(key) : undefined) ?? latest ?? null;
+  return {
+    node: selected?.node ?? node,
+    selected,
+    chooseNode: (next: string | null) => {
+      setNode(next);
+      setKey(null);
+    },
+    chooseAttempt: (attempt: Attempt) => {
+      setNode(attempt.node);
+      setKey(attempt.key);
+    },
+  };
+}
+
+function Shown({ run, again, onAgain }: { run: Run; again: number; onAgain: () => void }) {
+  const { story: whole, events, connected } = useStory(run.id, again);
+  const [moment, setMoment] = useState<number | null>(null);
+  const story = useMemo(() => (moment === null ? whole : toldUntil(events, moment)), [whole, events, moment]);
+  const document = useDocument(run.flow.id, run.flow.revision);
+  const text = document.data?.document;
+  const graph = useMemo(() => (text === undefined ? EMPTY_GRAPH : (graphOf(text) ?? EMPTY_GRAPH)), [text]);
+  const lines = useMemo(() => (text === undefined ? new Map<string, number>() : linesOf(text)), [text]);
+  const states = useMemo(() => nodeStates(story), [story]);
+  const taken = useMemo(() => takenEdges(graph, story), [graph, story]);
+  const choice = useChoice(story);
+  const live = isLive(run.status);
+  return (
+    <div className={styles.page}>
+      <RunHead run={run} node={choice.node} onRedriven={onAgain} />
+      <div className={styles.notes}>
+        {run.error && <ErrorNote error={new Error(failure(run.error))} />}
+        {live && !connected && whole !== story && (
+          <WarnNote>The connection is lost. It is being made again.</WarnNote>
+        )}
+        {document.isError && <WarnNote>The flow of this run is gone, so its drawing is, too.</WarnNote>}
+        {!live && whole.startedAt !== null && whole.endedAt !== null && whole.endedAt > whole.startedAt && (
+          <Scrubber from={whole.startedAt} to={whole.endedAt} moment={moment} onChange={setMoment} />
+        )}
+      </div>
+      <div className={styles.body}>
+        <section className={styles.canvas} aria-label="Canvas">
+          <RunCanvas
+            graph={graph}
+            states={states}
+            taken={taken}
+            selected={choice.node}
+            onSelect={choice.chooseNode}
+          />
+        </section>
+        <section className={styles.below} aria-label="What happened">
+          <Tabs
+            label="What happened"
+            tabs={[
+              {
+                id: 'timeline',
+                label: 'Timeline',
+                content: (
+                  <Timeline
+                    story={story}
+                    selected={choice.selected?.key ?? null}
+                    onSelect={choice.chooseAttempt}
+                  />
+                ),
+              },
+              {
+                id: 'console',
+                label: `Console${story.lines.length ? ` (${story.lines.length.toLocaleString('en')})` : ''}`,
+                content: <ConsoleTab story={story} />,
+              },
+              { id: 'whole', label: 'Input and output', content: <Whole run={run} /> },
+            ]}
+          />
+        </section>
+        <aside className={styles.side} aria-label="Step">
+          <Inspector
+            run={run.id}
+            story={story}
+            node={choice.node}
+            selected={choice.selected}
+            onSelect={choice.chooseAttempt}
+            lineOf={(node) => lines.get(node) ?? null}
+          />
+        </aside>
+      </div>
+    </div>
+  );
+}
+
+function failure(error: NonNullable<Run['error']>): string {
+  return `${error.node ? `${error.node}: ` : ''}${error.message} (${error.code})`;
+}
+
+function ConsoleTab({ story }: { story: Story }) {
+  const [node, setNode] = useState<string | null>(null);
+  return <Console lines={story.lines} node={node} onNode={setNode} />;
+}
+
+function Whole({ run }: { run: Run }) {
+  return (
+    <div className={styles.whole}>
+      <h3>Output</h3>
+      <Json value={run.output} />
+      <h3>Input</h3>
+      <Json value={run.input} />
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+import { useState } from 'react';
+
+import { api, data } from '~/api/client';
+import { useAction } from '~/lib/useAction';
+import { Dialog } from '~/ui/Dialog';
+import { Select, TextArea } from '~/ui/Field';
+import { DialogForm } from '~/ui/Form';
+import { useSay } from '~/ui/Toasts';
+
+const FORMATS = [
+  { value: 'dotenv', label: 'dotenv: KEY=value' },
+  { value: 'json', label: 'JSON: {"KEY": "value"}' },
+] as const;
+
+/** Stores many secrets at once: all of them, or none when one is wrong. */
+export function ImportSecrets({ open, onClose }: { open: boolean; onClose: () => void }) {
+  return (
+    <Dialog title="Import secrets" open={open} onClose={onClose} wide>
+      <Body onClose={onClose} />
+    </Dialog>
+  );
+}
+
+function Body({ onClose }: { onClose: () => void }) {
+  const say = useSay();
+  const [format, setFormat] = useState<'dotenv' | 'json'>('dotenv');
+  const [text, setText] = useState('');
+  const load = useAction(
+    ['secrets'],
+    async () => data(await api.POST('/v1/secrets/import', { body: { format, text } })),
+    (done) => {
+      say(`${done.created.length} new, ${done.updated.length} replaced.`);
+      onClose();
+    },
+  );
+  return (
+    <DialogForm
+      action="Import"
+      busy={load.isPending}
+      error={load.error}
+      onSubmit={() => load.mutate()}
+      onCancel={onClose}
+    >
+      <Select
+        label="Format"
+        value={format}
+        choices={FORMATS}
+        onChange={(event) => setFormat(event.target.value === 'json' ? 'json' : 'dotenv')}
+      />
+      <TextArea
+        label="Secrets"
+        rows={10}
+        required
+        spellCheck={false}
+        autoComplete="off"
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
+    </DialogForm>
+  );
+}

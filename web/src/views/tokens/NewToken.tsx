@@ -1,0 +1,107 @@
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+
+import { api, data } from '~/api/client';
+import { sessionQuery, type Permission } from '~/api/session';
+import { useAction } from '~/lib/useAction';
+import { Button } from '~/ui/Button';
+import { Dialog, DialogActions } from '~/ui/Dialog';
+import { Checkbox, Select, TextField } from '~/ui/Field';
+import { DialogForm } from '~/ui/Form';
+import { ShownOnce } from '~/ui/ShownOnce';
+
+import styles from './NewToken.module.css';
+
+const DAY_MS = 86_400_000;
+const EXPIRIES = [
+  { value: '30', label: 'In 30 days' },
+  { value: '90', label: 'In 90 days' },
+  { value: '365', label: 'In a year' },
+  { value: '', label: 'Never' },
+];
+
+/** Makes a token with a part of what its maker may do, and shows it. */
+export function NewToken({ open, onClose }: { open: boolean; onClose: () => void }) {
+  const [token, setToken] = useState<string | null>(null);
+  const close = () => {
+    setToken(null);
+    onClose();
+  };
+  return (
+    <Dialog title="New token" open={open} onClose={close} wide>
+      {token === null ? (
+        <Body onMade={setToken} onClose={close} />
+      ) : (
+        <>
+          <ShownOnce label="The token" text={token} />
+          <DialogActions>
+            <Button look="primary" onClick={close}>
+              Done
+            </Button>
+          </DialogActions>
+        </>
+      )}
+    </Dialog>
+  );
+}
+
+function Body({ onMade, onClose }: { onMade: (token: string) => void; onClose: () => void }) {
+  const { data: identity } = useQuery(sessionQuery);
+  const all = identity?.permissions ?? [];
+  const [name, setName] = useState('');
+  const [days, setDays] = useState('90');
+  const [scopes, setScopes] = useState<ReadonlySet<Permission>>(
+    new Set(['flows:read', 'runs:read', 'runs:write']),
+  );
+  const make = useAction(
+    ['tokens'],
+    async () =>
+      data(
+        await api.POST('/v1/tokens', {
+          body: { name, scopes: [...scopes], expires_in_ms: days ? Number(days) * DAY_MS : null },
+        }),
+      ),
+    (made) => onMade(made.token),
+  );
+  const choose = (scope: Permission, on: boolean) => {
+    const next = new Set(scopes);
+    if (on) next.add(scope);
+    else next.delete(scope);
+    setScopes(next);
+  };
+  return (
+    <DialogForm
+      action="Make"
+      busy={make.isPending}
+      error={make.error}
+      onSubmit={() => make.mutate()}
+      onCancel={onClose}
+    >
+      <TextField
+        label="Name"
+        hint="What it is for."
+        required
+        maxLength={100}
+        value={name}
+        onChange={(event) => setName(event.target.value)}
+      />
+      <Select
+        label="Expires"
+        value={days}
+        choices={EXPIRIES}
+        onChange={(event) => setDays(event.target.value)}
+      />
+      <fieldset className={styles.scopes}>
+        <legend>It may</legend>
+        {all.map((scope) => (
+          <Checkbox
+            key={scope}
+            label={scope}
+            checked={scopes.has(scope)}
+            onChange={(event) => choose(scope, event.target.checked)}
+          />
+        ))}
+      </fieldset>
+    </DialogForm>
+  );
+}
