@@ -13,8 +13,9 @@ from flowrunner.ports.sweep import Swept
 from tests.adapters.aws.calls import Door
 from tests.adapters.aws.fake_cloud import FAST, SLOW
 from tests.adapters.aws.flows import document
-from tests.adapters.aws.lambdas import ACCOUNT, MINUTE, Installation, check, installation, quiet
+from tests.adapters.aws.lambdas import MINUTE, Installation, check, installation, quiet
 from tests.adapters.aws.test_executor_faults import answer, through
+from tests.engine.harness import ACCOUNT
 
 DAY: Millis = 86_400_000
 

@@ -29,7 +29,7 @@ WRITE_AT_ONCE = 25
 """What DynamoDB takes in one batch."""
 
 CONFLICTS = 20
-"""Transactions refused in a row because others were under way, after which we give up."""
+"""Writes refused in a row because of transactions that were under way, after which we give up."""
 
 ROUNDS = 12
 """The same for what a batch leaves undone."""
@@ -116,15 +116,19 @@ class Table:
             what |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         if values:
             what["ExpressionAttributeValues"] = write_item(values)
-        with translated("DynamoDB"):
-            try:
-                answer: Mapping[str, Any] = getattr(self.client, call)(TableName=self.name, **what)
-            except ClientError as error:
-                if code_of(error) != "ConditionalCheckFailedException":
-                    raise
-                old: Any = error.response.get("Item")
-                raise Refused(read_item(old) if old else None) from None
-        return answer
+        for _ in range(CONFLICTS):
+            with translated("DynamoDB"):
+                try:
+                    answer: Mapping[str, Any] = getattr(self.client, call)(TableName=self.name, **what)
+                except ClientError as error:
+                    if code_of(error) == "TransactionConflictException":
+                        continue  # botocore does not repeat it by itself
+                    if code_of(error) != "ConditionalCheckFailedException":
+                        raise
+                    old: Any = error.response.get("Item")
+                    raise Refused(read_item(old) if old else None) from None
+            return answer
+        raise StoreError("transactions were in the way each time; try again")
 
     # -- many items ---------------------------------------------------------------------------------------------
 
