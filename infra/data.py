@@ -45,7 +45,7 @@ class DataStack(Stack):
         self._settings = settings
         self._fate = RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY
         self.key = self._make_key()
-        self.table = self._make_table()
+        self.table = self._restored(self._make_table())
         self.access_logs = log_bucket(self, "AccessLogs", settings) if settings.access_logs else None
         self.bucket = private_bucket(
             self, "Objects", settings, key=self.key, access_logs=self.access_logs, prefix="objects/"
@@ -128,6 +128,23 @@ class DataStack(Stack):
                 non_key_attributes=list(held) or None,
             )
         return table
+
+    def _restored(self, own: dynamodb.Table) -> dynamodb.ITable:
+        """The table that a backup was restored to, if there is one: a backup never goes into the table that it is of.
+
+        The stack's own table stays, and so do its exports: CloudFormation lets none go that another stack still uses,
+        and stacks are deployed one after the other.
+        """
+        if not self._settings.restored_table:
+            return own
+        for value in (own.table_arn, own.table_name, own.table_stream_arn):
+            self.export_value(value)
+        return dynamodb.Table.from_table_attributes(
+            self,
+            "Restored",
+            table_name=self._settings.restored_table,
+            table_stream_arn=self._settings.restored_stream_arn,
+        )
 
     def _queue(self, id: str, timeout: int, dead_letters: sqs.Queue | None = None) -> sqs.Queue:
         """A standard queue: fair between the groups of its messages, which are accounts."""

@@ -86,6 +86,8 @@ class Settings:
     # -- data
     keep_data: bool = False  # table, bucket and key outlive their stack; the table is protected
     backup_days: int = 7  # back to which second the table, and which objects of the bucket, can be restored
+    restored_table: str = ""  # a table restored from a backup, to be used instead of the stack's own
+    restored_stream_arn: str = ""  # its stream's, which a restored table has only when it is switched on
     access_logs: bool = False  # of the buckets and the console's distribution
     alarms: bool = False
     alarm_email: str = ""
@@ -167,6 +169,11 @@ READERS: Mapping[str, Reader] = {
     "vpc_security_groups": texts(text(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a security group")),
     "keep_data": switch,
     "backup_days": number(1, 35),
+    "restored_table": text(r"[A-Za-z0-9_.-]{3,255}", "the name of a table"),
+    "restored_stream_arn": text(
+        r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]+/stream/[0-9T:.-]+",
+        "the ARN of a table's stream",
+    ),
     "access_logs": switch,
     "alarms": switch,
     "alarm_email": text(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"),
@@ -206,6 +213,8 @@ def _agree(settings: Settings) -> None:
         ("vpc_id", "vpc_security_groups"),
         ("vpc_subnets", "vpc_id"),
         ("vpc_security_groups", "vpc_id"),
+        ("restored_table", "restored_stream_arn"),
+        ("restored_stream_arn", "restored_table"),
         ("alarm_email", "alarms"),
     ):
         if getattr(settings, key) and not getattr(settings, needs):

@@ -43,6 +43,10 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "egress_allow": "db.example.com,10.0.0.0/8",
     },
     "console": {"stage": "console"},
+    "restored": {
+        "restored_table": "runs-of-yesterday",
+        "restored_stream_arn": "arn:aws:dynamodb:eu-west-1:123456789012:table/runs-of-yesterday/stream/2026-11-21T12:00:00.000",
+    },
 }
 
 
@@ -84,6 +88,12 @@ def full(assemblies: dict[str, Assembly]) -> Assembly:
 def console(assemblies: dict[str, Assembly]) -> Assembly:
     """The cheap preset with a console under CloudFront's own name."""
     return assemblies["console"]
+
+
+@pytest.fixture
+def restored(assemblies: dict[str, Assembly]) -> Assembly:
+    """The cheap preset on a table that was restored from a backup."""
+    return assemblies["restored"]
 
 
 def empty_build(folder: Path) -> dict[str, str]:

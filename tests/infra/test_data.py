@@ -37,6 +37,21 @@ def test_the_table_is_safe(dev: Assembly, prod: Assembly) -> None:
     assert dev.one("AWS::DynamoDB::Table")["DeletionProtectionEnabled"] is False
 
 
+def test_a_restored_table_takes_the_place_of_the_own(dev: Assembly, restored: Assembly) -> None:
+    """Of everything that reads and writes; the own one stays, with the exports that CloudFormation would not let go."""
+    assert set(restored.templates["data"]["Resources"]) == set(dev.templates["data"]["Resources"])
+    exports = {one["Export"]["Name"] for one in dev.templates["data"]["Outputs"].values() if "Export" in one}
+    assert {
+        one["Export"]["Name"] for one in restored.templates["data"]["Outputs"].values() if "Export" in one
+    } >= exports
+    assert text(restored.templates["data"]["Outputs"]["StoreUrl"]["Value"]).startswith("dynamodb://runs-of-yesterday?")
+    for part in ("api", "engine"):
+        assert "table/runs-of-yesterday" in json.dumps(restored.templates[part])
+        assert "ExportsOutputFnGetAttTable" not in json.dumps(restored.templates[part])
+        assert "ExportsOutputFnGetAttTable" in json.dumps(dev.templates[part])
+    assert "table/runs-of-yesterday/stream/2026" in json.dumps(restored.sources()["Stream"])
+
+
 def test_prod_keeps_what_it_has(dev: Assembly, prod: Assembly) -> None:
     """In prod key, table and bucket outlive their stack, which cannot be deleted by mistake; in dev nothing is left."""
     for assembly, fate in ((dev, "Delete"), (prod, "Retain")):

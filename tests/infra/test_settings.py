@@ -57,6 +57,8 @@ def test_the_cdks_own_context_is_left_alone() -> None:
         ("reserved_concurrency", 50, "more than max_concurrency, which is 50"),
         ("slow_reserved_concurrency", 3, "more than slow_max_concurrency"),
         ("domain", "flows.example.com", "needs certificate_arn"),
+        ("restored_table", "runs", "needs restored_stream_arn"),
+        ("restored_stream_arn", "arn:aws:dynamodb:x", "the ARN of a table's stream"),
         ("vpc_id", "vpc-12345678", "needs vpc_subnets"),
         ("vpc_subnets", "subnet-12345678", "needs vpc_id"),
         ("alarm_email", "ops@example.com", "needs alarms"),
