@@ -33,7 +33,15 @@ PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 NEEDLESS = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "py.typed", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 NEEDLESS_FOLDERS = {"__pycache__", "tests", "test", "bin", "include", "wrapt-stubs"}
-NEEDLESS_PARTS = ("aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/auth_alpha", "openai/cli")
+NEEDLESS_PARTS = (
+    "pydantic/v1",  # FastAPI looks whether it is there, which takes 25 ms of a cold start
+    "aws_lambda_powertools/event_handler",
+    *(f"aws_lambda_powertools/utilities/{name}" for name in ("auth_alpha", "circuit_breaker", "data_classes")),
+    *(f"aws_lambda_powertools/utilities/{name}" for name in ("data_masking", "feature_flags", "idempotency", "kafka")),
+    *(f"aws_lambda_powertools/utilities/{name}" for name in ("parameters", "parser", "streaming", "validation")),
+    "openai/cli",
+)
+"""Of Powertools the functions have the logger, metrics and the tracer."""
 
 MOMENT = 1_704_067_200
 """The time that all files get, 2024-01-01: so that a layer's archive depends on nothing but its content."""

@@ -191,11 +191,15 @@ class Function:
         self._process.stdout.close()
 
     def invoke(self, event: object) -> Any:
-        """What the function answers; for one that failed, its error."""
+        """What the function answers; for one that failed, its error, and for one that was stopped, a text."""
         self._wait_for_port()
         request = Request(self._url, json.dumps(event).encode(), {"Content-Type": "application/json"})
         with urlopen(request, timeout=INVOKE_SECONDS) as answer:
-            return json.loads(answer.read() or b"null")
+            content: bytes = answer.read()
+        try:
+            return json.loads(content or b"null")
+        except ValueError:
+            return content.decode()
 
     @property
     def init_ms(self) -> float:
