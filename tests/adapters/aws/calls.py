@@ -14,6 +14,9 @@ from tests.adapters.aws.fake_client import FakeClient, refusal
 Plan = Callable[[int, str], str | None]
 """What becomes of a call, by its number and name: one of `FAULTS`, or nothing."""
 
+Meter = Callable[[str, Mapping[str, Any], Callable[[], Any]], Any]
+"""Given a call's name, its arguments, and what makes it."""
+
 FAULTS = ("dies before", "dies after", "lost answer", "throttled", "refused", "fails", "times out")
 """
 - `dies before`, `dies after`: the process is gone, with the call made or not;
@@ -33,11 +36,11 @@ class Death(GivenUp):
 
 
 class Door:
-    """What a process's calls go through. A new plan begins to count anew; `after` hears of each call that was made."""
+    """What a process's calls go through. A new plan begins to count anew; `meter` makes each call, and may count it."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.after: Callable[[str, Mapping[str, Any], Any], None] = lambda name, arguments, answer: None
+        self.meter: Meter = lambda name, arguments, make: make()
         self._plan: Plan = lambda number, name: None
         self.dead = False
 
@@ -72,9 +75,7 @@ class Door:
             case "times out":
                 make()
                 raise ReadTimeoutError(endpoint_url="https://aws")
-        answer = make()
-        self.after(name, arguments, answer)
-        return answer
+        return self.meter(name, arguments, make)
 
     def _die(self) -> None:
         self.dead = True

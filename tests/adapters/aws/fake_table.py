@@ -24,6 +24,8 @@ class FakeTable(FakeClient):
     """A client of DynamoDB with one table in it."""
 
     def __init__(self) -> None:
+        self.looked: list[int] = []
+        """Sizes of the items that the last query looked at."""
         self.items: dict[Place, Raw] = {}
         self._partitions: dict[tuple[str, str], set[Place]] = {}
 
@@ -127,15 +129,18 @@ class FakeTable(FakeClient):
         values = arguments["ExpressionAttributeValues"]
         keep = condition(arguments["FilterExpression"]) if "FilterExpression" in arguments else None
         found: list[Raw] = []
+        self.looked = []
         looked, size, last = 0, 0, None
         for item in self._candidates(arguments, index, partition, sort):
             if (arguments.get("Limit") and looked >= arguments["Limit"]) or size >= PAGE:
                 return {**_page(found, arguments), "LastEvaluatedKey": last}
-            looked, size = looked + 1, size + item_size(item)
+            names = {"pk", "sk", partition, sort, *held} if index else set(item)
+            shown = {name: item[name] for name in names if name in item}
+            self.looked.append(item_size(shown))
+            looked, size = looked + 1, size + self.looked[-1]
             last = {name: item[name] for name in {"pk", "sk", partition, sort}}
             if keep is None or keep(item, values):
-                names = {"pk", "sk", partition, sort, *held} if index else set(item)
-                found.append({name: item[name] for name in names if name in item})
+                found.append(shown)
         more = bool(arguments.get("Limit")) and looked == arguments["Limit"]
         return {**_page(found, arguments), **({"LastEvaluatedKey": last} if more else {})}
 
@@ -174,7 +179,9 @@ class FakeTable(FakeClient):
         old = self.items.get(place)
         if self._holds(operation, place, what):
             return dict(old) if old is not None else None
-        shown = {"Item": dict(old)} if old and what.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else {}
+        shown: dict[str, Any] = {}
+        if old and what.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+            shown["Item"] = dict(old)
         raise refusal("ConditionalCheckFailedException", operation, **shown)
 
     def _all_used(self, operation: str, what: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from flowrunner.adapters.aws.backend import TRUST, DynamoBackend
 from flowrunner.adapters.aws.keys import read_moment
 from flowrunner.adapters.aws.sqs import LONGEST_DELAY, SqsQueue
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import Millis, RunId, StepId
+from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine import invocation
 from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
@@ -98,7 +98,12 @@ class Process:
 class Installation:
     """See the module. `chance` shuffles deliveries, `copies` is how often each message comes."""
 
-    def __init__(self, chance: random.Random | None = None, copies: int = 1) -> None:
+    def __init__(
+        self, chance: random.Random | None = None, copies: int = 1, account: AccountId = ACCOUNT, warm: int = 1
+    ) -> None:
+        """`warm` processes of each lane take turns."""
+        self.account = account
+        self.warm = warm
         self.clock = TurnedClock()
         self.cloud = FakeCloud(self.clock, chance, copies)
         self.ledger = Ledger()
@@ -107,7 +112,7 @@ class Installation:
         """Whether the sweep looks at runs that stand still; without, it only forwards timers."""
         self.invoked = 0
         self.deaths = 0
-        self._processes: dict[str, Process] = {}
+        self._processes: dict[tuple[str, int], Process] = {}
         self._swept: Millis = self.clock.now()
         self.people = self.process(FAST)
         self.people.backend.migrate()
@@ -130,9 +135,10 @@ class Installation:
 
     def executor(self, lane: str) -> Process:
         """The process of a lane that is there; another one if it has died."""
-        if lane not in self._processes:
-            self._processes[lane] = self.process(lane)
-        return self._processes[lane]
+        place = lane, self.invoked % self.warm
+        if place not in self._processes:
+            self._processes[place] = self.process(lane)
+        return self._processes[place]
 
     def close(self) -> None:
         for process in (self.people, *self._processes.values()):
@@ -145,7 +151,7 @@ class Installation:
 
     def _heard(self, run: RunId, step: StepId, attempt: int) -> None:
         self.ledger.touched.append((run, step, attempt))
-        row = self.people.backend.history.step(ACCOUNT, run, step, attempt)
+        row = self.people.backend.history.step(self.account, run, step, attempt)
         if row is not None and row.status.final and row.rev:
             self.ledger.late.append((run, step, attempt))
 
@@ -153,8 +159,8 @@ class Installation:
 
     def save(self, document: str) -> StartRequest:
         """A flow, ready to be started with `start`."""
-        row = self.people.engine.save_flow(ACCOUNT, document)
-        return StartRequest(ACCOUNT, row.id, row.revision, None)
+        row = self.people.engine.save_flow(self.account, document)
+        return StartRequest(self.account, row.id, row.revision, None)
 
     def start(self, request: StartRequest, run: str, value: Json = None, process: Process | None = None) -> RunId:
         made = StartRequest(request.account, request.flow, request.revision, value, run=RunId(run))
@@ -196,7 +202,7 @@ class Installation:
 
     def died(self, lane: str) -> None:
         self.deaths += 1
-        self._end(self._processes.pop(lane))
+        self._end(self._processes.pop((lane, self.invoked % self.warm)))
 
     def tick(self) -> None:
         """The scheduler's minute, and whatever has come to be a dead letter."""
@@ -252,10 +258,10 @@ class Installation:
 
 
 @contextmanager
-def installation(chance: random.Random | None = None, copies: int = 1) -> Iterator[Installation]:
+def installation(**options: Any) -> Iterator[Installation]:
     pauses = invocation.COMMIT_PAUSES
     invocation.COMMIT_PAUSES = tuple(0 for _ in pauses)  # nobody sleeps in a test
-    made = Installation(chance, copies)
+    made = Installation(**options)
     try:
         yield made
     finally:
@@ -279,8 +285,8 @@ class Story:
 
 def story(installation: Installation, run: RunId) -> Story:
     engine = installation.people.engine
-    result = engine.run(ACCOUNT, run)
-    attempts = ended(engine.steps(ACCOUNT, run))
+    result = engine.run(installation.account, run)
+    attempts = ended(engine.steps(installation.account, run))
     told = [(one.label, one.attempt, one.status.value, _given(installation, run, one)) for one in attempts]
     error = str(result.error["code"]) if result.error else None
     return Story(result.status, result.output, error, tuple(sorted(told)))
@@ -291,24 +297,24 @@ def ended(attempts: list[Attempt]) -> list[Attempt]:
 
 
 def _given(installation: Installation, run: RunId, attempt: Attempt) -> str:
-    return repr(installation.people.engine.value(ACCOUNT, run, attempt.output))[:200]
+    return repr(installation.people.engine.value(installation.account, run, attempt.output))[:200]
 
 
 def check(installation: Installation, run: RunId, expected: Story | None = None) -> Story:
     """What must hold when nothing is left to be delivered, from the stored history alone."""
     backend = installation.people.backend
-    row = backend.runs.load([(ACCOUNT, run)])[0]
+    row = backend.runs.load([(installation.account, run)])[0]
     assert row is not None
     told = story(installation, run)
     assert row.status in TERMINAL, f"the run stands still: {told}"
-    attempts = ended(installation.people.engine.steps(ACCOUNT, run))
+    attempts = ended(installation.people.engine.steps(installation.account, run))
     assert len({(one.step, one.attempt) for one in attempts}) == len(attempts)
-    assert backend.history.open_steps(ACCOUNT, run) == [] or row.status == "cancelled", (
+    assert backend.history.open_steps(installation.account, run) == [] or row.status == "cancelled", (
         "a step is open in a run that is over"
     )
     assert installation.ledger.late == [], "executed though committed"
     touched = {(step, attempt) for of, step, attempt in installation.ledger.touched if of == run}
-    known = {(one.step, one.attempt) for one in installation.people.engine.steps(ACCOUNT, run)}
+    known = {(one.step, one.attempt) for one in installation.people.engine.steps(installation.account, run)}
     assert touched <= known, "executed and not recorded"
     if expected is not None:
         assert told == expected

@@ -14,7 +14,7 @@ from flowrunner.core.ids import AccountId, NodeId, RunId, StepId
 from flowrunner.core.state import Entry, NodeState, State, item_index, parent_of_item
 from flowrunner.engine.history import StepReader
 from flowrunner.engine.program import NodeProgram, Program
-from flowrunner.engine.records import RunFacts
+from flowrunner.engine.records import Attempt, RunFacts
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_secrets import RunSecrets
 from flowrunner.engine.seals import Known, Opened
@@ -142,11 +142,17 @@ class Scope:
             return {need: self._output_of(need, state, whole=whole) for need, state in ended.items()}
         if self.entry.parent is None:
             return None
-        row = self.reader.last(self.account, self.run, self.entry.parent)
+        row = self._last(self.entry.parent)
         if row is None:
             return None
         output = self.stored(row.output)
         return output if whole else self._payload(row.node, output)
+
+    def _last(self, step: StepId) -> Attempt | None:
+        """The last attempt of a step that has ended: by its number if the state knows it, which is one read less."""
+        number = next((ended.attempt for ended in self.state.nodes.values() if ended.step == step), None)
+        row = self.reader.attempt(self.account, self.run, step, number) if number is not None else None
+        return row or self.reader.last(self.account, self.run, step)
 
     def start_input(self) -> Json:
         """The node's input before its hooks: ports, else what came along the edge, else the run's input."""
@@ -196,7 +202,7 @@ class Scope:
         step = self.state.vars.get(key)
         if step is None:
             return UNDEFINED
-        row = self.reader.last(self.account, self.run, step)
+        row = self._last(step)
         return self.stored(row.vars.get(key)) if row else UNDEFINED
 
     def _secret(self, key: str | None) -> Json:
@@ -210,7 +216,7 @@ class Scope:
     def _error(self) -> Json:
         if self.entry is None or self.entry.via != ERROR or self.entry.parent is None:
             return UNDEFINED
-        row = self.reader.last(self.account, self.run, self.entry.parent)
+        row = self._last(self.entry.parent)
         return dict(row.error) if row and row.error else None
 
     def _item(self) -> Any:

@@ -7,6 +7,7 @@ twice changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,9 @@ STATUSES = {
 READ_STATUSES = {code: status for status, code in STATUSES.items()}
 
 FORMAT = 1
+
+_NUMBERED = re.compile(r"(.*?)(\d+)(\]?)")
+"""A step's id, and the number that the next one would have another of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def decode(raw: bytes, account: AccountId, run: RunId) -> list[Entry]:
             Entry(
                 rev,
                 [_read_receipt(one, account, run) for one in acks],
-                [_read_letter(one, account, run, rev) for one in letters],
+                [letter for one in letters for letter in _read_letters(one, account, run, rev)],
                 read,
                 bool(ended),
             )
@@ -153,7 +157,7 @@ def _entry(entry: Entry, account: AccountId, run: RunId) -> list[object]:
     return [
         entry.rev,
         [_receipt(one, account, run) for one in entry.acks],
-        [_letter(one, account, run) for one in entry.letters],
+        _letters(entry.letters, account, run),
         [[row.step, row.attempt, row.node, STATUSES[row.status], row.rev, len(row.body)] for row in entry.rows],
         int(entry.ended),
     ]
@@ -172,12 +176,44 @@ def _letter(letter: Letter, account: AccountId, run: RunId) -> list[object]:
     return [_receipt(message.receipt, account, run), message.due, *rest]
 
 
-def _read_letter(values: Sequence[Any], account: AccountId, run: RunId, rev: int) -> Letter:
-    at, due, *rest = values
+def _letters(letters: Sequence[Letter], account: AccountId, run: RunId) -> list[Any]:
+    """Letters, with those of steps that follow each other as one: a wide fan-out sends many that are alike."""
+    result: list[Any] = []
+    for letter in letters:
+        one = _letter(letter, account, run)
+        if not result or not _joined(result[-1], one):
+            result.append(one)
+    return result
+
+
+def _joined(before: Any, one: Any) -> bool:
+    """Whether a letter is the next one after another, or after several that are one already: then it is counted."""
+    (first, attempt, *count), *rest = before
+    (step, its_attempt, *elsewhere), *its_rest = one
+    known = count[0] if len(count) == 1 else 1
+    alike = (attempt, rest) == (its_attempt, its_rest) and not elsewhere and len(count) <= 1
+    if not alike or _next(first, known) != step:
+        return False
+    before[0] = [first, attempt, known + 1]
+    return True
+
+
+def _next(step: str, count: int) -> str | None:
+    """The step that comes `count` after another: `2.7` → `2.8`, `1.0[7]` → `1.0[8]`."""
+    parts = _NUMBERED.fullmatch(step)
+    return f"{parts[1]}{int(parts[2]) + count}{parts[3]}" if parts else None
+
+
+def _read_letters(values: Sequence[Any], account: AccountId, run: RunId, rev: int) -> list[Letter]:
+    (step, attempt, *more), due, *rest = values
     given: list[Any] = [*rest, *_LETTER[len(rest) :]]
     priority, anew, slow, held = given
-    message = Message(_read_receipt(at, account, run), due, priority, slow=bool(slow))
-    return Letter(message, bool(anew), rev, held)
+    count = int(more[0]) if len(more) == 1 else 1
+    elsewhere = more if count == 1 else []
+    steps = [step, *(_next(step, number) for number in range(1, count))]
+    receipts = [_read_receipt([one, attempt, *elsewhere], account, run) for one in steps]
+    messages = [Message(receipt, due, priority, slow=bool(slow)) for receipt in receipts]
+    return [Letter(message, bool(anew), rev, held) for message in messages]
 
 
 def _receipt(receipt: Receipt, account: AccountId, run: RunId) -> list[object]:
