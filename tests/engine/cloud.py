@@ -33,6 +33,7 @@ VISIBILITY: Millis = 360_000
 MAX_RECEIVES = 5
 FAST: Millis = 60_000
 SLOW: Millis = 900_000
+FAR: Millis = 2**62
 PAUSES: tuple[Millis, ...] = (0, 0)
 
 
@@ -248,6 +249,8 @@ class Cloud:
             if self.invoke():
                 continue
             due = self.queue.next_visible()
+            if self.queue.dead:
+                due = min(due or FAR, self.clock.now() + VISIBILITY)
             if due is None or (until is not None and due > until):
                 return
             self.clock.turn_to(due)

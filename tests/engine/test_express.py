@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from tests.core.profiles import share
 from tests.core.strategies import Kind, flows
-from tests.engine.cloud import Cloud, cloud
+from tests.engine.cloud import FAST, Cloud, cloud
 from tests.engine.harness import ACCOUNT, bench
 from tests.engine.test_invocation import first, hanging
 from tests.engine.test_runs import flow
@@ -163,6 +163,16 @@ def test_trouble_on_the_way_sends_what_was_handed_off() -> None:
         assert len(c.path(run)) == 5
         assert c.clock.now() <= c.result(run).started_at + 5_000
         assert c.invocations == 2
+
+
+def test_a_successor_that_was_handed_off_unknown_to_us_is_sent() -> None:
+    """The commit was taken and its answer lost: what led to it comes again and makes up for it."""
+    with cloud() as c:
+        run = c.start(chain(4, "type: transform, params: {value: 1}"))
+        c.faults.plan = lambda _, name: "lost" if name == "runs.commit" and c.path(run) == ["n0"] else None
+        c.work()
+        assert c.path(run) == ["n0", "n1", "n2", "n3"]
+        assert c.clock.now() <= c.result(run).started_at + FAST + 11_000, "when the lease is over, at the latest"
 
 
 def test_if_that_cannot_be_sent_the_first_message_comes_again() -> None:

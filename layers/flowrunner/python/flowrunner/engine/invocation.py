@@ -242,10 +242,12 @@ class _Invocation:
     def _commit(self) -> None:
         """Write what is done, again and again for a while if the store does not take it."""
         done, self._done = self._done, []
+        again = False
         for pause in (*self._settings.pauses, None) if done else ():
             try:
-                self._settled(done, self._write(done))
+                self._settled(done, self._write(done), again=again)
             except StoreError as error:
+                again = True
                 self._views.clear()
                 if pause is None or pause > self._terms.time_left() // 2:
                     self._commit_each(done, error)
@@ -266,7 +268,7 @@ class _Invocation:
             why = error
             if len(parts) > 1:
                 try:
-                    self._settled(part, self._write(part))
+                    self._settled(part, self._write(part), again=True)
                 except Exception as own:  # noqa: BLE001  # as above
                     why = own
                 else:
@@ -283,12 +285,17 @@ class _Invocation:
             result = more
         return result
 
-    def _settled(self, done: Sequence[Done], result: Committed) -> None:
+    def _settled(self, done: Sequence[Done], result: Committed, *, again: bool) -> None:
+        """What was written is done. After an earlier try (`again`) whose answer was lost, its successor may have been
+        handed off to us without our knowing: then what led to it comes again, and has it sent.
+        """
         origins: dict[tuple[AccountId, RunId], dict[Receipt, int]] = {}
         for one in done:
             receives = self._open.pop(one.receipt, None)
             led = self._origins.pop(one.receipt, ()) if receives is None else ((one.receipt, receives),)
             origins.setdefault((one.receipt.account, one.receipt.run), {}).update(led)
+            if again and receives is None and not any(new.receipt.run == one.receipt.run for new in result.handed_off):
+                self._open.update(led)
         for message in result.handed_off:
             receipt = message.receipt
             self._origins[receipt] = tuple(origins.get((receipt.account, receipt.run), {}).items())
