@@ -48,7 +48,7 @@ class ConsoleStack(Stack):
         if not (Path(settings.console) / PAGE).is_file():
             raise BadContext("console", f"there is no {PAGE} in {settings.console}")
         self._settings = settings
-        logs = data.access_logs
+        logs, certificate = data.access_logs, self._certificate()
         bucket = private_bucket(self, "Files", settings, access_logs=logs, prefix="console-files/", keep=False)
         self.distribution = cloudfront.Distribution(
             self,
@@ -58,8 +58,8 @@ class ConsoleStack(Stack):
             default_behavior=self._files(bucket, api),
             additional_behaviors={path: self._api(api) for path in API_PATHS},
             domain_names=[settings.console_domain] if settings.console_domain else None,
-            certificate=self._certificate(),
-            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+            certificate=certificate,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if certificate else None,
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             price_class=cloudfront.PriceClass.PRICE_CLASS_100,
             web_acl_id=settings.web_acl_arn or None,

@@ -215,16 +215,15 @@ class EngineStack(Stack):
 
         The next tick makes up for one that failed.
         """
-        schedules = self.format_arn(service="scheduler", resource="schedule", resource_name="default/*")
+        # The ARN of the group, never of a schedule (scheduler/latest/UserGuide/cross-service-confused-deputy-prevention
+        # .html): with another condition the scheduler may not assume the role.
+        group = self.format_arn(service="scheduler", resource="schedule-group", resource_name="default")
         role = iam.Role(
             function,
             "TickRole",
             assumed_by=iam.ServicePrincipal(
                 "scheduler.amazonaws.com",
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": self.account},
-                    "ArnLike": {"aws:SourceArn": schedules},
-                },
+                conditions={"StringEquals": {"aws:SourceAccount": self.account, "aws:SourceArn": group}},
             ),
             inline_policies={
                 "Tick": iam.PolicyDocument(

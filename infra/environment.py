@@ -25,7 +25,7 @@ def base(settings: Settings, *, store_url: str, key_arn: str, public_url: str) -
         "FLOWRUNNER_USAGE__BY": "stream",
         "FLOWRUNNER_LOG__FORMAT": "json",
         "FLOWRUNNER_LOG__LEVEL": {"WARN": "warning"}.get(settings.log_level, settings.log_level.lower()),
-        "POWERTOOLS_METRICS_NAMESPACE": "flowrunner",
+        "POWERTOOLS_METRICS_NAMESPACE": settings.prefix,  # so that each stage has its own
         "POWERTOOLS_LOG_LEVEL": settings.log_level,
     }
     optional = {

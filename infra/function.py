@@ -214,6 +214,8 @@ def _network(scope: Construct, settings: Settings) -> tuple[ec2.IVpc, ec2.Subnet
     subnets = [
         ec2.Subnet.from_subnet_id(scope, f"Subnet{index}", subnet) for index, subnet in enumerate(settings.vpc_subnets)
     ]
+    for subnet in subnets:
+        accept(subnet, "@aws-cdk/aws-ec2:noSubnetRouteTableId", "Nobody asks for its route table.")
     groups = [
         ec2.SecurityGroup.from_security_group_id(scope, f"Group{index}", group, mutable=False)
         for index, group in enumerate(settings.vpc_security_groups)

@@ -18,10 +18,13 @@ from infra.settings import Settings
 FIVE_MINUTES = Duration.minutes(5)
 
 
-def own(settings: Settings, name: str) -> cloudwatch.MathExpression:
+def own(settings: Settings, name: str) -> cloudwatch.SearchExpression:
     """A metric of flowrunner's (`flowrunner.functions.observing`), of all functions that send it."""
-    search = f"SEARCH('{{{settings.prefix},service}} MetricName=\"{name}\"', 'Sum', 300)"
-    return cloudwatch.MathExpression(expression=f"SUM({search})", label=name, period=FIVE_MINUTES, using_metrics={})
+    # In double quotes, since its hyphen is neither letter nor digit
+    # (AmazonCloudWatch/latest/monitoring/search-expression-syntax.html).
+    namespace = f'"{settings.prefix}"'
+    search = f"SEARCH('{{{namespace},service}} MetricName=\"{name}\"', 'Sum', 300)"
+    return cloudwatch.SearchExpression(expression=f"SUM({search})", label=name, period=FIVE_MINUTES)
 
 
 def own_of(settings: Settings, name: str, service: str) -> cloudwatch.Metric:
@@ -62,8 +65,10 @@ def hourly_cost(settings: Settings, data: DataStack, api: ApiStack, engine: Engi
         terms.append((_milliseconds(function), PRICES["gb_seconds"] / 1000 * memory / 1024))
     terms.append((gateway_metric(api.http, "Count"), PRICES["api_requests"]))
     names = [f"m{index}" for index in range(len(terms))]
+    # Prices of a million: CloudWatch reads no 6.25e-07.
+    priced = (f"FILL({name}, 0) * {price * 1e6:.6f}" for name, (_, price) in zip(names, terms, strict=True))
     return cloudwatch.MathExpression(
-        expression=" + ".join(f"FILL({name}, 0) * {price:.4g}" for name, (_, price) in zip(names, terms, strict=True)),
+        expression=f"({' + '.join(priced)}) / 1000000",
         using_metrics={name: metric for name, (metric, _) in zip(names, terms, strict=True)},
         label="dollars an hour",
         period=hour,

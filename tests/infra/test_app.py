@@ -49,6 +49,14 @@ def test_no_resource_is_a_program(full: Assembly, console: Assembly) -> None:
         assert not [type for type in types if type.startswith(("Custom::", "AWS::CloudFormation::CustomResource"))]
 
 
+def test_the_cdk_warns_of_nothing(assemblies: dict[str, Assembly]) -> None:
+    """What it has to say about a deployment is heard."""
+    for assembly in assemblies.values():
+        for path in assembly.folder.glob("*.metadata.json"):
+            said = [one for entries in json.loads(path.read_text()).values() for one in entries]
+            assert not [one["data"] for one in said if one["type"] == "aws:cdk:warning"], path
+
+
 def test_infra_knows_nothing_of_flowrunner() -> None:
     """Its folder and those of the handlers meet only on AWS."""
     for path in (ROOT / "infra").glob("*.py"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flowrunner.functions import observing
 from flowrunner.services import cloud_costs
 
 from infra.prices import PRICES
@@ -93,7 +96,22 @@ def test_the_estimate_counts_what_a_step_needs(dev: Assembly) -> None:
         "Count",
     }
     (formula,) = (metric[0]["expression"] for metric in cost["metrics"] if "expression" in metric[0])
-    assert f"{PRICES['write_units']:.4g}" in formula
+    assert "* 0.625000 +" in formula
+    assert formula.endswith("/ 1000000")
+    assert not re.search(r"\de-\d", formula), "CloudWatch reads no such numbers"
+
+
+def test_our_own_metrics_are_those_that_functions_send(dev: Assembly) -> None:
+    """By the namespace that their environment names, and by the names that the code gives them."""
+    body = text(dev.one("AWS::CloudWatch::Dashboard")["DashboardBody"])
+    searched = re.findall(r"SUM\(SEARCH\('\{(.+?),service\} MetricName=(.+?)',", json.loads(body) and body)
+    assert len(searched) == 6
+    source = Path(observing.__file__).read_text()
+    for namespace, name in searched:
+        assert namespace.replace("\\", "") == '"flowrunner-dev"'
+        assert f'"{name.replace(chr(92), "").strip(chr(34))}"' in source
+    for function in dev.functions().values():
+        assert function["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == "flowrunner-dev"
 
 
 def measured(alarm: dict[str, Any]) -> Iterator[str]:

@@ -148,7 +148,11 @@ def test_roles_are_assumed_by_lambda_and_the_tick_by_the_scheduler(prod: Assembl
         (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         if "TickRole" in id:
             assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
-            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+            assert {key: text(value) for key, value in statement["Condition"]["StringEquals"].items()} == {
+                "aws:SourceAccount": "<AWS::AccountId>",
+                # AWS asks for the group's; a schedule's own ARN would keep the scheduler out.
+                "aws:SourceArn": "arn:<AWS::Partition>:scheduler:<AWS::Region>:<AWS::AccountId>:schedule-group/default",
+            }
         else:
             assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
 
