@@ -114,6 +114,22 @@ def test_a_load_is_estimated(aws: FakeCloudFormation, options: DeployOptions, ca
         run_deploy(replace(options, load="walks=1"), aws.wait)
 
 
+def test_alarms_cost_by_the_metric(
+    aws: FakeCloudFormation, options: DeployOptions, tmp_path: Path, capsys: Shown
+) -> None:
+    """One that watches a sum of two costs twice."""
+    alarms = {
+        "One": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"MetricName": "Errors"}},
+        "Sum": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {"Metrics": [{"Expression": "a + b"}, {"MetricStat": {}}, {"MetricStat": {}}]},
+        },
+    }
+    app = write_assembly(tmp_path / "more", Made("flowrunner-dev-observability", alarms))
+    run_deploy(replace(options, app=app, dry_run=True), aws.wait)
+    assert "0.30  3 alarms" in capsys.readouterr().err
+
+
 def test_a_dry_run_changes_nothing(aws: FakeCloudFormation, options: DeployOptions, capsys: Shown) -> None:
     """And tells programs what it would do."""
     assert run_deploy(replace(options, dry_run=True, json=True), aws.wait) == 0

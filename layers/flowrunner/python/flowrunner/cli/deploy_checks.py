@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flowrunner.adapters.aws.assembly import Assembly
-from flowrunner.adapters.aws.changes import of_type, reserved_concurrency
+from flowrunner.adapters.aws.changes import reserved_concurrency
 from flowrunner.adapters.aws.cloud import Cloud, CloudError
 from flowrunner.adapters.aws.stacks import Stacks
 from flowrunner.adapters.aws.toolkit import VERSION, bootstrap, bootstrapped
@@ -63,5 +63,7 @@ def check_concurrency(cloud: Cloud, stacks: Stacks, assembly: Assembly, tell: Ca
 
 
 def alarms_of(assembly: Assembly) -> int:
-    """How many alarms the stacks have: each costs."""
-    return sum(len(of_type(stack.template(), ["AWS::CloudWatch::Alarm"])) for stack in assembly.stacks)
+    """How many metrics the stacks' alarms watch: each costs, and an alarm on a sum has several."""
+    resources = [one for stack in assembly.stacks for one in stack.template().get("Resources", {}).values()]
+    alarms = [one.get("Properties", {}) for one in resources if one.get("Type") == "AWS::CloudWatch::Alarm"]
+    return sum(max(1, sum("MetricStat" in metric for metric in alarm.get("Metrics", ()))) for alarm in alarms)
