@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.reading import BadContext
 from infra.settings import PRESETS, READERS, Settings, read_settings
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "deploying-settings.md"
 
 
 def test_nothing_given_is_the_dev_preset() -> None:
@@ -102,3 +106,18 @@ def test_where_the_api_is() -> None:
     assert read_settings(given).for_api() == "https://flows.example.com"
     assert read_settings(given | {"public_url": "https://x.example.com"}).for_api() == "https://x.example.com"
     assert read_settings({}).for_api() == ""
+
+
+def test_the_page_of_settings_has_them_all() -> None:
+    """docs/deploying-settings.md: every key, in order, with the defaults of both presets."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    presets = [read_settings({"preset": preset}) for preset in ("dev", "prod")]
+    wanted = [(key, *(shown(getattr(preset, key)) for preset in presets)) for key in READERS]
+    assert [tuple(row[:3]) for row in rows] == wanted
+
+
+def shown(value: Any) -> str:
+    """A default as the page has it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"`{value}`" if value not in ("", (), {}) else ""
