@@ -99,6 +99,12 @@ ensure_node() {
   command -v node >/dev/null || install_for_tests nodejs "the synthesis of the stacks and its tests"
 }
 
+# console_node: there is a Node that builds the console, and npm. (Vite 8 runs on 20.19, 22.12 and later.)
+console_node() {
+  command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number);
+    process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' >/dev/null 2>&1
+}
+
 # ensure_uv: afterwards $UV starts.
 ensure_uv() {
   # Without a home that can be written to, uv would have nowhere to keep its downloads.
