@@ -114,8 +114,20 @@ class Clients:
 
     def gateway(self, url: str) -> ApiGatewayManagementApiClient:
         """What sends to the connections of one stage of a WebSocket API, which `url` names."""
-        made = self._client("apigatewaymanagementapi", self._config, url)
+        where = api_behind(os.environ.get("AWS_ENDPOINT_URL", ""), url)
+        made = self._client("apigatewaymanagementapi", self._config, where)
         return cast("ApiGatewayManagementApiClient", made)
 
     def _client(self, service: str, config: Config, url: str | None = None) -> object:
         return self._session.create_client(service, region_name=self._region, endpoint_url=url, config=config)
+
+
+def api_behind(endpoint: str, url: str) -> str:
+    """Where an API is reached that AWS serves at `url`: there, or with an endpoint in the environment (an emulator)
+    below its path for the API, since a client that is given an endpoint of its own ignores the environment's.
+    """
+    if not endpoint:
+        return url
+    parts = urlsplit(url)
+    api = (parts.hostname or "").partition(".")[0]
+    return f"{endpoint.rstrip('/')}/_aws/execute-api/{api}{parts.path}"
