@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.bootstrap import make_executor
 from flowrunner.core.ids import Millis
 from flowrunner.engine.dead_letters import DeadLetterSettings
@@ -28,4 +27,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
         return letters.handle(deliveries)
 
     adopt = adopter_of(engine.parts.backend.queue)
-    return observed.traced(Messages(adopt, handle, observed, SystemClock(), last=True))
+    return observed.traced(Messages(adopt, handle, observed, engine.parts.clock, last=True))

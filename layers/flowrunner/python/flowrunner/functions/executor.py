@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.bootstrap import make_executor
 from flowrunner.engine.invocation import InvocationSettings
 from flowrunner.functions.messages import Messages, adopter_of
@@ -31,4 +30,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
 
     invocations = engine.invocations(InvocationSettings(slow_lane=SLOW_LANE[settings.worker.lane]), on_error=trouble)
     adopt = adopter_of(engine.parts.backend.queue)
-    return observed.traced(Messages(adopt, invocations.handle, observed, SystemClock()))
+    return observed.traced(Messages(adopt, invocations.handle, observed, engine.parts.clock))

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.bootstrap import make_platform
 from flowrunner.core.ids import Millis
 from flowrunner.functions.observing import Observed
@@ -90,4 +89,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     settings, observed = prepare("scheduler", environ)
     platform = make_platform(settings, environ)
     platform.engine.watchers.watch_all(observed.observe_run)
-    return observed.traced(Scheduler(minute_tasks(platform, observed), observed, SystemClock()))
+    return observed.traced(Scheduler(minute_tasks(platform, observed), observed, platform.engine.parts.clock))
