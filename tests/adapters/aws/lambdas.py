@@ -19,7 +19,6 @@ from flowrunner.adapters.aws.sqs import LONGEST_DELAY, SqsQueue
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, Millis, RunId, StepId
 from flowrunner.core.status import TERMINAL
-from flowrunner.engine import invocation
 from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.invocation import Invocations, InvocationSettings
@@ -108,6 +107,8 @@ class Installation:
         self.cloud = FakeCloud(self.clock, chance, copies)
         self.ledger = Ledger()
         self.trouble: list[BaseException] = []
+        self.touches: list[int] = []
+        """The invocations that have done something outside."""
         self.looks_after = True
         """Whether the sweep looks at runs that stand still; without, it only forwards timers."""
         self.invoked = 0
@@ -129,9 +130,9 @@ class Installation:
         touch = registry.get("touch")
         assert isinstance(touch, Touch)
         touch.heard = self._heard
-        settings = InvocationSettings(slow_lane=lane == SLOW)
+        settings = InvocationSettings(slow_lane=lane == SLOW, pauses=(0,) * 5)  # nobody sleeps in a test
         invocations = engine.invocations(settings, on_error=self.trouble.append)
-        return Process(door, backend, engine, invocations, engine.dead_letters(DeadLetterSettings()))
+        return Process(door, backend, engine, invocations, engine.dead_letters(DeadLetterSettings(), settings))
 
     def executor(self, lane: str) -> Process:
         """The process of a lane that is there; another one if it has died."""
@@ -151,6 +152,7 @@ class Installation:
 
     def _heard(self, run: RunId, step: StepId, attempt: int) -> None:
         self.ledger.touched.append((run, step, attempt))
+        self.touches.append(self.invoked)
         row = self.people.backend.history.step(self.account, run, step, attempt)
         if row is not None and row.status.final and row.rev:
             self.ledger.late.append((run, step, attempt))
@@ -233,14 +235,20 @@ class Installation:
         for _ in range(100_000):
             while self.deliver():
                 busy = self.clock.now()
-            moments = [self.cloud.queues.next_visible(), self._next_sweep(busy)]
-            moment = min((one for one in moments if one is not None), default=None)
-            if moment is None:
+            if not self.wait(busy):
                 return
-            self.clock.turn_to(moment)
-            if self.clock.now() >= self._swept + MINUTE:
-                self.tick()
         raise AssertionError("this goes on for ever")
+
+    def wait(self, busy: Millis | None = None) -> bool:
+        """Turn the clock to what comes next; false if nothing does."""
+        moments = [self.cloud.queues.next_visible(), self._next_sweep(busy or self.clock.now())]
+        moment = min((one for one in moments if one is not None), default=None)
+        if moment is None:
+            return False
+        self.clock.turn_to(moment)
+        if self.clock.now() >= self._swept + MINUTE:
+            self.tick()
+        return True
 
     def _next_sweep(self, busy: Millis) -> Millis | None:
         """The next minute at which a sweep has something to do."""
@@ -259,14 +267,11 @@ class Installation:
 
 @contextmanager
 def installation(**options: Any) -> Iterator[Installation]:
-    pauses = invocation.COMMIT_PAUSES
-    invocation.COMMIT_PAUSES = tuple(0 for _ in pauses)  # nobody sleeps in a test
     made = Installation(**options)
     try:
         yield made
     finally:
         made.close()
-        invocation.COMMIT_PAUSES = pauses
 
 
 # -- what must hold -----------------------------------------------------------------------------------------------------

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from flowrunner.adapters.aws.claims import Claims
+from flowrunner.adapters.aws.journal import Journal
+from flowrunner.adapters.aws.outbox import Entry
+from flowrunner.adapters.aws.sqs import SqsQueue
 from flowrunner.core.ids import RunId
+from flowrunner.engine.invocation import Invocations
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, NotFound
 
@@ -16,7 +23,6 @@ from tests.adapters.aws.lambdas import Installation, Story, check, installation,
 from tests.engine.harness import ACCOUNT
 
 MODES = pytest.mark.parametrize("express", [False, True], ids=["standard", "express"])
-SETUP = ("get_item",)
 
 
 @pytest.fixture
@@ -65,10 +71,8 @@ def ambiguous(told: Story, expected: Story) -> bool:
     return told.error == "AMBIGUOUS" and told.steps[1:] == () and expected.error is None
 
 
-@MODES
-@pytest.mark.parametrize("name", FLOWS)
-def test_an_executor_may_fail_at_any_call(aws: Installation, name: str, express: bool) -> None:
-    """Each kind of fault at each call: the run ends as it does without, and nothing committed is executed again."""
+def fails_everywhere(aws: Installation, name: str, *, express: bool) -> None:
+    """Run a flow once for each kind of fault at each call of its executor. Raises `AssertionError` if one does harm."""
     # A sweep would help out minutes later, and hide what is wrong. Only a child run whose creator died needs one.
     aws.looks_after = name == "child"
     flow = aws.save(document(name, express=express))
@@ -86,3 +90,64 @@ def test_an_executor_may_fail_at_any_call(aws: Installation, name: str, express:
                 first = [one for one in aws.ledger.touched if one[1] == "1.0"]
                 assert len(first) <= 1, f"{kind} at call {number}"
             quiet(aws)
+
+
+@pytest.mark.slow
+@MODES
+@pytest.mark.parametrize("name", FLOWS)
+def test_an_executor_may_fail_at_any_call(aws: Installation, name: str, express: bool) -> None:
+    """Each kind of fault at each call: the run ends as it does without, and nothing committed is executed again."""
+    fails_everywhere(aws, name, express=express)
+
+
+# -- the harness itself ------------------------------------------------------------------------------------------------
+
+
+def nothing_is_settled(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Journal, "settle_acknowledged", lambda self, receipts, bearers: None)
+
+
+def timers_are_taken_for_sent(patch: pytest.MonkeyPatch) -> None:
+    without = Entry.without_letters
+    patch.setattr(Entry, "without_letters", lambda self, receipts, *, anew=True: without(self, receipts, anew=True))
+
+
+def messages_bear_themselves(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SqsQueue, "bearers", lambda self, receipts: receipts)
+
+
+def nothing_is_at_most_once(patch: pytest.MonkeyPatch) -> None:
+    claim = Claims._claim
+    patch.setattr(Claims, "_claim", lambda self, one, head: claim(self, replace(one, at_most_once=False), head))
+
+
+def what_fails_is_taken_for_done(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Invocations, "handle", _swallowed(Invocations.handle))
+
+
+def _swallowed(handle: Callable[..., Any]) -> Callable[..., Any]:
+    def careless(*args: Any) -> list[Any]:
+        handle(*args)
+        return []
+
+    return careless
+
+
+DEFECTS = (
+    (nothing_is_settled, "linear", False),
+    (nothing_is_settled, "linear", True),
+    (timers_are_taken_for_sent, "waits", False),
+    (messages_bear_themselves, "linear", True),
+    (nothing_is_at_most_once, "once", False),
+    (what_fails_is_taken_for_done, "linear", False),
+)
+
+
+@pytest.mark.parametrize(("defect", "name", "express"), DEFECTS)
+def test_a_planted_defect_is_found(
+    aws: Installation, defect: Callable[[pytest.MonkeyPatch], None], name: str, express: bool, monkeypatch: Any
+) -> None:
+    """Otherwise these tests would show nothing."""
+    defect(monkeypatch)
+    with pytest.raises(AssertionError):
+        fails_everywhere(aws, name, express=express)
