@@ -88,6 +88,20 @@ def test_a_run_in_a_line_is_not_forgotten(aws: Installation) -> None:
     quiet(aws)
 
 
+def test_a_run_ends_at_its_deadline_though_the_message_was_lost(aws: Installation) -> None:
+    """It waits for an answer that does not come."""
+    run = aws.start(aws.save(document("callback").replace("nodes:", "timeout: 2h\nnodes:")), "run")
+    aws.deliver()
+    for _ in range(124):
+        minutes(aws, 1)
+        purge(aws)
+    assert aws.people.engine.run(ACCOUNT, run).status == "waiting"
+    minutes(aws, 1)
+    while aws.deliver():
+        pass
+    assert aws.people.engine.run(ACCOUNT, run).status == "failed", "five minutes after its deadline"
+
+
 def test_a_run_that_stands_still_is_looked_at_less_and_less(aws: Installation) -> None:
     """After one minute, since its creator may have died, then after five, ten, twenty. Told of from the third time."""
     aws.start(aws.save(document("linear")), "run")
@@ -219,11 +233,24 @@ def test_a_run_that_cannot_be_read_is_told_of(aws: Installation) -> None:
 
 
 def test_a_run_that_was_removed_is_not_looked_at(aws: Installation) -> None:
-    """Its place in the index goes with it."""
-    run = aws.start(aws.save(document("linear")), "run")
-    aws.people.backend.history.delete(ACCOUNT, run)
+    """Its place in the index goes with it; if it goes while a sweep is at it, nothing comes of that."""
+    flow = aws.save(document("linear"))
+    aws.people.backend.history.delete(ACCOUNT, aws.start(flow, "run"))
     assert aws.due("L#") == []
-    assert minutes(aws, 10) == [Swept()] * 10
+    run = aws.start(flow, "another")
+    purge(aws)
+    door = Door()
+    sweeping = aws.process(FAST, door).backend
+    aws.clock.turn_to(aws.clock.now() + MINUTE)
+
+    def meanwhile(_number: int, name: str) -> None:
+        if name == "get_item":
+            aws.people.backend.history.delete(ACCOUNT, run)
+
+    door.plan(meanwhile)
+    assert sweeping.sweep(aws.clock.now()) == Swept()
+    assert [*aws.cloud.queues.lane(FAST).letters] == []
+    sweeping.close()
 
 
 def test_a_worker_on_a_server_sweeps_by_itself(aws: Installation) -> None:

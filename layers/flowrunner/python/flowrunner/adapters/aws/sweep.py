@@ -84,14 +84,15 @@ class Sweeper:
             return _Look()
         messages, readable = self._owed(run, head, now)
         due = [message for message in messages if message.due <= now]
+        following = min((message.due for message in messages if message.due > now), default=now + SELDOM) + STILL
         if readable and not due:
-            self._put_off(run, head, min((message.due for message in messages), default=now + SELDOM) + STILL, 0)
+            self._put_off(run, head, following, 0)
             return _Look()
         if crowded:
             self._put_off(run, head, now + STILL, head.looks)
             return _Look()
         looks = head.looks + 1
-        if not self._put_off(run, head, now + min(STILL * 2**head.looks, SELDOM), looks):
+        if not self._put_off(run, head, min(now + min(STILL * 2**head.looks, SELDOM), following), looks):
             return _Look()
         self._journal.settle_all(*run, head)
         letters = {letter.message.receipt for entry in head.entries for letter in entry.letters}
