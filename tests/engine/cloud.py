@@ -315,8 +315,7 @@ def cloud(*, lanes: bool = False, backend: Any = None, **options: Any) -> Iterat
         if lanes
         else None
     )
-    calm = engine.invocations(InvocationSettings(express=False, pauses=PAUSES))
-    letters = DeadLetters(engine.services, engine.programs, calm, DeadLetterSettings())
+    letters = engine.dead_letters(DeadLetterSettings(), InvocationSettings(pauses=PAUSES))
     yield Cloud(engine, queue.clock, queue, faults, fast, slow, letters, trouble=trouble)
     engine.parts.registry.shutdown()
     engine.parts.http.close()

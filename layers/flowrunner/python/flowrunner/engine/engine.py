@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -254,9 +254,11 @@ class Engine:
             on_error=on_error or (lambda error: None),
         )
 
-    def dead_letters(self, settings: DeadLetterSettings | None = None) -> DeadLetters:
+    def dead_letters(
+        self, settings: DeadLetterSettings | None = None, invocation: InvocationSettings | None = None
+    ) -> DeadLetters:
         """What sees to the messages that could not be handled."""
-        invocations = self.invocations(InvocationSettings(express=False))
+        invocations = self.invocations(replace(invocation or InvocationSettings(), express=False))
         return DeadLetters(self.services, self.programs, invocations, settings or DeadLetterSettings())
 
     def attach(self, worker: Worker | None) -> None:
