@@ -209,8 +209,8 @@ def contexts(aws: FakeCloudFormation, project: Path, monkeypatch: pytest.MonkeyP
 
 def built(project: Path) -> None:
     """A console that was built."""
-    (project / "web/dist").mkdir(parents=True)
-    (project / "web/dist/index.html").write_text("<html>")
+    (project / "build/console").mkdir(parents=True)
+    (project / "build/console/index.html").write_text("<html>")
 
 
 def test_the_preset_follows_the_stage(contexts: list[dict[str, Any]], project: Path, aws: FakeCloudFormation) -> None:
@@ -251,7 +251,7 @@ def test_a_built_console_is_deployed_and_the_api_told_its_origin(
     options = replace(OPTIONS, project=project)
     assert run_deploy(options, aws.wait) == 0
     assert [one.get("console_url") for one in contexts] == [None, "https://d1.cloudfront.net"]
-    assert contexts[0]["console"] == str(project / "web/dist")
+    assert contexts[0]["console"] == str(project / "build/console")
     page = Cloud("eu-west-1").s3().get_object(Bucket="console-files", Key="index.html")
     assert page["Body"].read() == b"<html>"
     contexts.clear()

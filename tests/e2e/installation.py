@@ -61,6 +61,7 @@ def deploy(
         "python": emulator.version,
         "architecture": architecture(),
         "signup": "open",
+        "console": "",  # CloudFront cannot be reached here, and the stacks would be deployed twice for it
         "max_concurrency": "4",  # each is a process that unpacks its layers: more at once than CPUs is slower
         "slow_max_concurrency": "2",
         **(settings or {}),

@@ -30,7 +30,7 @@ from flowrunner.errors import FlowrunnerError
 from flowrunner.services.cloud_costs import Deployment as Standing
 from flowrunner.services.cloud_costs import Load, month, total
 
-CONSOLE = "web/dist"
+CONSOLE = "build/console"
 """Where a built console is, unless the context names another folder."""
 
 OTHER_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

@@ -25,6 +25,7 @@ DATA = "data"
 ORDER = ("observability", "console", "engine", "api", DATA)
 """A stack is deleted before those that it refers to."""
 
+KEY = "AWS::KMS::Key"
 KEY_DAYS = 30
 """How long KMS keeps a key that is to be deleted: the longest, for second thoughts."""
 AT_ONCE = 1000
@@ -63,7 +64,8 @@ class Teardown:
         """Make what CloudFormation does not delete by itself ready for it, or remove it; how many things stay."""
         template = self._stacks.template(stack.name).get("Resources", {})
         stay = 0
-        for logical, kind, physical in self._stacks.resources(stack.name):
+        resources = self._stacks.resources(stack.name)
+        for logical, kind, physical in sorted(resources, key=lambda one: one[1] == KEY):  # the rest may need the key
             policy = str(template.get(logical, {}).get("DeletionPolicy", ""))
             retained = policy.startswith("Retain")
             if retained and not with_data:

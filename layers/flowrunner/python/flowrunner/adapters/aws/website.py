@@ -28,7 +28,7 @@ def publish_website(
     """
     if not (folder / FIRST_PAGE).is_file():
         raise ConfigurationError(
-            f"{folder} holds no {FIRST_PAGE}", hint="build the console first: npm run build in web/"
+            f"{folder} holds no {FIRST_PAGE}", hint="build the console first: scripts/build-console"
         )
     paths = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     s3 = cloud.s3()
