@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("quiet_logging")
 
 FLOW = """
 metadata: {name: greet}
+inputs: {type: object, required: [name], properties: {name: {type: string, minLength: 1}}}
 outputs: {said: "${nodes.tell.output}"}
 nodes:
   make: {type: script, hooks: {exec: "return {text: 'hi ' + input.name}"}, next: {default: tell}}

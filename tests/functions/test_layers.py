@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -167,3 +168,57 @@ def test_bytecode_does_not_depend_on_where_it_was_made(builder: Any, tmp_path: P
     assert made[0] == made[1]
     assert len(made[0]) == 2
     assert not any(str(tmp_path).encode() in content for content in made[0].values())
+
+
+PACKAGE = ROOT / "layers/flowrunner/python/flowrunner"
+ON_SERVERS = (
+    "adapters/memory",
+    "adapters/postgres",
+    "adapters/sqlite",
+    "cli",
+    "telemetry",
+    "testing.py",
+    "__main__.py",
+)
+"""What no function imports; of `telemetry`, what they do import needs no package."""
+
+DEPLOYING = ("adapters/aws/cloud.py",)
+"""What runs where `flowrunner deploy` does."""
+
+WITH_API = ("api", "functions/api.py", "services/passwords.py", "services/secret_import.py")
+WITH_AI = ("nodes/llm",)
+
+
+def libraries(source: str) -> set[str]:
+    """The top packages that a module imports, at once or later."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    ours = {"flowrunner", "__future__"} | {name for name in found if name.startswith("mypy_boto3")}
+    return found - ours - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("function", ["executor", "executor-slow", "api"])
+def test_what_is_imported_later_is_there(real: Runtime, function: str) -> None:
+    """Every package that some module of a function's imports, when it is first needed, is in its layers."""
+    wanted: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        module = path.relative_to(PACKAGE).as_posix()
+        elsewhere = (WITH_API if function != "api" else ()) + (WITH_AI if function != "executor-slow" else ())
+        if not module.startswith((*ON_SERVERS, *DEPLOYING, *elsewhere)):
+            wanted |= libraries(path.read_text(encoding="utf-8"))
+    assert {"aws_encryption_sdk", "httpcore", "jsonschema", "_quickjs"} <= wanted
+    program = f"import sys; sys.path[:0] = {[*map(str, real.paths(function))]!r}\n"
+    program += "".join(f"import {name}\n" for name in sorted(wanted))
+    done = subprocess.run(
+        [real.python, "-S", "-E", "-W", "ignore", "-c", program],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-600:]

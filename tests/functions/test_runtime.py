@@ -68,6 +68,7 @@ def test_a_step_in_the_real_runtime(real: Runtime, installed: Installation) -> N
     """A run is started by the API and executed by the executor, each in a process that has its own layers only."""
     with Function("api", real, installed.environment) as api:
         api.invoke(http_event("POST", "/v1/accounts", json.dumps(OWNER), {"content-type": "application/json"}))
+        answer_of(api, "PUT", "/v1/secrets/TOKEN", json.dumps({"value": "hush, hush"}))
         flow = answer_of(api, "POST", "/v1/flows", FLOW, "yaml")
         assert isinstance(flow, dict)
         run = answer_of(api, "POST", f"/v1/flows/{flow['id']}/runs", json.dumps({"input": {"name": "Ada"}}))
