@@ -1,4 +1,4 @@
-"""Alarms: few, since each metric under alarm costs $0.10 a month, and each one says that somebody must look."""
+"""Alarms: few, since each costs $0.10 a month, and each one says that somebody must look."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ class Alarm:
     threshold: float = 1
     periods: int = 1
     below: bool = False
-    costs: int = 1
-    """Metrics that AWS bills for it."""
 
     @property
     def comparison(self) -> cloudwatch.ComparisonOperator:
@@ -43,7 +41,18 @@ class Alarm:
 def alarms(settings: Settings, data: DataStack, api: ApiStack, engine: EngineStack) -> list[Alarm]:
     """docs/operating-aws.md says what to do at each."""
     found = [
-        _dead_letters(data),
+        Alarm(
+            "dead-letters",
+            "Messages were tried five times in vain.",
+            # Not those that wait: the function takes them at once.
+            data.dead_letters.metric_number_of_messages_received(statistic="Sum", period=MINUTE),
+        ),
+        Alarm(
+            "dead-letters-waiting",
+            "Dead letters wait, and nobody takes them.",
+            data.dead_letters.metric_approximate_number_of_messages_visible(statistic="Minimum", period=MINUTE),
+            periods=5,
+        ),
         Alarm(
             "failed-events",
             "Something of the table's stream, or a tick of the scheduler, could not be handled and was put aside.",
@@ -94,18 +103,3 @@ def alarms(settings: Settings, data: DataStack, api: ApiStack, engine: EngineSta
         says = "Slow steps wait for more than half an hour to be executed."
         found.append(Alarm("slow-queue-age", says, age, threshold=1800, periods=3))
     return found
-
-
-def _dead_letters(data: DataStack) -> Alarm:
-    """What waits among the dead letters, and what was taken from there in the meantime."""
-    queue = data.dead_letters
-    metric = cloudwatch.MathExpression(
-        expression="FILL(waiting, 0) + FILL(taken, 0)",
-        using_metrics={
-            "waiting": queue.metric_approximate_number_of_messages_visible(statistic="Maximum", period=MINUTE),
-            "taken": queue.metric_number_of_messages_received(statistic="Sum", period=MINUTE),
-        },
-        label="dead letters",
-        period=MINUTE,
-    )
-    return Alarm("dead-letters", "Messages were tried five times in vain.", metric, costs=2)

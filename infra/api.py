@@ -77,6 +77,11 @@ class ApiStack(Stack):
         """The WebSocket API as browsers name it in a policy."""
         return f"wss://{self._settings.socket_domain}" if self._settings.socket_domain else self.sockets.api_endpoint
 
+    @property
+    def socket_url(self) -> str:
+        """Where clients open WebSockets."""
+        return f"{self.socket_origin}{'' if self._settings.socket_domain else f'/{SOCKET_STAGE}'}"
+
     def pushing(self, reader: Stack) -> iam.PolicyStatement:
         """Write to connections of the WebSocket API, and close them."""
         return grants.statement(
@@ -116,7 +121,7 @@ class ApiStack(Stack):
             ],
             timeout=TIMEOUT,
             memory=self._settings.api_memory,
-            more=environment.API,
+            more=environment.API | {"FLOWRUNNER_LIVE__PUBLIC_SOCKET_URL": self.socket_url},
             accepted=self._data.accepted(self),
         )
 
@@ -207,8 +212,7 @@ class ApiStack(Stack):
         )
 
     def _tell(self) -> None:
-        path = "" if self._settings.socket_domain else f"/{SOCKET_STAGE}"
-        told = {"ApiUrl": self.public_url, "WebSocketUrl": f"{self.socket_origin}{path}"}
+        told = {"ApiUrl": self.public_url, "WebSocketUrl": self.socket_url}
         for name, value in told.items():
             CfnOutput(self, f"{name}Output", value=value).override_logical_id(name)
 

@@ -134,7 +134,7 @@ class EngineStack(Stack):
             description="tells of what happened: live events, webhooks, usage",
             layers=("flowrunner", "core"),
             statements=[
-                *self._data.storing(write_objects=False),
+                *self._data.storing(),
                 grants.vault(self._data.key),
                 grants.statement(actions, [arn]),
                 grants.statement(["dynamodb:ListStreams"], ["*"]),

@@ -46,6 +46,8 @@ def test_the_websocket_api(dev: Assembly) -> None:
     assert routes == {"$default", "$connect", "$disconnect"}
     assert dev.one("AWS::ApiGatewayV2::Stage", "SocketStage")["DefaultRouteSettings"]["ThrottlingRateLimit"] == 200
     assert text(dev.outputs("api")["WebSocketUrl"]).endswith("/live")
+    told = dev.functions()["api"]["Environment"]["Variables"]["FLOWRUNNER_LIVE__PUBLIC_SOCKET_URL"]
+    assert text(told) == text(dev.outputs("api")["WebSocketUrl"])
     for name in ("websocket", "stream", "scheduler"):
         url = text(dev.functions()[name]["Environment"]["Variables"]["FLOWRUNNER_LIVE__SOCKET_URL"])
         assert url.startswith("https://<")

@@ -44,7 +44,8 @@ def test_the_alarms(prod: Assembly) -> None:
         for alarm in prod.resources("AWS::CloudWatch::Alarm").values()
     }
     assert {name: sorted(set(measured(alarm))) for name, alarm in found.items()} == {
-        "dead-letters": ["ApproximateNumberOfMessagesVisible", "NumberOfMessagesReceived"],
+        "dead-letters": ["NumberOfMessagesReceived"],
+        "dead-letters-waiting": ["ApproximateNumberOfMessagesVisible"],
         "failed-events": ["ApproximateNumberOfMessagesVisible"],
         "queue-age": ["ApproximateAgeOfOldestMessage"],
         "slow-queue-age": ["ApproximateAgeOfOldestMessage"],

@@ -46,7 +46,7 @@ ALLOWED = {
     "executor": STORE | OBJECTS | SEND | TAKE,
     "executor-slow": STORE | OBJECTS | SEND | TAKE,
     "dead-letter": STORE | OBJECTS | SEND | TAKE,
-    "stream": STORE | READ_OBJECTS | STREAM | SEND | PUSH,
+    "stream": STORE | OBJECTS | STREAM | SEND | PUSH,
     "scheduler": STORE | OBJECTS | SEND | MEASURE | PUSH,
 }
 
