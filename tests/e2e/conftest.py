@@ -13,20 +13,25 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import Place, Team, fresh
-from tests.e2e.installation import Installation
+from tests.e2e.evidence import Evidence
 from tests.e2e.keeper import CannotInstall, installed
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The stacks on the emulator."""
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+    """The stacks on the emulator. In the end nothing was delivered twice, and no dead letter was there, but for what
+    the tests have poisoned.
+    """
     if "E2E_API" in os.environ:
         pytest.skip("the installation that E2E_API names is looked at from outside only")
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("E2E_KEEP", shared)) / "e2e"
     try:
-        with installed(Path(os.environ.get("E2E_KEEP", shared)) / "e2e") as there:
-            yield there
+        with installed(folder) as installation:
+            found = Evidence(installation, folder)
+            yield found
+            found.check()
     except CannotInstall as why:
         pytest.skip(f"no emulator: {why}")
 
@@ -36,8 +41,8 @@ def place(request: pytest.FixtureRequest) -> Place:
     """Where the service is."""
     if "E2E_API" in os.environ:
         return Place(os.environ["E2E_API"], os.environ["E2E_SOCKET"])
-    there: Installation = request.getfixturevalue("installation")
-    return Place(there.api, there.socket)
+    there: Evidence = request.getfixturevalue("evidence")
+    return Place(there.installation.api, there.installation.socket)
 
 
 def made(place: Place, name: str) -> Iterator[Team]:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,12 @@ class Installation:
         url = self.outputs["WebSocketUrl"]
         host = self.emulator.replace("http://", "ws://")
         return f"{host}/_aws/execute-api/{_api_id(url)}/{urlsplit(url).path.strip('/')}"
+
+    @contextmanager
+    def peek(self) -> Iterator[dict[str, Any]]:
+        """All messages of all queues, as they lie there."""
+        with urllib.request.urlopen(f"{self.emulator}/_ministack/sqs/messages", timeout=30) as answer:
+            yield json.load(answer)
 
     def save(self, file: Path) -> None:
         new = file.with_suffix(".new")

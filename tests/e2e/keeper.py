@@ -22,6 +22,9 @@ from tests.e2e.installation import Installation, deploy
 from tests.e2e.pythons import ROOT, NotInstallable
 
 READY, FAILED, MISSING = "ready.json", "failed.txt", "missing.txt"
+STARTED: list[subprocess.Popen[bytes]] = []
+"""Kept, since nobody here waits for them: they end by themselves."""
+
 PATIENCE = 900.0
 """Seconds for the installation to be there, on a machine that has everything else to do."""
 
@@ -74,6 +77,7 @@ def _start(folder: Path) -> None:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the tests; the keeper sees them go
             )
+        STARTED.append(keeper)
         deadline = time.monotonic() + PATIENCE
         while not (folder / READY).exists() and keeper.poll() is None:
             if time.monotonic() > deadline:
