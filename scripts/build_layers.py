@@ -104,9 +104,10 @@ class Target:
         self.arch = arch
         self.folder = out / f"py{python.replace('.', '')}-{arch}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Amazon Linux 2023, with glibc 2.34, is under the runtimes from Python 3.12 on; before it was 2.26.
-        libc = "manylinux_2_34" if int(python.partition(".")[2]) >= 12 else "manylinux2014"
-        self.platform = f"{PLATFORMS[arch]}-{libc}"
+        # Amazon Linux 2023, under Lambda's runtimes from Python 3.12 on, has glibc 2.34.
+        self.platform = f"{PLATFORMS[arch]}-manylinux_2_34"
+        if int(python.partition(".")[2]) < 12:
+            print(f"Lambda's Python {python} has glibc 2.26: these layers are for an emulator only", file=sys.stderr)
         self.compiler = _interpreter(python)
 
     @contextmanager

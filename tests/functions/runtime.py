@@ -6,6 +6,7 @@ line, the client and boto3 for the Python that executes the functions, as Lambda
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -73,6 +74,14 @@ def runtime() -> Runtime:
     if ARCH is None:
         raise Unavailable(f"Lambda has no {platform.machine()}")
     version, python = _python()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # several processes may run tests
+        return _fetched(uv, version, python)
+
+
+def _fetched(uv: str, version: str, python: str) -> Runtime:
+    assert ARCH is not None, "checked before"
     client = _installed(uv, f"py{version.replace('.', '')}", version, [CLIENT, f"boto3=={_locked('boto3')}"])
     sam = _installed(uv, "sam", version, ["--no-deps", SAM])
     _run(python, "-S", "-m", "compileall", "-q", str(client))
@@ -110,7 +119,6 @@ def _installed(uv: str, name: str, version: str, packages: list[str]) -> Path:
     mark = folder / "installed"
     if mark.is_file() and mark.read_text() == wanted:
         return folder
-    CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
         target = ["--target", fresh, "--python", sys.executable, "--python-version", version]
         _run(uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--no-config", *target, *packages)
