@@ -200,7 +200,7 @@ def test_a_wrong_input_is_refused_before_anything_runs(tmp_path: Path) -> None:
         ("FLOWRUNNER_NONSENSE", "x", "flowrunner config show lists all that there are"),
         ("FLOWRUNNER_PUBLIC_URL", "flows.example.com", "public_url: an address is like https://flows.example.com"),
         ("FLOWRUNNER_PUBLIC_URL", "https://me:pw@flows.example.com", "and no user"),
-        ("FLOWRUNNER_STORE__URL", "mysql://x", "sqlite:///path/to/file or postgresql://"),
+        ("FLOWRUNNER_STORE__URL", "mysql://x", "postgresql://user@host/database or dynamodb://"),
     ],
 )
 def test_a_wrong_setting_stops_the_start(variable: str, value: str, words: str, tmp_path: Path) -> None:
