@@ -245,6 +245,19 @@ def what_a_commit_owes_is_carried_on(scene: Scene) -> None:
     assert scene.queued() == {CHILD}
 
 
+def an_old_message_tells_nothing_of_a_redrive(scene: Scene) -> None:
+    """A step that was cut off comes with a message of before, and not because what sent it anew has been settled."""
+    scene.begin()
+    end = commit(2, ends=True, status="cancelled")
+    again = commit(3, reopened=True, send=[message(OTHER)])
+    assert scene.witness.runs.commit([end]) == [True]
+    assert scene.witness.runs.commit([again]) == [True]
+    on_the_way = commit(4, steps=[row(4, step=OTHER)], ack=[receipt(OTHER)], send=[message(FIRST)])
+    scene.dies_after_the_head(on_the_way)
+    assert scene.others().runs.commit([commit(5, steps=[row(5)], ack=[receipt(FIRST)])]) == [True]
+    assert the_row(scene.others(), OTHER) == row(4, step=OTHER)
+
+
 def who_dies_has_not_acknowledged(scene: Scene) -> None:
     """At whatever call: either the message is there still, or what it led to is."""
     step = commit(2, steps=[row(2)], ack=[receipt(FIRST)], send=[message(CHILD)])
@@ -352,6 +365,7 @@ SCENARIOS: Sequence[Callable[[Scene], None]] = (
     one_of_two_commits_wins,
     a_commit_whose_answer_was_lost_is_known,
     what_a_commit_owes_is_carried_on,
+    an_old_message_tells_nothing_of_a_redrive,
     who_dies_has_not_acknowledged,
     a_message_that_comes_again_settles_what_it_led_to,
     the_end_of_a_run_takes_its_messages_along,

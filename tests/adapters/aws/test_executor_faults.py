@@ -10,11 +10,13 @@ import pytest
 from flowrunner.adapters.aws.claims import Claims
 from flowrunner.adapters.aws.journal import Journal
 from flowrunner.adapters.aws.outbox import Entry
+from flowrunner.adapters.aws.runs import DynamoRuns
 from flowrunner.adapters.aws.sqs import SqsQueue
 from flowrunner.core.ids import RunId
 from flowrunner.engine.invocation import Invocations
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, NotFound
+from flowrunner.ports.runs import Commit
 
 from tests.adapters.aws.calls import FAULTS
 from tests.adapters.aws.fake_cloud import FAST
@@ -112,6 +114,16 @@ def timers_are_taken_for_sent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Entry, "without_letters", lambda self, receipts, *, anew=True: without(self, receipts, anew=True))
 
 
+def messages_go_before_rows(patch: pytest.MonkeyPatch) -> None:
+    flush = DynamoRuns._flush
+
+    def hasty(self: DynamoRuns, commit: Commit, entry: Entry) -> None:
+        self._outlet.put(entry.letters)
+        flush(self, commit, entry)
+
+    patch.setattr(DynamoRuns, "_flush", hasty)
+
+
 def messages_bear_themselves(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqsQueue, "bearers", lambda self, receipts: receipts)
 
@@ -137,6 +149,7 @@ DEFECTS = (
     (nothing_is_settled, "linear", False),
     (nothing_is_settled, "linear", True),
     (timers_are_taken_for_sent, "waits", False),
+    (messages_go_before_rows, "linear", False),
     (messages_bear_themselves, "linear", True),
     (nothing_is_at_most_once, "once", False),
     (what_fails_is_taken_for_done, "linear", False),

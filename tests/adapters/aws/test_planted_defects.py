@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from flowrunner.adapters.aws import history, queue
 from flowrunner.adapters.aws.claims import Claims
-from flowrunner.adapters.aws.journal import Journal
+from flowrunner.adapters.aws.journal import Head, Journal
 from flowrunner.adapters.aws.keys import Key
+from flowrunner.adapters.aws.outbox import Entry
 from flowrunner.adapters.aws.rows import Rows
 from flowrunner.adapters.aws.run_items import RunItems
 from flowrunner.adapters.aws.runs import DynamoRuns
@@ -112,6 +113,21 @@ def rows_are_not_carried_on(patch: Patch) -> None:
     patch.setattr(Rows, "make_sure", lambda self, account, run, rows: None)
 
 
+def every_message_tells_that_rows_are_there(patch: Patch) -> None:
+    patch.setattr(Entry, "led_to", lambda self, receipts: True)
+
+
+def nobody_knows_of_a_redrive(patch: Patch) -> None:
+    note = Journal.note
+
+    def forgetful(self: Journal, *args: Any) -> Head:
+        head = replace(note(self, *args), reopened=False)
+        self.keep(args[0], args[1], head)
+        return head
+
+    patch.setattr(Journal, "note", forgetful)
+
+
 def acknowledgements_come_first(patch: Patch) -> None:
     flush = DynamoRuns._flush  # as above
 
@@ -181,6 +197,8 @@ DEFECTS: Sequence[tuple[Callable[[Patch], None], Callable[[Scene], None]]] = (
     (any_commit_wins, scenarios.one_of_two_commits_wins),
     (messages_are_not_carried_on, scenarios.what_a_commit_owes_is_carried_on),
     (rows_are_not_carried_on, scenarios.what_a_commit_owes_is_carried_on),
+    (every_message_tells_that_rows_are_there, scenarios.what_a_commit_owes_is_carried_on),
+    (nobody_knows_of_a_redrive, scenarios.an_old_message_tells_nothing_of_a_redrive),
     (acknowledgements_come_first, scenarios.who_dies_has_not_acknowledged),
     (who_comes_again_settles_nothing, scenarios.a_message_that_comes_again_settles_what_it_led_to),
     (the_end_clears_nothing, scenarios.the_end_of_a_run_takes_its_messages_along),

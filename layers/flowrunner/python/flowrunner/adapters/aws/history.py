@@ -42,6 +42,9 @@ class DynamoHistory:
             except ValueError:
                 return None
             return next(iter(self._rows.opened(account, run, last)), None)
+        remembered = self._journal.remembered_row(account, run, (step, attempt))
+        if remembered is not None:
+            return self._rows.opened(account, run, [remembered])[0]
         item = self._rows.get(account, run, step, attempt)
         row = read_row(item) if item is not None else None
         if row is not None and row.status.final and row.rev:

@@ -4,7 +4,7 @@ What holds at any moment: everything that a commit wrote is where it belongs, or
 entry leaves the outbox when a later commit finds that it was settled, and three things tell that:
 
 - it was settled in this process;
-- its rows were read (the next step reads what the one before gave), or are read for that purpose;
+- its rows were read, or are read for that purpose; or one of its messages has come, which are sent after the rows;
 - its messages came back, acknowledged by the commit that they led to.
 
 Whoever dies between the head and the rest has not acknowledged its message. That comes again, finds its step done, and
@@ -87,6 +87,8 @@ class Head:
     look: Millis | None = None
     seen: int = 0
     looks: int = 0
+    reopened: bool = False
+    """Its steps may have messages of the same name from before, which tell nothing of what was sent since."""
 
     @property
     def still(self) -> bool:
@@ -129,6 +131,7 @@ class Journal:
             look=read_moment(text(item, "g2s")) if "g2s" in item else None,
             seen=number(item, "sr"),
             looks=number(item, "sw"),
+            reopened="ro" in item,
         )
         known = self._heads.get((account, run))
         if known is not None and (known.rev, known.mark) == (head.rev, head.mark):
@@ -164,7 +167,8 @@ class Journal:
             if set(bearers) & set(entry.acks):
                 self._settle(account, run, entry)  # its own message has come again
                 continue
-            self._rows.make_sure(account, run, entry.rows)
+            if head.reopened or not one.led_to(acks):
+                self._rows.make_sure(account, run, entry.rows)
             if entry.ended:
                 self._clear(account, run, entry)
             left = replace(entry, rows=(), ended=False)
@@ -228,6 +232,12 @@ class Journal:
         self._outlet.clear(account, run, [letter.message.receipt for letter in entry.letters], entry.rev)
 
     # -- what readers see ---------------------------------------------------------------------------------------
+
+    def remembered_row(self, account: AccountId, run: RunId, at: tuple[StepId, int]) -> StoredRow | None:
+        """The result of an attempt, if the head that this process saw last has it. It was committed: it stays."""
+        head = self._heads.get((account, run))
+        rows = (row for entry in head.entries for row in entry.rows) if head is not None else ()
+        return next((row for row in rows if row.at == at and row.status.final and row.rev), None)
 
     def owed_rows(self, account: AccountId, run: RunId) -> list[StoredRow] | None:
         """Rows that commits have taken and that may not be in their places yet; None if there is no run."""

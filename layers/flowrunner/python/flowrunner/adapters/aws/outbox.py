@@ -87,6 +87,14 @@ class Entry:
     def empty(self) -> bool:
         return not self.letters and not self.rows and not self.ended
 
+    def led_to(self, receipts: Iterable[Receipt]) -> bool:
+        """Whether a message that it sends has come. (The first of a step: one that is sent anew may be the old one.)
+
+        Only of a commit that a message led to: then the step is one that it created, and nobody else sent it before.
+        """
+        sent = {one.message.receipt for one in self.letters if not one.anew}
+        return bool(self.acks) and not sent.isdisjoint(receipts)
+
     def without_letters(self, receipts: Iterable[Receipt], *, anew: bool = True) -> Entry:
         """The same without messages that were evidently sent.
 

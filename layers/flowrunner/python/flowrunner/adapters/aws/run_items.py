@@ -111,6 +111,8 @@ class RunItems:
             changes.append("fv = :fv")
             values[":fv"] = commit.revision
         if commit.reopened:
+            changes.append("ro = :ro")
+            values[":ro"] = 1
             gone = list({*gone, "en", "re", "g3p", "g3s"})
         if commit.ended_at is not None:
             changes += ["en = :en", "g3p = :g3p", "g3s = :g3s"]

@@ -167,7 +167,8 @@ class DynamoRuns:
                 self._journal.forget(commit.account, commit.run)
                 return None
         read_at = self._clock.monotonic()
-        return Head(commit.rev, commit.status, mark, list(entries), read_at, look, head.seen, head.looks)
+        reopened = head.reopened or commit.reopened
+        return Head(commit.rev, commit.status, mark, list(entries), read_at, look, head.seen, head.looks, reopened)
 
     def _flush(self, commit: Commit, entry: Entry) -> None:
         """Bring what a commit owes to where it belongs: rows, messages, and last the acknowledgements."""
