@@ -45,7 +45,6 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Written like `30s` or `5m`, or as seconds; kept in milliseconds."""
 
-
 Origin = Annotated[str, AfterValidator(parse_origin)]
 """A web page's origin."""
 
@@ -74,6 +73,12 @@ class WorkerSection(Section):
     lease: Duration = Field(30_000, ge=1_000, description="How long the work of a dead worker stays hidden")
     step_timeout: Duration = Field(3_600_000, description="For nodes that have no timeout of their own")
     grace: Duration = Field(30_000, description="Time for steps in flight when the worker is stopped")
+    pause: Duration = Field(
+        5_000,
+        ge=1,
+        description="On AWS: a message that met trouble comes again after that, then 4, 12 and 36 times as long; a "
+        "dead letter 12, then 180 times as long",
+    )
     lane: Literal["all", "fast", "slow"] = Field(
         "all", description="On AWS: the queue that an executor serves; fast hands slow steps on to the other one"
     )
@@ -126,17 +131,14 @@ class LiveSettings(Section):
     readers_per_account: int = Field(2_000, ge=1, description="The same of one account in one process")
     heartbeat: Duration = Field(15_000, ge=1_000, description="A silent event stream gets a comment so often")
     delivery: Literal["stream", "poll"] = Field(
-        "stream",
-        description="poll: a stream of events is answered in pieces, for servers that cannot stream, as on AWS Lambda",
+        "stream", description="poll: a stream of events is answered in pieces, where a server cannot stream (Lambda)"
     )
     wait: Duration = Field(20_000, ge=0, le=25_000, description="poll: how long a request for events waits for one")
     public_socket_url: str | None = Field(
         None, pattern=r"^wss?://.+$", description="Where clients open WebSockets, if not at /v1/ws of the API"
     )
     socket_url: str | None = Field(
-        None,
-        pattern=r"^https?://.+$",
-        description="AWS: where messages to WebSocket connections are sent",
+        None, pattern=r"^https?://.+$", description="AWS: where messages to WebSocket connections are sent"
     )
 
 

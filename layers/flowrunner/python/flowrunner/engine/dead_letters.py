@@ -18,7 +18,7 @@ from flowrunner.core.ids import Millis
 from flowrunner.core.state import DEADLINE, SETTLE, Entry, Phase
 from flowrunner.engine.committer import Done
 from flowrunner.engine.dispatch import ADMIT, POKE, Ack, Execute, Later, Look, dispatch
-from flowrunner.engine.invocation import Invocations
+from flowrunner.engine.invocation import PAUSE, Invocations
 from flowrunner.engine.outcome import Outcome, RunView, facts_of
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import Attempt
@@ -43,9 +43,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSettings:
-    """How long a letter waits before it is tried again, for each of its visits; with the next visit it is over."""
+    """How long a letter waits before it is tried again: so many pauses at each visit; the next one is its last."""
 
-    pauses: tuple[Millis, ...] = (60_000, 900_000)
+    pause: Millis = PAUSE
+    visits: tuple[int, ...] = (12, 180)
+
+    @property
+    def pauses(self) -> tuple[Millis, ...]:
+        return tuple(self.pause * times for times in self.visits)
 
 
 class DeadLetters:

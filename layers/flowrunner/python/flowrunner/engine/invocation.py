@@ -41,8 +41,9 @@ Shorter ones, which are most, tell it all with their commit and cost nothing mor
 COMMIT_PAUSES: tuple[Millis, ...] = (100, 200, 400, 800, 1_600)
 """A commit that the store did not take is tried again after these: what was executed would be executed again."""
 
-COME_AGAIN: tuple[Millis, ...] = (5_000, 20_000, 60_000, 180_000)
-"""When a message comes again that met trouble, by the times it was received."""
+PAUSE: Millis = 5_000
+COME_AGAIN = (1, 4, 12, 36)
+"""After so many pauses a message comes again that met trouble, by the times it was received."""
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,13 @@ log = logging.getLogger(__name__)
 class InvocationSettings:
     """`slow_lane`: which of two lanes is served; None where there is one for all. `threads` steps run at once.
 
-    Without `express` flows of that mode are executed like others. `pauses`: see `COMMIT_PAUSES`.
+    Without `express` flows of that mode are executed like others. `pause`: see `COME_AGAIN`; `pauses`: `COMMIT_PAUSES`.
     """
 
     slow_lane: bool | None = None
     threads: int = 16
     express: bool = True
+    pause: Millis = PAUSE
     pauses: tuple[Millis, ...] = COMMIT_PAUSES
 
 
@@ -320,7 +322,7 @@ class _Invocation:
         if receipt in self._open:
             return
         try:
-            self._queue.release([receipt], self._clock.now() + COME_AGAIN[0])
+            self._queue.release([receipt], self._clock.now() + self._settings.pause)
         except Exception as later:  # noqa: BLE001  # as above
             self._on_error(later)
             self._open.update(self._origins.get(receipt, ()))
@@ -329,7 +331,7 @@ class _Invocation:
         """Let what comes again do so soon, later each time: the queue hides it for as long as we might have taken."""
         due: dict[Millis, list[Receipt]] = {}
         for receipt, receives in self._open.items():
-            pause = COME_AGAIN[min(max(receives, 1), len(COME_AGAIN)) - 1]
+            pause = self._settings.pause * COME_AGAIN[min(max(receives, 1), len(COME_AGAIN)) - 1]
             due.setdefault(pause, []).append(receipt)
         for pause, receipts in due.items():
             until = self._clock.now() + int(pause * (1 + self._draws.fraction()) / 2)

@@ -20,7 +20,7 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     engine = make_executor(settings, environ)
     engine.watchers.watch_all(log_run)
     engine.watchers.watch_all(observed.observe_run)
-    letters = engine.dead_letters(DeadLetterSettings())
+    letters = engine.dead_letters(DeadLetterSettings(settings.worker.pause))
 
     def handle(deliveries: Sequence[Delivery], _ends_at: Millis, _name: str) -> Sequence[Receipt]:
         observed.count("DeadLetters", len(deliveries))

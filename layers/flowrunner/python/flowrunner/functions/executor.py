@@ -28,6 +28,8 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
         observed.count("StoreErrors")
         log.warning("%s; the message comes again", error)
 
-    invocations = engine.invocations(InvocationSettings(slow_lane=SLOW_LANE[settings.worker.lane]), on_error=trouble)
+    invocations = engine.invocations(
+        InvocationSettings(SLOW_LANE[settings.worker.lane], pause=settings.worker.pause), on_error=trouble
+    )
     adopt = adopter_of(engine.parts.backend.queue)
     return observed.traced(Messages(adopt, invocations.handle, observed, engine.parts.clock))
