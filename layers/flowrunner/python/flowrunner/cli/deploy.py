@@ -5,21 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flowrunner.adapters.aws.assembly import Assembly
-from flowrunner.adapters.aws.assets import Publisher
-from flowrunner.adapters.aws.changes import losses
-from flowrunner.adapters.aws.cloud import Cloud
-from flowrunner.adapters.aws.deployment import Deployment, Preview, refused
-from flowrunner.adapters.aws.stacks import Stacks
-from flowrunner.adapters.aws.website import publish_website
-from flowrunner.adapters.local.clock import SystemDraws
+from flowrunner.bootstrap import make_installer
 from flowrunner.cli.checkout import find_checkout, read_context, synthesize
-from flowrunner.cli.deploy_checks import alarms_of, check_bootstrap, check_concurrency
+from flowrunner.cli.deploy_checks import check_bootstrap, check_concurrency
 from flowrunner.cli.deploy_report import console, say, show_costs, show_happening, show_previews
 from flowrunner.cli.exits import ExitCode
 from flowrunner.cli.first_account import Made, make_first_account
@@ -27,6 +20,7 @@ from flowrunner.cli.remote.options import confirm
 from flowrunner.cli.remote.output import print_json
 from flowrunner.cli.remote.watching import INTERRUPTED
 from flowrunner.errors import FlowrunnerError
+from flowrunner.ports.installer import Installer, Outputs, Preview, Undertaking, losses, refused
 from flowrunner.services.cloud_costs import Deployment as Standing
 from flowrunner.services.cloud_costs import Load, month, total
 
@@ -35,8 +29,6 @@ CONSOLE = "build/console"
 
 OTHER_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables that would win over a profile that is named by a variable, but not over one that is named by an option."""
-
-Outputs = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,54 +58,52 @@ class DeployOptions:
 def run_deploy(options: DeployOptions, wait: Callable[[float], object] | None = None) -> int:
     """Do it. Whatever interrupts it, the next call goes on from there. `wait` lets so many seconds pass."""
     load = Load.parse(options.load)
-    cloud = connect(options.region, options.profile)
-    say(f"account {cloud.place.account}, {cloud.place.region}, as {cloud.identity}")
+    installer = connect(options.region, options.profile, options.role, wait)
     try:
-        return _Deploying(options, cloud, load, wait).run()
+        return _Deploying(options, installer, load).run()
     except KeyboardInterrupt:
         say("interrupted: what CloudFormation has begun goes on; the same command waits for it and goes on from there")
         return INTERRUPTED
 
 
-def connect(region: str | None, profile: str | None) -> Cloud:
+def connect(region: str | None, profile: str | None, role: str, wait: Callable[[float], object] | None) -> Installer:
     """The operator's AWS, also for programs that we start and the store that we open. Raises `ConfigurationError`."""
+    out = console()
     # boto3 itself knows AWS_DEFAULT_REGION only; every other tool of AWS takes AWS_REGION first.
-    cloud = Cloud(region or os.environ.get("AWS_REGION"), profile)
+    known = region or os.environ.get("AWS_REGION")
+    installer = make_installer(known, profile, role, lambda one: show_happening(one, out), say, wait)
     if profile:
         os.environ["AWS_PROFILE"] = profile
         for name in OTHER_CREDENTIALS:
             os.environ.pop(name, None)
-    os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = cloud.place.region
-    return cloud
+    place = installer.place
+    os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = place.region
+    say(f"account {place.account}, {place.region}, as {installer.identity}")
+    return installer
 
 
 class _Deploying:
     """One call of the command, step by step."""
 
-    def __init__(
-        self, options: DeployOptions, cloud: Cloud, load: Load, wait: Callable[[float], object] | None
-    ) -> None:
+    def __init__(self, options: DeployOptions, installer: Installer, load: Load) -> None:
         self._options = options
-        self._cloud = cloud
+        self._installer = installer
         self._load = load
         self._out = console()
-        self._label = f"flowrunner-{SystemDraws().new_id()}"
-        self._stacks = Stacks(cloud.cloudformation(), lambda one: show_happening(one, self._out), wait, options.role)
         self._context = self._read_context()
         self._prefix = f"{self._context.get('name', 'flowrunner')}-{options.stage}"
 
     def run(self) -> int:
         options = self._options
-        check_bootstrap(self._cloud, self._stacks, wanted=options.bootstrap, yes=options.yes, dry_run=options.dry_run)
-        assembly = self._assembly()
-        check_concurrency(self._cloud, self._stacks, assembly, say)
-        deployment = self._deployment(assembly)
-        previews = deployment.preview()
+        check_bootstrap(self._installer, say, wanted=options.bootstrap, yes=options.yes, dry_run=options.dry_run)
+        undertaking = self._undertaking()
+        check_concurrency(undertaking, say)
+        previews = undertaking.preview()
         show_previews(previews, self._out)
-        standing = replace(Standing(), alarms=alarms_of(assembly))
+        standing = replace(Standing(), alarms=undertaking.alarms)
         bill = month(self._load, standing)
         show_costs(bill, options.load, self._out)
-        lost = losses(change for preview in previews if preview.exact for change in preview.changes)
+        lost = losses([change for preview in previews if preview.exact for change in preview.changes])
         if lost and not options.allow_replacement:
             raise refused(lost)
         if options.dry_run:
@@ -122,7 +112,7 @@ class _Deploying:
                 print_json({"changes": [asdict(one) for one in previews], "month_usd": round(total(bill), 2)})
             return ExitCode.OK
         self._ask(previews)
-        outputs = self._with_console(deployment.deploy(allow_losses=options.allow_replacement, say=say))
+        outputs = self._with_console(undertaking.deploy(allow_losses=options.allow_replacement))
         self._finish(outputs, self._first_account(outputs))
         return ExitCode.OK
 
@@ -136,31 +126,28 @@ class _Deploying:
             context["preset"] = options.preset or ("prod" if options.stage.startswith("prod") else "dev")
         return context
 
-    def _assembly(self) -> Assembly:
+    def _undertaking(self) -> Undertaking:
         if self._options.app is not None:
-            return Assembly.read(self._options.app, self._cloud.place)
+            return self._installer.open(self._options.app)
         checkout = find_checkout(self._options.project)
         if "console" not in self._context and (checkout / CONSOLE / "index.html").is_file():
             self._context["console"] = str(checkout / CONSOLE)
         if "console" in self._context and "console_url" not in self._context and "console_domain" not in self._context:
-            before = self._stacks.find(f"{self._prefix}-console")
-            if before is not None and "ConsoleUrl" in before.outputs:
-                self._context["console_url"] = before.outputs["ConsoleUrl"]
+            name = str(self._context.get("name", "flowrunner"))
+            for stack in self._installer.deployed(name, self._options.stage):
+                if "ConsoleUrl" in stack.outputs:
+                    self._context["console_url"] = stack.outputs["ConsoleUrl"]
         return self._synthesized(checkout)
 
-    def _synthesized(self, checkout: Path) -> Assembly:
+    def _synthesized(self, checkout: Path) -> Undertaking:
         say("synthesizing the stacks")
         folder = checkout / "build/cdk.out" / self._prefix
-        synthesize(checkout, self._context, self._cloud.place, folder)
-        return Assembly.read(folder, self._cloud.place)
-
-    def _deployment(self, assembly: Assembly) -> Deployment:
-        s3 = self._cloud.s3()
-        return Deployment(assembly, self._stacks, s3, Publisher(s3, self._cloud.place.account, say), self._label)
+        synthesize(checkout, self._context, self._installer.place, folder)
+        return self._installer.open(folder)
 
     def _ask(self, previews: list[Preview]) -> None:
         if any(preview.new or preview.changes for preview in previews):
-            confirm(f"Deploy {self._prefix} to account {self._cloud.place.account}?", yes=self._options.yes)
+            confirm(f"Deploy {self._prefix} to account {self._installer.place.account}?", yes=self._options.yes)
 
     # -- what comes after the stacks ----------------------------------------------------------------------------
 
@@ -170,14 +157,12 @@ class _Deploying:
         folder = self._context.get("console")
         if "ConsoleBucket" not in found or not folder:
             return outputs
-        publish_website(
-            self._cloud, Path(folder), found["ConsoleBucket"], found.get("DistributionId", ""), self._label, say
-        )
+        self._installer.publish(Path(folder), found["ConsoleBucket"], found.get("DistributionId", ""))
         if self._options.app is not None or self._context.get("console_url") or self._context.get("console_domain"):
             return outputs
         self._context["console_url"] = found["ConsoleUrl"]
         again = self._synthesized(find_checkout(self._options.project))
-        return self._deployment(again).deploy(allow_losses=False, say=say)
+        return again.deploy(allow_losses=False)
 
     def _first_account(self, outputs: Outputs) -> Made | None:
         options = self._options
