@@ -222,6 +222,7 @@ def test_a_slow_step_in_the_fast_lane_is_sent_to_the_slow_one() -> None:
     with hanging(lanes=True) as (c, hangs):
         hangs.go.set()
         run = c.start(flow("a: {type: hangs, timeout: 5m}"))
+        assert c.queue.sent[0].message.slow
         c.queue.sent[0].message = replace(c.queue.sent[0].message, slow=False)
         c.work()
         assert c.result(run).status == "completed"
@@ -419,14 +420,24 @@ def test_an_output_that_needs_javascript_is_evaluated_in_the_invocation() -> Non
         assert c.invocations == 3
 
 
-def test_children_of_a_run_that_fails_are_cancelled() -> None:
-    """As a worker does it."""
+@pytest.mark.parametrize("trouble", [0, 1])
+def test_children_of_a_run_that_fails_are_cancelled(trouble: int) -> None:
+    """As a worker does it; also if the store does not answer at first, when the end of their parent is written."""
     child = {"metadata": {"name": "child"}, "nodes": {"w": {"type": "wait.callback"}}}
     document: Json = f"""
 a: {{type: flow.run, params: {{inline: {child}}}, timeout: 1s}}
 b: {{type: delay, params: {{for: 1m}}, next: c}}
 c: {{type: script, hooks: {{exec: "throw new Error('no')"}}}}"""
     with cloud() as c:
+        cancel, left = c.fast.cancel, [None] * trouble
+
+        def fails(*given: Any) -> None:
+            if left:
+                left.pop()
+                raise StoreError("does not answer")
+            cancel(*given)
+
+        c.fast.cancel = fails
         run = c.start(flow(document))
         c.work()
         assert c.result(run).status == "failed"

@@ -109,6 +109,8 @@ class Committer:
         self._terms = terms
         self._cancel = cancel
         self._outputs = RunOutputs(services)
+        self._to_cancel: list[tuple[AccountId, RunId]] = []
+        """Children of runs that ended: no later try of their commit would name them again."""
 
     def commit(self, done: Sequence[Done]) -> Committed:
         """Write everything in `done`. Raises `StoreError` when the store does not answer; nothing is lost by that."""
@@ -124,8 +126,10 @@ class Committer:
             pending = self._try(pending, result)
         else:
             raise StoreError(f"{len(pending)} runs could not be written: their heads change all the time")
-        for account, run in result.cancel:
-            self._cancel(account, run)
+        self._to_cancel += result.cancel
+        while self._to_cancel:
+            self._cancel(*self._to_cancel[0])
+            del self._to_cancel[0]
         return result
 
     def _acknowledge(self, done: Sequence[Done], result: Committed) -> None:
