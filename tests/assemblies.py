@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowrunner.adapters.aws.assembly import Assembly, Place
+from flowrunner.adapters.aws.assembly import Assembly
+from flowrunner.ports.installer import Place
 
 ACCOUNT = "123456789012"
 """The account that moto plays."""

@@ -199,8 +199,9 @@ def contexts(aws: FakeCloudFormation, project: Path, monkeypatch: pytest.MonkeyP
     def fake_synthesis(folder: Path, context: dict[str, Any], place: Any, out: Path) -> None:
         assert (folder, place) == (project, PLACE)
         told.append(dict(context))
+        tags = {"flowrunner:stage": "dev", "flowrunner:part": "console"}
         api = Made("flowrunner-dev-api", {"Queue": {**QUEUE["Queue"], "Metadata": {"for": context.get("console_url")}}})
-        console = [Made("flowrunner-dev-console", QUEUE)] if "console" in context else []
+        console = [Made("flowrunner-dev-console", QUEUE, tags=tags)] if "console" in context else []
         write_assembly(out, api, *console)
 
     monkeypatch.setattr(deploying, "synthesize", fake_synthesis)
@@ -246,6 +247,7 @@ def test_a_built_console_is_deployed_and_the_api_told_its_origin(
         original(**given)
         if given["StackName"] == "flowrunner-dev-console":
             aws.stacks["flowrunner-dev-console"].outputs = outputs
+            aws.stacks["flowrunner-dev-console"].tags = {"flowrunner:stage": "dev", "flowrunner:part": "console"}
 
     aws.execute_change_set = execute  # type: ignore[assignment,method-assign]  # a stack's outputs come with its making
     options = replace(OPTIONS, project=project)

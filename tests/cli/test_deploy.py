@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flowrunner.adapters.aws.cloud import Cloud, CloudError, DeploymentFailed
+from flowrunner.adapters.aws.cloud import Cloud, CloudError
 from flowrunner.cli.deploy import DeployOptions, run_deploy
 from flowrunner.cli.destroy import DestroyOptions, run_destroy
 from flowrunner.cli.exits import UsageError
-from flowrunner.errors import ConfigurationError, InvalidInput, NotFound
+from flowrunner.errors import ConfigurationError, DeploymentFailed, InvalidInput, NotFound
 
 from tests.assemblies import ACCOUNT, BUCKET, QUEUE, Made, table, write_assembly
 from tests.aws import cloud

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flowrunner.adapters.aws.changes import Verb, compare, losses, of_type, read_change, reserved_concurrency
+from flowrunner.adapters.aws.changes import compare, of_type, read_change, reserved_concurrency
+from flowrunner.ports.installer import Verb, losses
 
 from tests.assemblies import table
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from flowrunner.adapters.aws.assets import Publisher
-from flowrunner.adapters.aws.changes import Verb
 from flowrunner.adapters.aws.cloud import Cloud as Operator
-from flowrunner.adapters.aws.cloud import DeploymentFailed
 from flowrunner.adapters.aws.deployment import Deployment
-from flowrunner.adapters.aws.stack_state import Happening
 from flowrunner.adapters.aws.stacks import Stacks
+from flowrunner.errors import DeploymentFailed
+from flowrunner.ports.installer import Happening, Verb
 
 from tests.assemblies import ACCOUNT, BUCKET, QUEUE, Made, assembly, table
 from tests.aws import cloud
@@ -39,6 +38,7 @@ class Scene:
     """A deployment of some stacks, again and again, and what was said."""
 
     def __init__(self, aws: Operator, folder: Path, client: Any, wait: Any = None) -> None:
+        self.operator = aws
         self.s3 = aws.s3()
         self.dynamodb = aws.dynamodb()
         self.folder = folder
@@ -51,10 +51,10 @@ class Scene:
         self._count += 1
         read = assembly(self.folder / str(self._count), *made)
         publisher = Publisher(self.s3, ACCOUNT)
-        return Deployment(read, self.stacks, self.s3, publisher, f"label-{self._count}")
+        return Deployment(read, self.stacks, self.operator, publisher, f"label-{self._count}", self.said.append)
 
     def deploy(self, *made: Made, allow_losses: bool = False) -> dict[str, Any]:
-        return {**self.of(*made).deploy(allow_losses=allow_losses, say=self.said.append)}
+        return {**self.of(*made).deploy(allow_losses=allow_losses)}
 
 
 @pytest.fixture

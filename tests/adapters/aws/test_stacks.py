@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flowrunner.adapters.aws.changes import Verb
-from flowrunner.adapters.aws.cloud import CloudError, DeploymentFailed
-from flowrunner.adapters.aws.stack_state import Happening
+from flowrunner.adapters.aws.cloud import CloudError
 from flowrunner.adapters.aws.stacks import NotYet, Stacks
 from flowrunner.adapters.aws.toolkit import bootstrap
+from flowrunner.errors import DeploymentFailed
+from flowrunner.ports.installer import Happening, Verb
 
 from tests.cloudformation import ChangeSet, FakeCloudFormation, refused
 

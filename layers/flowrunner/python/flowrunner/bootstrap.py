@@ -23,6 +23,7 @@ from flowrunner.ports.cipher import KeyInfo, KeyRing
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.dialer import Connection, Dialer
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
+from flowrunner.ports.installer import Happening, Installer
 from flowrunner.ports.push import Push
 from flowrunner.sandbox.evaluator import Limits, Sandbox
 from flowrunner.services.secret_box import KIND as SEALED_KIND
@@ -180,6 +181,21 @@ def make_backend(settings: Settings, *, deployed: bool = False) -> Backend:
         made.close()
         raise
     return made
+
+
+def make_installer(
+    region: str | None,
+    profile: str | None,
+    role: str,
+    tell: Callable[[Happening], None],
+    say: Callable[[str], None],
+    wait: Callable[[float], object] | None = None,
+) -> Installer:
+    """What deploys to AWS, with the operator's credentials; see its arguments. Raises `ConfigurationError`."""
+    from flowrunner.adapters.aws.cloud import Cloud
+    from flowrunner.adapters.aws.installer import AwsInstaller
+
+    return AwsInstaller(Cloud(region, profile), SystemDraws(), tell, say, role=role, wait=wait)
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:

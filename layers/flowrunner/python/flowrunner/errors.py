@@ -119,6 +119,12 @@ class UnreadableMessage(FlowrunnerError):
     code = "UNREADABLE_MESSAGE"
 
 
+class DeploymentFailed(FlowrunnerError):
+    """The deployment did not succeed."""
+
+    code = "DEPLOYMENT_FAILED"
+
+
 class StepError(FlowrunnerError):
     """A step failed.
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import flowrunner
-from flowrunner.adapters.aws.assembly import Place
 from flowrunner.cli.exits import UsageError
 from flowrunner.errors import ConfigurationError
+from flowrunner.ports.installer import Place
 
 APP = "infra/app.py"
 QUIET = {

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape as plain
 
-from flowrunner.adapters.aws.changes import Change, Verb
-from flowrunner.adapters.aws.deployment import Preview
-from flowrunner.adapters.aws.stack_state import Happening
 from flowrunner.cli.exits import escape
+from flowrunner.ports.installer import Change, Happening, Preview, Verb
 from flowrunner.services.cloud_costs import CHECKED, REGION, Line, total
 
 SIGNS = {Verb.ADD: "+", Verb.MODIFY: "~", Verb.MAYBE_REPLACE: "~", Verb.REPLACE: "!", Verb.REMOVE: "-"}

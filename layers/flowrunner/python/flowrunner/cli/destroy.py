@@ -5,18 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
 
-from flowrunner.adapters.aws.stack_state import Found
-from flowrunner.adapters.aws.stacks import Stacks
-from flowrunner.adapters.aws.teardown import DATA, PART_TAG, Teardown, deployed
 from flowrunner.cli.deploy import connect
-from flowrunner.cli.deploy_report import console, say, show_happening
+from flowrunner.cli.deploy_report import say
 from flowrunner.cli.exits import ExitCode, UsageError
 from flowrunner.cli.remote.options import confirm
 from flowrunner.cli.remote.output import print_json
 from flowrunner.cli.remote.watching import INTERRUPTED
 from flowrunner.errors import NotFound
+from flowrunner.ports.installer import DATA, PART_TAG, Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +32,21 @@ class DestroyOptions:
     json: bool
 
 
-def run_destroy(options: DestroyOptions, wait: Callable[[float], object] = Event().wait) -> int:
+def run_destroy(options: DestroyOptions, wait: Callable[[float], object] | None = None) -> int:
     """Delete the stacks of a stage. Raises `NotFound`, `UsageError`, `DeploymentFailed`."""
-    cloud = connect(options.region, options.profile)
-    say(f"account {cloud.place.account}, {cloud.place.region}, as {cloud.identity}")
-    out = console()
-    stacks = Stacks(cloud.cloudformation(), lambda one: show_happening(one, out), wait, options.role)
-    everything = deployed(stacks, options.name, options.stage)
+    installer = connect(options.region, options.profile, options.role, wait)
+    everything = installer.deployed(options.name, options.stage)
     doomed = [one for one in everything if options.delete_data or one.tags.get(PART_TAG) != DATA]
     kept = [one.name for one in everything if one not in doomed]
     if not everything:
-        raise NotFound(f"there is no stage {options.stage} of {options.name} in {cloud.place.region}")
+        raise NotFound(f"there is no stage {options.stage} of {options.name} in {installer.place.region}")
     _show(doomed, kept, delete_data=options.delete_data)
     if options.dry_run:
         say("a dry run: nothing was changed")
         return ExitCode.OK
     _ask(options, doomed)
     try:
-        Teardown(cloud, stacks, say, wait).destroy(doomed, with_data=options.delete_data)
+        installer.destroy(doomed, with_data=options.delete_data)
     except KeyboardInterrupt:
         say("interrupted: what CloudFormation has begun goes on; the same command goes on from there")
         return INTERRUPTED

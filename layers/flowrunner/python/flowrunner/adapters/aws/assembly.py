@@ -14,27 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from flowrunner.errors import ConfigurationError
+from flowrunner.ports.installer import Place
 
 MANIFEST = "manifest.json"
 STACK = "aws:cloudformation:stack"
 ASSETS = "cdk:asset-manifest"
 ANYWHERE = "unknown-"
 """What begins the account and the region of a stack that may go anywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a deployment goes."""
-
-    account: str
-    region: str
-    partition: str = "aws"
-
-    def fill(self, text: str) -> str:
-        """A text of an assembly with its placeholders filled in."""
-        for name, value in (("AccountId", self.account), ("Region", self.region), ("Partition", self.partition)):
-            text = text.replace(f"${{AWS::{name}}}", value)
-        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
+
+from flowrunner.ports.installer import Change, Verb
 
 HOLD_DATA = frozenset(
     {
@@ -18,32 +18,11 @@ HOLD_DATA = frozenset(
 """Types that hold what nobody can make again: data, and the key to it."""
 
 
-class Verb(StrEnum):
-    """What happens to a resource."""
-
-    ADD = "add"
-    MODIFY = "change"
-    MAYBE_REPLACE = "may replace"
-    REPLACE = "replace"
-    REMOVE = "remove"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of one resource; `causes` are the properties that differ."""
-
-    stack: str
-    resource: str
-    type: str
-    verb: Verb
-    causes: tuple[str, ...] = ()
-    keeps: bool = False
-    """What is replaced or removed stays in the account, no longer part of the stack."""
-
-    @property
-    def loses_data(self) -> bool:
-        """Whether this takes a table, a key or a bucket away from what runs."""
-        return self.type in HOLD_DATA and self.verb in (Verb.REPLACE, Verb.REMOVE)
+def _change(
+    stack: str, resource: str, type: str, verb: Verb, causes: tuple[str, ...] = (), *, keeps: bool = False
+) -> Change:
+    loses = type in HOLD_DATA and verb in (Verb.REPLACE, Verb.REMOVE)
+    return Change(stack, resource, type, verb, causes, keeps, loses)
 
 
 def read_change(stack: str, raw: Mapping[str, Any]) -> Change:
@@ -59,7 +38,7 @@ def read_change(stack: str, raw: Mapping[str, Any]) -> Change:
             verb = Verb.MAYBE_REPLACE
         case _:
             verb = Verb.MODIFY
-    return Change(
+    return _change(
         stack,
         str(raw.get("LogicalResourceId", "")),
         str(raw.get("ResourceType", "")),
@@ -79,14 +58,16 @@ def compare(stack: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
     old: Mapping[str, Any] = before.get("Resources", {})
     new: Mapping[str, Any] = after.get("Resources", {})
     return [
-        *(Change(stack, name, one["Type"], Verb.ADD) for name, one in new.items() if name not in old),
+        *(_change(stack, name, one["Type"], Verb.ADD) for name, one in new.items() if name not in old),
         *(
-            Change(stack, name, one["Type"], _modified(old[name], one), _differing(old[name], one))
+            _change(stack, name, one["Type"], _modified(old[name], one), _differing(old[name], one))
             for name, one in new.items()
             if name in old and _essence(old[name]) != _essence(one)
         ),
         *(
-            Change(stack, name, one["Type"], Verb.REMOVE, keeps=str(one.get("DeletionPolicy", "")).startswith("Retain"))
+            _change(
+                stack, name, one["Type"], Verb.REMOVE, keeps=str(one.get("DeletionPolicy", "")).startswith("Retain")
+            )
             for name, one in old.items()
             if name not in new
         ),
@@ -108,11 +89,6 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...
     return tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
 
 
-def losses(changes: Iterable[Change]) -> list[Change]:
-    """Those that take data away from what runs."""
-    return [change for change in changes if change.loses_data]
-
-
 def reserved_concurrency(templates: Iterable[Mapping[str, Any]]) -> int:
     """How much of the account's concurrency the functions of these templates take for themselves."""
     return sum(
@@ -126,3 +102,10 @@ def reserved_concurrency(templates: Iterable[Mapping[str, Any]]) -> int:
 def of_type(template: Mapping[str, Any], types: Sequence[str]) -> list[str]:
     """The logical ids of a template's resources of these types."""
     return [name for name, one in template.get("Resources", {}).items() if one.get("Type") in types]
+
+
+def alarmed_metrics(templates: Iterable[Mapping[str, Any]]) -> int:
+    """How many metrics the alarms of these templates watch: each costs, and an alarm on a sum has several."""
+    resources = [one for template in templates for one in template.get("Resources", {}).values()]
+    alarms = [one.get("Properties", {}) for one in resources if one.get("Type") == "AWS::CloudWatch::Alarm"]
+    return sum(max(1, sum("MetricStat" in metric for metric in alarm.get("Metrics", ()))) for alarm in alarms)

@@ -20,8 +20,8 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from flowrunner.adapters.aws.assembly import Place
-from flowrunner.errors import ConfigurationError, FlowrunnerError, StoreError
+from flowrunner.errors import ConfigurationError, StoreError
+from flowrunner.ports.installer import Place
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -45,12 +45,6 @@ class CloudError(StoreError):
     """AWS refused a request, or did not answer. `details` has its code."""
 
     code = "CLOUD_ERROR"
-
-
-class DeploymentFailed(FlowrunnerError):
-    """The deployment did not succeed."""
-
-    code = "DEPLOYMENT_FAILED"
 
 
 def error_code(error: ClientError) -> str:

@@ -6,43 +6,54 @@ should be are left alone, and one that is still busy is waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from flowrunner.adapters.aws.assembly import Assembly, Asset, Stack, all_assets
 from flowrunner.adapters.aws.assets import Publisher
-from flowrunner.adapters.aws.changes import HOLD_DATA, Change, compare, losses, of_type
-from flowrunner.adapters.aws.cloud import DeploymentFailed
-from flowrunner.adapters.aws.stack_state import DEAD, GOOD, Found
+from flowrunner.adapters.aws.changes import HOLD_DATA, alarmed_metrics, compare, of_type, reserved_concurrency
+from flowrunner.adapters.aws.cloud import Cloud
+from flowrunner.adapters.aws.stack_state import DEAD, GOOD
 from flowrunner.adapters.aws.stacks import NotYet, Plan, Stacks
+from flowrunner.ports.installer import Concurrency, Found, Preview, losses, refused
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+UNRESERVED = 100
+"""Lambda keeps so many concurrent executions of an account free of reservations
+(docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html)."""
 
 UPDATABLE = GOOD | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What deploying a stack would do; `exact` is False where only templates could be compared."""
-
-    stack: str
-    new: bool
-    changes: tuple[Change, ...] = ()
-    exact: bool = True
-    note: str = ""
 
 
 class Deployment:
     """See the module. `label` names its change sets: no two deployments may share one."""
 
-    def __init__(self, assembly: Assembly, stacks: Stacks, s3: S3Client, publisher: Publisher, label: str) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        stacks: Stacks,
+        cloud: Cloud,
+        publisher: Publisher,
+        label: str,
+        say: Callable[[str], None],
+    ) -> None:
         self._assembly = assembly
         self._stacks = stacks
-        self._s3 = s3
+        self._cloud = cloud
         self._publisher = publisher
         self._label = label
+        self._say = say
+
+    @property
+    def alarms(self) -> int:
+        return alarmed_metrics(stack.template() for stack in self._assembly.stacks)
+
+    def concurrency(self) -> Concurrency | None:
+        """What the stacks have reserved already counts as theirs."""
+        wanted = reserved_concurrency(stack.template() for stack in self._assembly.stacks)
+        if not wanted:
+            return None
+        limit, free = self._cloud.concurrency()
+        mine = reserved_concurrency(self._stacks.template(stack.name) for stack in self._assembly.stacks)
+        return Concurrency(limit, max(0, free + mine - UNRESERVED), wanted)
 
     def preview(self) -> list[Preview]:
         """What would change. Nothing does, but for the templates that are uploaded, and plans made and removed."""
@@ -71,32 +82,27 @@ class Deployment:
         self._stacks.discard(plan)
         return Preview(stack.name, False, plan.changes)
 
-    def deploy(self, *, allow_losses: bool, say: Callable[[str], None]) -> dict[str, Mapping[str, str]]:
-        """Deploy every stack; the outputs of each. Raises `DeploymentFailed`, having deployed those before it.
-
-        A change that takes a table, a bucket or a key away is not carried out unless `allow_losses`.
-        """
+    def deploy(self, *, allow_losses: bool) -> dict[str, Mapping[str, str]]:
+        """See `ports.installer.Undertaking`."""
         self._publisher.publish(all_assets(self._assembly.stacks))
-        return {stack.name: self._deploy(stack, allow_losses=allow_losses, say=say) for stack in self._assembly.stacks}
+        return {stack.name: self._deploy(stack, allow_losses=allow_losses) for stack in self._assembly.stacks}
 
-    def _deploy(self, stack: Stack, *, allow_losses: bool, say: Callable[[str], None]) -> Mapping[str, str]:
+    def _deploy(self, stack: Stack, *, allow_losses: bool) -> Mapping[str, str]:
         found = self._stacks.settle(stack.name)
         if found is not None and self._is_as_wanted(stack, found, self._stacks.template(stack.name)):
-            say(f"{stack.name}: nothing to change")
+            self._say(f"{stack.name}: nothing to change")
         else:
             plan = self._plan(stack)
             if plan is None:
-                say(f"{stack.name}: nothing to change")
+                self._say(f"{stack.name}: nothing to change")
             else:
-                found = self._carry_out(stack, plan, found, allow_losses=allow_losses, say=say)
+                found = self._carry_out(stack, plan, found, allow_losses=allow_losses)
         assert found is not None, "a stack that has nothing to change is there"
         if stack.protected and not found.protected:
             self._stacks.protect(stack.name, on=True)
         return found.outputs
 
-    def _carry_out(
-        self, stack: Stack, plan: Plan, before: Found | None, *, allow_losses: bool, say: Callable[[str], None]
-    ) -> Found:
+    def _carry_out(self, stack: Stack, plan: Plan, before: Found | None, *, allow_losses: bool) -> Found:
         lost = losses(plan.changes)
         if lost and not allow_losses:
             self._stacks.discard(plan)
@@ -104,7 +110,7 @@ class Deployment:
         holds_data = bool(of_type(stack.template(), sorted(HOLD_DATA)))
         if before is not None and allow_losses:
             self._stacks.guard_data(stack.name, on=False)
-        say(f"{stack.name}: {len(plan.changes)} changes")
+        self._say(f"{stack.name}: {len(plan.changes)} changes")
         try:
             return self._stacks.carry_out(plan)
         finally:
@@ -113,7 +119,7 @@ class Deployment:
 
     def _plan(self, stack: Stack) -> Plan | None:
         # Addressed by path, at the client's own endpoint: right for AWS, and for what stands in for it.
-        url = f"{self._s3.meta.endpoint_url}/{stack.template_bucket}/{stack.template_key}"
+        url = f"{self._cloud.s3().meta.endpoint_url}/{stack.template_bucket}/{stack.template_key}"
         return self._stacks.plan(stack.name, url, stack.tags, self._label)
 
     @staticmethod
@@ -123,12 +129,3 @@ class Deployment:
 
 def _template_asset(stack: Stack) -> Asset:
     return Asset(f"the template of {stack.name}", stack.template_file, False, stack.template_bucket, stack.template_key)
-
-
-def refused(lost: Sequence[Change]) -> DeploymentFailed:
-    """The error that a deployment which loses data is refused with."""
-    names = ", ".join(f"{one.resource} ({one.type}, {one.verb})" for one in lost)
-    return DeploymentFailed(
-        f"this would take away what holds data: {names}",
-        hint="to do it all the same, say --allow-replacement; what it holds is then no longer used, or gone",
-    )

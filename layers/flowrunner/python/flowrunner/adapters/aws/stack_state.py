@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from flowrunner.adapters.aws.cloud import DeploymentFailed
+from flowrunner.errors import DeploymentFailed
+from flowrunner.ports.installer import Found, Happening
 
-NEVER_MADE = frozenset({"REVIEW_IN_PROGRESS"})
 DEAD = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"})
 """A stack in one of these can only be deleted."""
 STUCK = "UPDATE_ROLLBACK_FAILED"
 GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A stack that is there."""
-
-    name: str
-    id: str
-    status: str
-    reason: str = ""
-    outputs: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    protected: bool = False
-
-    @property
-    def exists(self) -> bool:
-        """Whether it has resources: it was made, if maybe badly."""
-        return self.status not in NEVER_MADE
-
-    @property
-    def busy(self) -> bool:
-        return self.status.endswith("_IN_PROGRESS") and self.status not in NEVER_MADE
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that happened to a resource of a stack."""
-
-    stack: str
-    resource: str
-    type: str
-    status: str
-    reason: str = ""
-
-    @property
-    def failed(self) -> bool:
-        return self.status.endswith("_FAILED")
 
 
 def found_stack(raw: Any) -> Found:

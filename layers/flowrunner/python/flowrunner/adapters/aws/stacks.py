@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from flowrunner.adapters.aws.changes import HOLD_DATA, Change, read_change
-from flowrunner.adapters.aws.cloud import CloudError, DeploymentFailed, asked, error_code
-from flowrunner.adapters.aws.stack_state import DEAD, GOOD, STUCK, Found, Happening, failure, found_stack, happening
+from flowrunner.adapters.aws.changes import HOLD_DATA, read_change
+from flowrunner.adapters.aws.cloud import CloudError, asked, error_code
+from flowrunner.adapters.aws.stack_state import DEAD, GOOD, STUCK, failure, found_stack, happening
+from flowrunner.errors import DeploymentFailed
+from flowrunner.ports.installer import Change, Found, Happening
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from flowrunner.adapters.aws.cloud import Cloud, CloudError, asked, error_code
-from flowrunner.adapters.aws.stack_state import Found
 from flowrunner.adapters.aws.stacks import EVERY, Stacks
+from flowrunner.ports.installer import DATA, PART_TAG, STAGE_TAG, Found
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-STAGE_TAG = "flowrunner:stage"
-PART_TAG = "flowrunner:part"
-DATA = "data"
-"""The part that holds what people would miss."""
 ORDER = ("observability", "console", "engine", "api", DATA)
 """A stack is deleted before those that it refers to."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from flowrunner.adapters.aws.cloud import DeploymentFailed, asked
+from flowrunner.adapters.aws.cloud import asked
 from flowrunner.adapters.aws.stacks import Stacks
+from flowrunner.errors import DeploymentFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
