@@ -329,7 +329,7 @@ OUTCOMES = st.lists(st.sampled_from([0, 0, 6, 8, 9]), min_size=1, max_size=8).ma
 def test_express_gives_what_standard_and_a_worker_give() -> None:
     """For random flows whose result does not depend on the order of their branches: no joins, nothing that fails."""
 
-    @share(12)
+    @share(8)
     @given(flows(Kind(joins=0, policies=0)), SUCCESSES)
     def agree(made: Flow, outcomes: tuple[int, ...]) -> None:
         results = []
@@ -353,7 +353,7 @@ def test_express_gives_what_standard_and_a_worker_give() -> None:
 def test_random_flows_end_whatever_the_queue_does(mode: str) -> None:
     """Duplicates, any order, batches: each outcome is committed once, and nothing is left over."""
 
-    @share(12)
+    @share(8)
     @given(flows(Kind()), OUTCOMES, st.lists(st.integers(0, 99), max_size=60), st.integers(1, 4))
     def end(made: Flow, outcomes: tuple[int, ...], moves: list[int], batch: int) -> None:
         registry = WithLuck(outcomes)
@@ -376,7 +376,7 @@ def test_random_flows_end_whatever_the_queue_does(mode: str) -> None:
 def test_random_flows_end_whatever_fails(mode: str) -> None:
     """The process dies, or the store fails, at any call: the run ends, and no committed step is executed again."""
 
-    @share(12)
+    @share(8)
     @given(
         flows(Kind(nodes=5)), OUTCOMES, st.dictionaries(st.integers(1, 60), st.sampled_from(["dies", "fails", "lost"]))
     )
