@@ -232,6 +232,25 @@ def test_a_run_that_cannot_be_read_is_told_of(aws: Installation) -> None:
     assert [(one.resent, one.stuck) for one in swept if one.resent] == [(1, 0), (1, 0), (1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ob", b"\0[99,[]]\n"), ("b", b"\3things/gone")],
+    ids=["newer outbox", "object gone"],
+)
+def test_a_run_that_is_damaged_keeps_no_other_from_its_look(aws: Installation, name: str, value: bytes) -> None:
+    """It is told of, and looked at less and less."""
+    flow = aws.save(document("linear"))
+    aws.start(flow, "damaged")
+    place = "0H" if name == "ob" else "0F"
+    [item] = [item for item in aws.cloud.table.items.values() if item["sk"]["S"] == place]
+    item[name] = {"B": value}
+    run = aws.start(flow, "sound")
+    purge(aws)
+    assert [(one.resent, one.stuck) for one in minutes(aws, 16) if one != Swept()] == [(1, 0), (1, 0), (1, 2)]
+    aws.work()
+    check(aws, run)
+
+
 def test_a_run_that_was_removed_is_not_looked_at(aws: Installation) -> None:
     """Its place in the index goes with it; if it goes while a sweep is at it, nothing comes of that."""
     flow = aws.save(document("linear"))

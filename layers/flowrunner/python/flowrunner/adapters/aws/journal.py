@@ -75,8 +75,8 @@ class Head:
     """A head as it was read, or as this process has written it.
 
     `mark` tells one from another of the same revision. `entries` is what may not be settled; `read_at` is when it was
-    read, on the monotonic clock. `look` is when a sweep looks at it, `seen` the revision that the last look found (at
-    first the one it was created with), and `looks` how often in a row they found the same.
+    read, on the monotonic clock. `look` is when a sweep looks at it, and `seen` the revision that the last look found,
+    at first the one it was created with.
     """
 
     rev: int
@@ -86,7 +86,6 @@ class Head:
     read_at: float = 0.0
     look: Millis | None = None
     seen: int = 0
-    looks: int = 0
     reopened: bool = False
     """Its steps may have messages of the same name from before, which tell nothing of what was sent since."""
 
@@ -130,7 +129,6 @@ class Journal:
             read_at=self._clock.monotonic(),
             look=read_moment(text(item, "g2s")) if "g2s" in item else None,
             seen=number(item, "sr"),
-            looks=number(item, "sw"),
             reopened="ro" in item,
         )
         known = self._heads.get((account, run))

@@ -11,19 +11,20 @@ has lost five minutes.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import islice
 
 from flowrunner.adapters.aws.journal import Head, Journal, Outlet, RunKey, head_key
-from flowrunner.adapters.aws.keys import joined, moment, read_run_pk
+from flowrunner.adapters.aws.keys import joined, moment, read_moment, read_run_pk
 from flowrunner.adapters.aws.outbox import Letter
 from flowrunner.adapters.aws.run_items import SHARDS, RunItems
-from flowrunner.adapters.aws.table import Refused, Table, key_of
+from flowrunner.adapters.aws.table import Item, Refused, Table, key_of, number, text
 from flowrunner.core.ids import Millis
 from flowrunner.engine.dispatch import POKE
 from flowrunner.engine.heads import read_head
 from flowrunner.engine.owed import STILL, owed
-from flowrunner.errors import UnreadableRun
+from flowrunner.errors import StoreError, UnreadableRun
 from flowrunner.ports.queue import Message
 from flowrunner.ports.sweep import Swept
 
@@ -35,6 +36,9 @@ SELDOM: Millis = 6 * 3_600_000
 
 STUCK = 3
 """Looks in a row that found a run where it was, after which it is told of: the slowest step has ended by then."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +59,16 @@ class Sweeper:
         self._outlet = outlet
 
     def sweep(self, now: Millis) -> Swept:
+        """See `ports.sweep`. Trouble with one run keeps no other one from its look."""
         forwarded = self._outlet.forward(now)
         runs = [run for shard in range(SHARDS) for run in self._found(shard, now)]
         if not runs:
             return Swept(forwarded)
-        places = {run: place for run in runs if (place := head_key(*run)) is not None}
-        for run in runs:
-            self._journal.forget(*run)  # what this process has sent may be lost like anybody else's
-        items = self._table.get_all(places.values())
-        heads = {run: self._journal.note(*run, items[place]) for run, place in places.items() if place in items}
-        due = {run: head for run, head in heads.items() if head.look is not None and head.look <= now}
-        crowded = any(head.still for head in due.values()) and self._outlet.crowded()
-        looks = self._table.each(lambda run: self._look(run, due[run], now, crowded=crowded), [*due])
+        places = {place: run for run in runs if (place := head_key(*run)) is not None}
+        items = self._table.get_all(places)
+        due = [item for item in items.values() if "g2s" in item and _look_of(item) <= now]
+        crowded = any(_still(item) for item in due) and self._outlet.crowded()
+        looks = self._table.each(lambda item: self._look(places[key_of(item)], item, now, crowded=crowded), due)
         return Swept(forwarded, sum(one.resent for one in looks), sum(one.stuck for one in looks))
 
     def _found(self, shard: int, now: Millis) -> list[RunKey]:
@@ -78,54 +80,67 @@ class Sweeper:
         )
         return [read_run_pk(key_of(item).pk) for item in islice(found, AT_ONCE)]
 
-    def _look(self, run: RunKey, head: Head, now: Millis, *, crowded: bool) -> _Look:
-        if not head.still:
-            self._put_off(run, head, now + STILL, 0)
+    def _look(self, run: RunKey, item: Item, now: Millis, *, crowded: bool) -> _Look:
+        looks = number(item, "sw")
+        if not _still(item):
+            self._put_off(item, now + STILL, 0)
             return _Look()
-        messages, readable = self._owed(run, head, now)
+        again = now + min(STILL * 2**looks, SELDOM)
+        try:
+            head, messages, readable = self._owed(run, item, now)
+        except (StoreError, ValueError) as error:  # an object is gone, or a newer program has written it
+            log.warning("run %s stands still and cannot be read: %s", run[1], error)
+            return _Look(stuck=self._put_off(item, again, looks + 1) and looks + 1 >= STUCK)
         due = [message for message in messages if message.due <= now]
         following = min((message.due for message in messages if message.due > now), default=now + SELDOM) + STILL
         if readable and not due:
-            self._put_off(run, head, following, 0)
+            self._put_off(item, following, 0)
             return _Look()
         if crowded:
-            self._put_off(run, head, now + STILL, head.looks)
+            self._put_off(item, now + STILL, looks)
             return _Look()
-        looks = head.looks + 1
-        if not self._put_off(run, head, min(now + min(STILL * 2**head.looks, SELDOM), following), looks):
+        if not self._put_off(item, min(again, following), looks + 1):
             return _Look()
         self._journal.settle_all(*run, head)
         letters = {letter.message.receipt for entry in head.entries for letter in entry.letters}
-        again = [message for message in due if message.receipt not in letters]
-        self._outlet.put([Letter(message) for message in again])
+        others = [message for message in due if message.receipt not in letters]
+        self._outlet.put([Letter(message) for message in others])
         waits = readable and all(message.receipt.attempt == POKE for message in due)
-        return _Look(len(letters) + len(again), stuck=looks >= STUCK and not waits)
+        return _Look(len(letters) + len(others), stuck=looks + 1 >= STUCK and not waits)
 
-    def _owed(self, run: RunKey, head: Head, now: Millis) -> tuple[list[Message], bool]:
+    def _owed(self, run: RunKey, item: Item, now: Millis) -> tuple[Head, list[Message], bool]:
         """The messages of a run, and whether its state could be read; what its last commits owe is known anyway."""
+        self._journal.forget(*run)  # what this process has sent may be lost like anybody else's
+        head = self._journal.note(*run, item)
+        self._journal.forget(*run)
         found = self._items.load(self._table, [run])
         if run not in found:
-            return [], True  # it was removed
+            return head, [], True  # it was removed
         row = self._items.row(*run, found[run])
         try:
-            return owed(row, read_head(row), now), True
+            return head, owed(row, read_head(row), now), True
         except UnreadableRun:
-            return [letter.message for entry in head.entries for letter in entry.letters], False
+            return head, [letter.message for entry in head.entries for letter in entry.letters], False
 
-    def _put_off(self, run: RunKey, head: Head, look: Millis, looks: int) -> bool:
+    def _put_off(self, item: Item, look: Millis, looks: int) -> bool:
         """Say when the next look is, and what this one has found; False if somebody else has done it."""
-        place = head_key(*run)
-        assert place is not None, "it was found by its key"
-        assert head.look is not None, "and by this"
         try:
             self._table.update(
-                place,
+                key_of(item),
                 "SET g2s = :look, sr = :rv, sw = :looks",
-                {":look": moment(look), ":rv": head.rev, ":looks": looks, ":seen": moment(head.look)},
+                {":look": moment(look), ":rv": number(item, "rv"), ":looks": looks, ":seen": text(item, "g2s")},
                 "rv = :rv AND g2s = :seen",
             )
         except Refused:
             return False
-        finally:
-            self._journal.forget(*run)
         return True
+
+
+def _look_of(item: Item) -> Millis:
+    """When a head is to be looked at."""
+    return read_moment(text(item, "g2s"))
+
+
+def _still(item: Item) -> bool:
+    """Whether a run has not moved since the last look, or since it was created."""
+    return number(item, "rv") == number(item, "sr")
