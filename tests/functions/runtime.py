@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,8 +203,12 @@ class Function:
         """What the function answers; for one that failed, its error, and for one that was stopped, a text."""
         self._wait_for_port()
         request = Request(self._url, json.dumps(event).encode(), {"Content-Type": "application/json"})
-        with urlopen(request, timeout=INVOKE_SECONDS) as answer:
-            content: bytes = answer.read()
+        try:
+            with urlopen(request, timeout=INVOKE_SECONDS) as answer:
+                content: bytes = answer.read()
+        except HTTPError as error:
+            error.close()
+            raise AssertionError(f"{self.name} did not start: {self.text}") from None
         try:
             return json.loads(content or b"null")
         except ValueError:

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from flowrunner.bootstrap import make_executor, make_platform
 from flowrunner.functions import api, dead_letter, executor, scheduler
+from flowrunner.functions.api import MOST, Api
+from flowrunner.functions.observing import Observed
+from flowrunner.settings import Settings
 
 from tests.aws import Cloud, cloud
 from tests.functions.installation import Context, Installation, http_event, install
@@ -144,3 +147,25 @@ def test_a_dead_letter_of_a_run_is_sent_again(functions: Functions) -> None:
     )["Attributes"]
     waiting = int(delayed["ApproximateNumberOfMessages"]) + int(delayed["ApproximateNumberOfMessagesDelayed"])
     assert waiting == 1
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\u00fc", "\x01"])
+def test_an_answer_that_is_too_large_says_so(quiet_logging: None, character: str) -> None:
+    """Lambda would hand on no answer above 6 MB, however its characters are counted; one that fits stays as it is."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        length = int(scope["path"].removeprefix("/"))
+        start = {"type": "http.response.start", "status": 200}
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"1"), (b"x-correlation-id", b"c1")]
+        await send({**start, "headers": headers})
+        await send({"type": "http.response.body", "body": (character * length).encode()})
+
+    handler = Api(app, Observed("api", Settings()))
+    weight = len(json.dumps(character, ensure_ascii=False).encode()) - 2
+    fits = handler(http_event("GET", f"/{MOST // weight - 10}"), Context())
+    assert (fits["statusCode"], len(fits["body"])) == (200, MOST // weight - 10)
+    refused = handler(http_event("GET", f"/{MOST // weight + 1}"), Context())
+    assert refused["statusCode"] == 500
+    assert "content-length" not in refused["headers"]
+    error = json.loads(refused["body"])["error"]
+    assert (error["code"], error["correlation_id"]) == ("TOO_LARGE", "c1")

@@ -92,3 +92,12 @@ def test_a_function_starts(real: Runtime, installed: Installation, name: str) ->
         answer = function.invoke(event)
         assert "errorType" not in (answer or {}), function.text
         assert function.init_ms > 0
+
+
+def test_traces(real: Runtime, installed: Installation) -> None:
+    """With X-Ray wanted a function answers as before, and a call to AWS from within is part of its trace."""
+    traced = {**installed.environment, "FLOWRUNNER_TELEMETRY__XRAY": "true", "POWERTOOLS_TRACE_DISABLED": "false"}
+    with Function("executor", real, traced) as function:
+        record = {"messageId": "m1", "body": "junk", "attributes": {}, "receiptHandle": "h", "eventSourceARN": ""}
+        assert function.invoke({"Records": [record]}) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+        assert "a message cannot be read" in function.text

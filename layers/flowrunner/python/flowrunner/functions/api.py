@@ -6,15 +6,22 @@ the stream of the table do here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mangum import Mangum
 
 from flowrunner.bootstrap import make_platform
+from flowrunner.errors import TooLarge
 from flowrunner.functions.observing import Observed
 from flowrunner.functions.process import prepare
 from flowrunner.functions.starting import models_built_late
+
+MOST = 6 * 1024 * 1024 - 64 * 1024
+"""Bytes of an answer: Lambda takes 6 MB with the headers, and for more API Gateway would say nothing but 500."""
+
+ABOUT_THE_BODY = ("content-length", "content-encoding", "etag")
 
 
 class Api:
@@ -27,7 +34,30 @@ class Api:
     def __call__(self, event: Any, context: Any) -> Mapping[str, Any]:
         with self._observed.invocation(context):
             answer: Mapping[str, Any] = self._serve(event, context)
-            return answer
+            size = _size(answer.get("body") or "")
+            return answer if size <= MOST else _too_large(size, answer["headers"])
+
+
+def _size(body: str) -> int:
+    """Bytes of a body on its way to API Gateway, as a text in JSON; only those of large ones are counted exactly."""
+    return len(body) if len(body) < MOST // 6 else len(json.dumps(body, ensure_ascii=False).encode())
+
+
+def _too_large(size: int, headers: Mapping[str, str]) -> Mapping[str, Any]:
+    error = TooLarge(f"the answer has {size / 1e6:.1f} MB, and 6 MB is what AWS Lambda hands on")
+    kept = {name: value for name, value in headers.items() if name not in ABOUT_THE_BODY}
+    document: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "details": [],
+        "correlation_id": headers.get("x-correlation-id"),
+    }
+    return {
+        "statusCode": 500,
+        "headers": {**kept, "content-type": "application/json"},
+        "body": json.dumps({"error": document}),
+        "isBase64Encoded": False,
+    }
 
 
 def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:

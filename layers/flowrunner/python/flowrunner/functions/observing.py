@@ -90,8 +90,13 @@ class Observed:
         """The handler with its invocations as segments of X-Ray, if that is wanted. Events and answers stay out."""
         if self._tracer is None:
             return handler
+
+        def named(event: Any, context: Any) -> Any:
+            return handler(event, context)
+
+        named.__name__ = self.service  # the segment is called so
         traced: Callable[[Any, Any], Any] = self._tracer.capture_lambda_handler(
-            handler, capture_response=False, capture_error=False
+            named, capture_response=False, capture_error=False
         )
         return traced
 
