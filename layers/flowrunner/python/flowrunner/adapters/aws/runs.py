@@ -168,7 +168,7 @@ class DynamoRuns:
                 return None
         read_at = self._clock.monotonic()
         reopened = head.reopened or commit.reopened
-        return Head(commit.rev, commit.status, mark, list(entries), read_at, look, head.seen, head.looks, reopened)
+        return Head(commit.rev, commit.status, mark, list(entries), read_at, look, head.seen, reopened)
 
     def _flush(self, commit: Commit, entry: Entry) -> None:
         """Bring what a commit owes to where it belongs: rows, messages, and last the acknowledgements."""
