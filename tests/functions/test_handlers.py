@@ -75,8 +75,8 @@ class Functions:
 
 
 @pytest.fixture
-def closing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close at the end what handlers have made: on Lambda the process just ends."""
+def engines(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What handlers make, to be closed at the end: on Lambda the process just ends."""
     made: list[Any] = []
 
     def kept(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,13 +90,11 @@ def closing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(module, "make_executor", kept(make_executor))
     for module in (api, scheduler):
         monkeypatch.setattr(module, "make_platform", kept(make_platform))
-    yield
-    for one in made:
-        one.close()
+    return made
 
 
 @pytest.fixture
-def functions(closing: None) -> Iterator[Functions]:
+def functions(engines: list[Any]) -> Iterator[Functions]:
     """An installation with an account that is signed in."""
     with cloud() as there:
         there.backend().migrate()
@@ -106,6 +104,8 @@ def functions(closing: None) -> Iterator[Functions]:
         assert status == 201, answer
         made.headers = {"authorization": "Basic " + b64encode(b"ada@example.org:correct horse battery").decode()}
         yield made
+        for one in engines:
+            one.close()
 
 
 def test_a_run_through_all_functions(functions: Functions) -> None:
