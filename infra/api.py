@@ -75,7 +75,8 @@ class ApiStack(Stack):
     @property
     def socket_origin(self) -> str:
         """The WebSocket API as browsers name it in a policy."""
-        return f"wss://{self._settings.socket_domain}" if self._settings.socket_domain else self.sockets.api_endpoint
+        own = f"{self.sockets.api_id}.execute-api.{Aws.REGION}.{Aws.URL_SUFFIX}"
+        return f"wss://{self._settings.socket_domain or own}"
 
     @property
     def socket_url(self) -> str:

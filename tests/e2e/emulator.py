@@ -25,7 +25,7 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What the emulator sees of our environment: the functions that it starts see it, too."""
 
 START = 60.0
-STOP = 10.0
+STOP = 3.0
 """Seconds. It takes half of one to start, more on a machine that is busy."""
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
+
 from tests.e2e.emulator import CREDENTIALS, REGION, Emulator
 from tests.e2e.pythons import ROOT, architecture
 
@@ -32,14 +34,13 @@ class Installation:
     @property
     def api(self) -> str:
         """The HTTP API, by the emulator's path for it."""
-        return f"{self.emulator}/_aws/execute-api/{_api_id(self.outputs['ApiUrl'])}/$default"
+        return f"{self.emulator}/_aws/execute-api/{self.outputs['HTTP']}/$default"
 
     @property
     def socket(self) -> str:
         """The WebSocket API."""
-        url = self.outputs["WebSocketUrl"]
         host = self.emulator.replace("http://", "ws://")
-        return f"{host}/_aws/execute-api/{_api_id(url)}/{urlsplit(url).path.strip('/')}"
+        return f"{host}/_aws/execute-api/{self.outputs['WEBSOCKET']}{urlsplit(self.outputs['WebSocketUrl']).path}"
 
     @contextmanager
     def peek(self) -> Iterator[dict[str, Any]]:
@@ -57,8 +58,19 @@ class Installation:
         return cls(**json.loads(file.read_text()))
 
 
-def _api_id(url: str) -> str:
-    return (urlsplit(url).hostname or "").partition(".")[0]
+def _apis(emulator: str) -> dict[str, str]:
+    """The ids of the APIs by their protocol; a URL of one's own in the outputs does not tell."""
+    gateway = boto3.client(
+        "apigatewayv2",
+        endpoint_url=emulator,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    try:
+        return {str(api["ProtocolType"]): str(api["ApiId"]) for api in gateway.get_apis()["Items"]}
+    finally:
+        gateway.close()
 
 
 def deploy(
@@ -95,4 +107,4 @@ def deploy(
         raise RuntimeError(f"flowrunner deploy ended with {done.returncode}:\n{done.stderr or ''}{done.stdout}")
     outputs = json.loads(done.stdout)["outputs"]
     merged = {name: str(value) for stack in outputs.values() for name, value in stack.items()}
-    return Installation(emulator.url, merged)
+    return Installation(emulator.url, {**merged, **_apis(emulator.url)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.e2e.client import Place, Team
-from tests.e2e.door import Door
+from tests.e2e.door import SOCKET, Door
 from tests.e2e.emulator import Emulator
 from tests.e2e.installation import deploy
 from tests.e2e.pythons import CACHE, ROOT, NotInstallable
@@ -33,7 +34,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped")
         return 0
-    except (NotInstallable, RuntimeError, OSError) as error:
+    except (NotInstallable, RuntimeError, OSError, AssertionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -62,7 +63,12 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     print("starting the emulator", flush=True)
     emulator = stack.enter_context(Emulator(FOLDER, options.port))
     print(f"deploying the stacks; the emulator's log is {emulator.log.relative_to(ROOT)}", flush=True)
-    settings = {"public_url": door.url, **dict(pair.split("=", 1) for pair in options.context)}
+    known = {"FLOWRUNNER_LIVE__PUBLIC_SOCKET_URL": f"{door.url.replace('http', 'ws', 1)}{SOCKET}"}
+    settings = {
+        "public_url": door.url,
+        "environment": json.dumps(known),
+        **dict(pair.split("=", 1) for pair in options.context),
+    }
     installation = deploy(emulator, None, STAGE, settings)
     door.opens_to(installation.api, installation.socket)
     team, password = _account(door.url)
@@ -73,7 +79,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
 ready after {time.monotonic() - begun:.0f} s, with {loaded} flows from examples/
 
   API         {door.url}            ({installation.api})
-  WebSocket   {door.url.replace("http", "ws")}/v1/ws     ({installation.socket})
+  WebSocket   {known["FLOWRUNNER_LIVE__PUBLIC_SOCKET_URL"]}     ({installation.socket})
   AWS         AWS_ENDPOINT_URL={emulator.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
 
   log in      echo {password} | flowrunner login --server {door.url} --username {USER} --profile aws-local
