@@ -2,6 +2,8 @@
 
 `--stores memory,sqlite,postgres` chooses, `--quick` repeats less. A target that is missed is marked, and is no failure:
 machines differ and are noisy; compare figures of one run.
+
+`python -m tests.bench aws`: what a step costs on AWS, see `aws_units`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import platform
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from pathlib import Path
 
 from flowrunner.ports.backend import Backend
 
+from tests.bench import aws_units
 from tests.bench.workloads import Figure, measure
 
 TARGETS = {
@@ -98,4 +102,7 @@ def shown(figure: Figure) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["aws"]:
+        aws_units.main(sys.argv[2:])
+    else:
+        main()

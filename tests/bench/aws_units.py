@@ -1,4 +1,4 @@
-"""What a step costs on AWS, counted: `python -m tests.bench.aws_units [--large]`, or `scripts/bench aws`.
+"""What a step costs on AWS, counted: `scripts/bench aws [--large] [--calls] [--duration]`.
 
 An installation in this process (`tests.adapters.aws.lambdas`) executes flows, and every call of its executors is
 counted in the units that AWS bills. Several warm processes take turns, so that none finds in its memory what the step
@@ -16,7 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flowrunner.core.ids import AccountId
-from flowrunner.services.cloud_costs import MILLION, Units, billed_ms, dollars
+from flowrunner.services.cloud_costs import (
+    EXPRESS_MS,
+    MILLION,
+    STEP_MS,
+    Units,
+    billed_ms,
+    dollars,
+    idle_month,
+    total,
+)
 
 from tests.adapters.aws.calls import Door
 from tests.adapters.aws.fake_cloud import FAST
@@ -74,7 +83,7 @@ class Metered(Installation):
         """What a run costs from start to end, in processes that know its flow."""
         request = self.save(document)
         assert self.meter is not None
-        for _ in range(self.warm + 1):
+        for _ in range(2):  # the first lets every process know the flow
             self.meter.take()
             self._runs += 1
             run = self.start(request, f"0198c5a2-5c1e-7a33-9e0b-{self._runs:012}", {"value": 1}, self._starter)
@@ -168,32 +177,44 @@ def all_measured(*, large: bool = False) -> Iterator[Measured]:
             yield divided(aws, "foreach over 10,000", foreach(10_000), 10_002)
 
 
-def table(measured: Sequence[Measured], milliseconds: float) -> str:
-    """The figures as a table of Markdown; an invocation takes so many milliseconds around a step's own work."""
+def table(measured: Sequence[Measured]) -> str:
+    """The figures as a table of Markdown, with the time that `aws_duration` has measured."""
     lines = [
         "| | write units | read units | SQS requests | invocations | $ per million steps |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for one in measured:
         step = one.step
-        cost = dollars(step + Units(gb_seconds=billed_ms(milliseconds)) * step.invocations) * MILLION
+        milliseconds = max(STEP_MS * step.invocations, EXPRESS_MS)
+        cost = dollars(step + Units(gb_seconds=billed_ms(milliseconds))) * MILLION
         figures = (step.write_units, step.read_units, step.queue_requests, step.invocations)
         lines.append(f"| {one.name} | " + " | ".join(f"{figure:.2f}" for figure in figures) + f" | {cost:.2f} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench aws", description=__doc__)
     parser.add_argument("--large", action="store_true", help="a foreach over 10,000 items, too")
     parser.add_argument("--calls", action="store_true", help="where the units of a step go")
-    options = parser.parse_args()
+    parser.add_argument("--duration", action="store_true", help="how long an invocation takes, too")
+    options = parser.parse_args(arguments)
     measured = []
     for one in all_measured(large=options.large):
         measured.append(one)
         if options.calls:
             spent = ", ".join(f"{name} {units:.2f}" for name, units in sorted(one.calls.items()) if units)
             print(f"{one.name}: {spent}; a run: {one.run.write_units:.1f} w, {one.run.read_units:.1f} r")
-    print(table(measured, 50))
+    print(table(measured))
+    print("\n| an idle month | $ |\n| --- | --- |")
+    lines = idle_month()
+    for line in lines:
+        print(f"| {line.what} | {line.dollars:.2f} |")
+    print(f"| **all of it** | **{total(lines):.2f}** |")
+    if options.duration:
+        from tests.bench import aws_duration
+
+        print()
+        aws_duration.main()
 
 
 if __name__ == "__main__":

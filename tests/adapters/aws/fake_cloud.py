@@ -7,7 +7,7 @@ import threading
 from typing import Any, cast
 
 from flowrunner.adapters.aws.backend import DynamoBackend
-from flowrunner.adapters.local.clock import SystemClock, SystemDraws
+from flowrunner.adapters.local.clock import SystemClock
 from flowrunner.ports.clock import Clock
 
 from tests.adapters.aws.calls import Client, Door
@@ -18,6 +18,24 @@ from tests.adapters.aws.fake_table import FakeTable
 FAST, SLOW = "https://sqs/fast", "https://sqs/slow"
 
 
+class ChanceDraws:
+    """Draws that are the same in each execution of a test. See `ports.clock.Draws`."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._chance = random.Random(seed)
+        self._ids = 0
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"0198c5a2-5c1e-7a33-{self._chance.randrange(2**16):04x}-{self._ids:012x}"
+
+    def token(self) -> str:
+        return self._chance.randbytes(32).hex()[:43]
+
+    def fraction(self) -> float:
+        return self._chance.random()
+
+
 class FakeCloud:
     """An account of AWS."""
 
@@ -26,6 +44,7 @@ class FakeCloud:
         self.table = FakeTable()
         self.objects = FakeObjects()
         self.queues = FakeQueues(self.clock, chance, copies)
+        self.draws = ChanceDraws()
         self._lock = threading.RLock()
 
     def client(self, fake: Any, door: Door | None = None) -> Any:
@@ -40,6 +59,6 @@ class FakeCloud:
             "table",
             "bucket",
             self.clock,
-            SystemDraws(),
+            self.draws,
             **settings,
         )

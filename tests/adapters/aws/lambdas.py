@@ -126,7 +126,9 @@ class Installation:
         sqs = self.cloud.client(self.cloud.queues, door)
         backend = self.cloud.backend(door, sqs=sqs, queue=FAST, slow=SLOW, trust=TRUST)
         registry = Registry([EntryPoint("touch", f"{__name__}:Touch", "flowrunner.nodes")])
-        engine, _ = make_engine(backend, clock=self.clock, registry=registry, public_url="https://flows.example")
+        engine, _ = make_engine(
+            backend, clock=self.clock, draws=self.cloud.draws, registry=registry, public_url="https://flows.example"
+        )
         touch = registry.get("touch")
         assert isinstance(touch, Touch)
         touch.heard = self._heard
