@@ -57,10 +57,6 @@ class TestEntityWrite(EntityWriteRules):
     """EntityWrite."""
 
 
-class TestQueue(ExactQueueRules):
-    """Queue."""
-
-
 class TestClaim(ClaimRules):
     """Claim."""
 
