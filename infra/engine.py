@@ -47,6 +47,7 @@ class EngineStack(Stack):
         self._api = api
         base = environment.base(settings, store_url=data.store_url, key_arn=data.key.key_arn, public_url=api.public_url)
         self._shared = Shared(settings, data.key, base, Layers(self, settings))
+        # Of the queues: whoever disables these stops all work. (What the stream tells of is not kept for long.)
         self.sources: list[lambda_.EventSourceMapping] = []
         self.executor = self._executor("Executor", data.fast, slow=False)
         self.executor_slow = self._executor("ExecutorSlow", data.slow, slow=True) if data.slow else None
@@ -151,10 +152,10 @@ class EngineStack(Stack):
             wildcard("*"),
             "ListStreams, without which Lambda does not take the stream, knows no resources.",
         )
-        self.sources.append(self._follow(made, arn, failed))
+        self._follow(made, arn, failed)
         return made
 
-    def _follow(self, function: Function, stream_arn: str, failed: sqs.IQueue) -> lambda_.EventSourceMapping:
+    def _follow(self, function: Function, stream_arn: str, failed: sqs.IQueue) -> None:
         source = lambda_.EventSourceMapping(
             function,
             "Source",
@@ -174,7 +175,6 @@ class EngineStack(Stack):
         raw.destination_config = lambda_.CfnEventSourceMapping.DestinationConfigProperty(
             on_failure=lambda_.CfnEventSourceMapping.OnFailureProperty(destination=failed.queue_arn)
         )
-        return source
 
     def _scheduler(self) -> Function:
         failed = self._data.failed_events

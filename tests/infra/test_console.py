@@ -49,7 +49,7 @@ def test_the_page_may_do_what_it_may_elsewhere(console: Assembly, full: Assembly
         rule for rule in POLICY.split("; ") if not rule.startswith("connect-src")
     ]
     (connect,) = (rule for rule in policy if rule.startswith("connect-src"))
-    assert connect.startswith("connect-src 'self' <")
+    assert connect.startswith("connect-src 'self' wss://<")
     assert security["StrictTransportSecurity"]["AccessControlMaxAgeSec"] == 365 * 86_400
     assert "wss://live.example.com" in json.dumps(full.one("AWS::CloudFront::ResponseHeadersPolicy"))
 

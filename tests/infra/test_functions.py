@@ -125,7 +125,11 @@ def test_the_kill_switch(full: Assembly) -> None:
     """With `paused` the queues keep what they have, and no tick comes; the API goes on to answer."""
     for name in ("Executor", "DeadLetter"):
         assert full.sources()[name]["Enabled"] is False
+    assert full.sources()["Stream"].get("Enabled", True), "what it tells of is not kept for long"
     assert full.one("AWS::Scheduler::Schedule")["State"] == "DISABLED"
+    ids = text(full.outputs("engine")["EventSourceIds"])
+    assert ids.count("<") == 2
+    assert "Stream" not in ids
 
 
 @pytest.mark.parametrize(

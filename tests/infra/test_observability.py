@@ -15,6 +15,8 @@ from flowrunner.services import cloud_costs
 from infra.prices import PRICES
 from tests.infra.assembly import Assembly, text
 
+ROOT = Path(__file__).resolve().parents[2]
+
 FREE_METRICS = 50
 """Of each of an account's first three dashboards (aws.amazon.com/cloudwatch/pricing)."""
 
@@ -60,6 +62,16 @@ def test_the_alarms(prod: Assembly) -> None:
     silent = found["scheduler-silent"]
     assert (silent["EvaluationPeriods"], silent["Period"], silent["ComparisonOperator"]) == (5, 60, "LessThanThreshold")
     assert found["stuck-runs"]["Namespace"] == "flowrunner-live", "of this stage alone"
+
+
+def test_the_operators_page_says_what_to_do(prod: Assembly) -> None:
+    """docs/operating-aws.md has a row for each alarm."""
+    page = (ROOT / "docs" / "operating-aws.md").read_text("utf-8")
+    table = page[page.index("| alarm |") :].partition("\n\n")[0]
+    alarms = prod.resources("AWS::CloudWatch::Alarm").values()
+    names = {alarm["Properties"]["AlarmName"].removeprefix("flowrunner-live-") for alarm in alarms}
+    first = [row.split("|")[1] for row in table.splitlines()]
+    assert {name for cell in first for name in re.findall(r"`([a-z-]+)`", cell)} == names
 
 
 def test_an_idle_month_stays_within_three_dollars(prod: Assembly) -> None:
