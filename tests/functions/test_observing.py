@@ -115,3 +115,11 @@ def test_without_tracing_the_handler_is_as_it_was() -> None:
         """Answers nothing."""
 
     assert Observed("executor", Settings()).traced(handler) is handler
+
+
+def test_a_traced_handler_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing goes around the handler, under the service's name, and changes nothing of what it answers."""
+    monkeypatch.setenv("POWERTOOLS_TRACE_DISABLED", "true")  # no daemon listens here; the real one: test_runtime.py
+    settings = Settings.model_validate({"telemetry": {"xray": True}})
+    traced = Observed("executor", settings).traced(lambda event, context: {"event": event})
+    assert traced({"a": 1}, Context()) == {"event": {"a": 1}}
