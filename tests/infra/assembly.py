@@ -108,9 +108,7 @@ def on_aws(value: Any) -> str:
 
     def found(name: str) -> str:
         if "Fast" in name or "Slow" in name or "ApiEndpoint" in name:
-            return (
-                f"{'wss' if 'Sockets' in name else 'https'}://amazonaws.com/{name.rpartition(':')[2].replace('.', '-')}"
-            )
+            return f"https://amazonaws.com/{name.rpartition(':')[2].replace('.', '-')}"
         return "us-east-1" if name == "AWS::Region" else name.rpartition(":")[2]
 
     return text(value, found)
