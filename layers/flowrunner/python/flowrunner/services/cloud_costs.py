@@ -189,14 +189,17 @@ class Deployment:
 
     event_sources: int = 3
     """Queues that Lambda asks for messages: fast, slow and dead letters."""
-    alarms: int = 8
+    alarms: int = 10
+    """As many as the preset `prod` has; `dev` has none."""
     metrics: int = 0
     """Metrics of our own that are emitted in every hour, also an idle one."""
     dashboards: int = 0
     """Beyond the three that are free in an account."""
-    tick_reads: float = 4.0
-    """Read units of one round of the scheduler that finds nothing."""
+    tick_reads: float = 8.0
+    """Read units of one round of the scheduler that finds nothing: its queries of indexes, half a unit each."""
     tick_ms: float = 100.0
+    tick_log: int = 500
+    """Bytes that Lambda itself logs of it."""
     retention_days: int = 30
 
 
@@ -212,7 +215,13 @@ KEY_PERIOD_MINUTES = 5
 def idle_month(deployment: Deployment | None = None) -> list[Line]:
     """The bill of a month in which nothing runs, item by item."""
     deployment = deployment or Deployment()
-    tick = Units(ticks=1, invocations=1, gb_seconds=billed_ms(deployment.tick_ms), read_units=deployment.tick_reads)
+    tick = Units(
+        ticks=1,
+        invocations=1,
+        gb_seconds=billed_ms(deployment.tick_ms),
+        read_units=deployment.tick_reads,
+        logged_gb=deployment.tick_log / GIGABYTE,
+    )
     polls = deployment.event_sources * POLLERS * HOURS * 3600 / POLL_SECONDS
     return [
         Line("the key that encrypts everything", Units(keys=1)),
