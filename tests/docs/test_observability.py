@@ -42,7 +42,7 @@ def test_the_prices_add_up() -> None:
     for price, use in table:
         cost = float(re.findall(r"\$([\d.]+)", price)[0])
         if "GB-seconds" in price:
-            step, run = step + cost * 0.05 * 0.5, run + cost * 0.05 * 0.5
+            step, run = step + cost * 0.07 * 0.5, run + cost * 0.07 * 0.5
         step += sum(cost * int(units) for units in re.findall(r"a step: (\d+)", use))
         run += sum(cost * int(units) for units in re.findall(r"a run: (\d+)", use))
     assert (round(step, 3), round(run, 3)) == (round(costs.STEP, 3), round(costs.RUN, 3))

@@ -57,6 +57,7 @@ def test_the_alarms(prod: Assembly) -> None:
         "stuck-runs": ["StuckRuns"],
         "api-errors": ["5xx"],
     }
+    assert len(found) == cloud_costs.Deployment().alarms, "each costs something, which the estimate has"
     for name, alarm in found.items():
         assert alarm["TreatMissingData"] == ("breaching" if name == "scheduler-silent" else "notBreaching")
     silent = found["scheduler-silent"]
