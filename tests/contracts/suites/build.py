@@ -101,8 +101,12 @@ def load(backend: Backend, run: str = RUN, account: str = ACCOUNT) -> RunRow:
 
 
 def queued(backend: Backend, now: int = NOW + 10**9) -> list[str]:
-    """The steps of all messages, by taking them all: for the end of a test."""
-    return sorted(one.receipt.step for one in backend.queue.receive("the test", now, now + 1, 1000))
+    """The steps of all messages, by taking them all: for the end of a test.
+
+    Such a long time after the others, a queue that is not exact may have been given some of them again.
+    """
+    steps = [one.receipt.step for one in backend.queue.receive("the test", now, now + 1, 1000)]
+    return sorted(steps if backend.capabilities.exact_queue else {*steps})
 
 
 def indexed_reads(backend: Backend) -> dict[str, Callable[[], object]]:
