@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 from flowrunner.adapters.aws.backend import DynamoBackend
 from flowrunner.adapters.local.clock import SystemClock
@@ -36,6 +38,25 @@ class ChanceDraws:
         return self._chance.random()
 
 
+class Boto:
+    """A fake with the one door that clients of botocore have, for tests that stand in it."""
+
+    def __init__(self, fake: FakeTable, lock: threading.RLock) -> None:
+        self._fake = fake
+        self._lock = lock
+
+    def _make_api_call(self, operation: str, arguments: Mapping[str, Any]) -> Any:
+        name = re.sub(r"(?<!^)([A-Z])", r"_\1", operation).lower()
+        with self._lock:
+            return getattr(self._fake, name)(**arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"close", "get_waiter"}:
+            return getattr(self._fake, name)
+        operation = "".join(part.capitalize() for part in name.split("_"))
+        return lambda **arguments: self._make_api_call(operation, arguments)
+
+
 class FakeCloud:
     """An account of AWS."""
 
@@ -50,12 +71,16 @@ class FakeCloud:
     def client(self, fake: Any, door: Door | None = None) -> Any:
         return Client(fake, door or Door(), self._lock)
 
-    def backend(self, door: Door | None = None, **settings: Any) -> DynamoBackend:
+    def boto(self) -> Any:
+        """A client of DynamoDB as botocore makes it."""
+        return Boto(self.table, self._lock)
+
+    def backend(self, door: Door | None = None, dynamodb: Any = None, **settings: Any) -> DynamoBackend:
         """A process's view of it, with messages in the table unless `settings` name queues."""
         door = door or Door()
         return DynamoBackend(
-            cast("Any", self.client(self.table, door)),
-            cast("Any", self.client(self.objects, door)),
+            dynamodb or self.client(self.table, door),
+            self.client(self.objects, door),
             "table",
             "bucket",
             self.clock,

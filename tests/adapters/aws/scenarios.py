@@ -18,8 +18,8 @@ from flowrunner.core.ids import NodeId, RunId, StepId
 from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus, Commit, RowStatus, StepRow
 
+from tests.adapters.aws.fake_cloud import FakeCloud
 from tests.adapters.aws.faults import ACCOUNT, LEASE, Crash, Faults, start
-from tests.aws import Cloud
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -31,7 +31,7 @@ FIRST, CHILD, OTHER = StepId("1.0"), StepId("2.0"), StepId("1.1")
 class Scene:
     """A run of one step, a process that will have trouble, and one that has none."""
 
-    aws: Cloud
+    aws: FakeCloud
     faults: Faults
     victim: DynamoBackend
     witness: DynamoBackend

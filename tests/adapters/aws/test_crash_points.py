@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,8 +10,8 @@ from flowrunner.adapters.aws.backend import DynamoBackend
 from flowrunner.core.ids import RunId
 from flowrunner.errors import StoreError
 
+from tests.adapters.aws.fake_cloud import FakeCloud
 from tests.adapters.aws.faults import ACCOUNT, LEASE, REPEATED, STEPS, Crash, Faults, Hand, Ledger, check, start
-from tests.aws import Cloud, cloud
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -24,7 +23,7 @@ KINDS = ["before", "lost answer", "throttled"]
 class Stage:
     """A table with workers that come and go."""
 
-    aws: Cloud
+    aws: FakeCloud
     oracle: DynamoBackend
     faults: Faults
     ledger: Ledger = field(default_factory=Ledger)
@@ -68,11 +67,11 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with cloud() as aws:
-        oracle = aws.backend()
-        oracle.migrate()
-        yield Stage(aws, oracle, Faults(aws.clients.dynamodb()))
+def stage() -> Stage:
+    aws = FakeCloud()
+    oracle = aws.backend()
+    oracle.migrate()
+    return Stage(aws, oracle, Faults(aws.boto()))
 
 
 def test_without_faults_each_step_is_executed_once(stage: Stage) -> None:

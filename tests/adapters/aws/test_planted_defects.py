@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,20 +21,20 @@ from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
 from flowrunner.ports.sweep import Swept
 
 from tests.adapters.aws import scenarios
+from tests.adapters.aws.fake_cloud import FakeCloud
 from tests.adapters.aws.faults import Faults
 from tests.adapters.aws.scenarios import SCENARIOS, Scene
-from tests.aws import cloud
 
 Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
-    with cloud() as aws:
-        witness = aws.backend()
-        witness.migrate()
-        faults = Faults(aws.clients.dynamodb())
-        yield Scene(aws, faults, aws.backend(dynamodb=faults.client), witness)
+def scene() -> Scene:
+    aws = FakeCloud()
+    witness = aws.backend()
+    witness.migrate()
+    faults = Faults(aws.boto())
+    return Scene(aws, faults, aws.backend(dynamodb=faults.client), witness)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
