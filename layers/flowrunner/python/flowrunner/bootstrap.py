@@ -15,7 +15,6 @@ from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.engine.engine import Engine, Parts
 from flowrunner.engine.values import ValueLimits
-from flowrunner.engine.worker import WorkerSettings
 from flowrunner.errors import ConfigurationError, FlowrunnerError
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.backend import Backend
@@ -23,7 +22,6 @@ from flowrunner.ports.cipher import KeyInfo, KeyRing
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.dialer import Connection, Dialer
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
-from flowrunner.ports.installer import Happening, Installer
 from flowrunner.ports.push import Push
 from flowrunner.sandbox.evaluator import Limits, Sandbox
 from flowrunner.services.secret_box import KIND as SEALED_KIND
@@ -31,6 +29,8 @@ from flowrunner.services.vault_parts import vault_parts
 from flowrunner.settings import Settings
 
 if TYPE_CHECKING:
+    from flowrunner.engine.worker import WorkerSettings
+    from flowrunner.ports.installer import Happening, Installer
     from flowrunner.services.platform import Platform
 
 LOCAL_ACCOUNT = "local"
@@ -200,6 +200,8 @@ def make_installer(
 
 def worker_settings(settings: Settings) -> WorkerSettings:
     """The part of the settings that a worker takes."""
+    from flowrunner.engine.worker import WorkerSettings
+
     section = settings.worker
     return WorkerSettings(
         threads=section.threads, in_flight=section.in_flight, lease=section.lease, step_timeout=section.step_timeout

@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,10 +19,8 @@ from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.children import INLINE, EngineChildren
 from flowrunner.engine.control import Control
-from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
 from flowrunner.engine.feed import Feed
 from flowrunner.engine.history import StepReader
-from flowrunner.engine.invocation import Invocations, InvocationSettings
 from flowrunner.engine.outcome import RunView
 from flowrunner.engine.programs import LoadFlow, Programs
 from flowrunner.engine.records import Attempt, read_attempt
@@ -33,7 +31,6 @@ from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.validation import environment
 from flowrunner.engine.values import ValueLimits, Values
 from flowrunner.engine.watch import Change, Watchers
-from flowrunner.engine.worker import Worker, WorkerSettings
 from flowrunner.errors import NotFound
 from flowrunner.language.load import LoadedFlow, load_flow, load_valid_flow
 from flowrunner.nodes.registry import Registry
@@ -45,6 +42,11 @@ from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.secrets import Secrets
 from flowrunner.sandbox.evaluator import Sandbox
+
+if TYPE_CHECKING:
+    from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
+    from flowrunner.engine.invocation import Invocations, InvocationSettings
+    from flowrunner.engine.worker import Worker, WorkerSettings
 
 PAGE = 1_000
 
@@ -230,6 +232,8 @@ class Engine:
         self, settings: WorkerSettings | None = None, on_error: Callable[[BaseException], None] | None = None
     ) -> Worker:
         """A worker of this engine, which its caller runs. `on_error` hears of trouble with the store."""
+        from flowrunner.engine.worker import Worker, WorkerSettings
+
         name = f"worker-{self.parts.draws.new_id()}"
         return Worker(
             self.services,
@@ -245,6 +249,8 @@ class Engine:
         self, settings: InvocationSettings | None = None, on_error: Callable[[BaseException], None] | None = None
     ) -> Invocations:
         """What handles messages in a process that has little time. `on_error` hears of trouble with the store."""
+        from flowrunner.engine.invocation import Invocations, InvocationSettings
+
         return Invocations(
             self.services,
             self.programs,
@@ -258,6 +264,9 @@ class Engine:
         self, settings: DeadLetterSettings | None = None, invocation: InvocationSettings | None = None
     ) -> DeadLetters:
         """What sees to the messages that could not be handled."""
+        from flowrunner.engine.dead_letters import DeadLetters, DeadLetterSettings
+        from flowrunner.engine.invocation import InvocationSettings
+
         invocations = self.invocations(replace(invocation or InvocationSettings(), express=False))
         return DeadLetters(self.services, self.programs, invocations, settings or DeadLetterSettings())
 
