@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by the scripts of this folder, which source it: it goes to the project's root, finds uv (or puts one under
 # .cache/), and makes the locked environment. Nothing outside the project is changed, except that a root user on a
-# Debian-like machine gets from the system's packages: pip, where there is none, and for the tests Dovecot and Node.
+# Debian-like machine gets from the system's packages: pip, where there is none, and for the tests Dovecot, Node and Chromium.
 #
 # Why not "pip install --user uv": Debian's Python refuses that (PEP 668) and may lack ensurepip, so that a venv cannot
 # be made either. "pip install --target" is refused by nobody, needs no venv, and leaves the user's machine alone.
@@ -92,6 +92,13 @@ install_for_tests() {
 # The IMAP server that the tests of email.fetch talk to.
 ensure_mail_server() {
   [[ -x /usr/sbin/dovecot ]] || install_for_tests dovecot-imapd "the tests of email.fetch"
+}
+
+# What the tests of the console look at it with. Without Node there is no console to look at.
+ensure_browser() {
+  console_node || return 0
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+    install_for_tests chromium "the tests of the console in a browser"
 }
 
 # What the CDK runs in.

@@ -37,6 +37,11 @@ export function keepCsrf(token: string | null): void {
   csrf = token;
 }
 
+/** Whether the server has known who this is, and nobody has logged out since. */
+export function inSession(): boolean {
+  return csrf !== null;
+}
+
 /** Called when the server no longer knows the session. */
 export function whenExpired(listener: () => void): void {
   onExpired = listener;
@@ -47,10 +52,12 @@ const session: Middleware = {
     if (csrf !== null && request.method !== 'GET') request.headers.set('X-CSRF-Token', csrf);
     return request;
   },
-  async onResponse({ response, schemaPath }) {
+  async onResponse({ request, response, schemaPath }) {
     if (response.ok) return response;
     const body = await readError(response);
-    if (response.status === 401 && schemaPath !== '/v1/session') onExpired();
+    // Asking who one is, or giving a wrong password, ends no session; losing the one that was known does.
+    const asking = schemaPath === '/v1/session' && (request.method !== 'GET' || !inSession());
+    if (response.status === 401 && !asking) onExpired();
     throw new ApiError(response.status, body, response.headers.get('Retry-After'));
   },
   onError({ error }) {

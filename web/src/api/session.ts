@@ -1,12 +1,12 @@
 /** Who is using the console, and what they may do. */
-import { queryOptions, useQuery } from '@tanstack/react-query';
+import { queryOptions, useQuery, type QueryClient } from '@tanstack/react-query';
 
-import { api, ApiError, data, keepCsrf, type Schemas } from '~/api/client';
+import { api, ApiError, data, inSession, keepCsrf, type Schemas } from '~/api/client';
 
 export type Identity = Schemas['Identity'];
 export type Permission = Schemas['Permission'];
 
-/** The present session; null for nobody. */
+/** The present session; null for nobody. One that ends under way is an error: what was known of it stays. */
 export const sessionQuery = queryOptions({
   queryKey: ['session'],
   queryFn: async ({ signal }): Promise<Identity | null> => {
@@ -15,7 +15,7 @@ export const sessionQuery = queryOptions({
       keepCsrf(identity.csrf_token);
       return identity;
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) return null;
+      if (error instanceof ApiError && error.status === 401 && !inSession()) return null;
       throw error;
     }
   },
@@ -28,9 +28,21 @@ export async function logIn(username: string, password: string): Promise<Identit
   return identity;
 }
 
-export async function logOut(): Promise<void> {
-  await api.DELETE('/v1/session');
+/** End the session, here and on the server; one that has ended already may be left as well. */
+export async function logOut(queries: QueryClient): Promise<void> {
+  try {
+    await api.DELETE('/v1/session');
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) throw error;
+  }
+  forget(queries);
+}
+
+/** Know nobody any more, and nothing of what they saw. */
+export function forget(queries: QueryClient): void {
   keepCsrf(null);
+  queries.setQueryData(sessionQuery.queryKey, null);
+  queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== sessionQuery.queryKey[0] });
 }
 
 /** Whether the user may do something; false while nobody is known. */

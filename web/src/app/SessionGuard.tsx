@@ -2,9 +2,10 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState, type ReactNode } from 'react';
 
 import { whenExpired } from '~/api/client';
-import { sessionQuery } from '~/api/session';
+import { forget, sessionQuery } from '~/api/session';
 import { LoginForm } from '~/app/LoginForm';
 import { LoginPage } from '~/app/LoginPage';
+import { Button } from '~/ui/Button';
 import { Dialog } from '~/ui/Dialog';
 import { ErrorNote, Skeleton } from '~/ui/Notes';
 
@@ -22,7 +23,7 @@ export function SessionGuard({ children }: { children: ReactNode }) {
     whenExpired(() => setExpired(true));
   }, []);
   if (session.isPending) return <Skeleton lines={8} />;
-  if (session.isError) {
+  if (session.data === undefined) {
     return (
       <main className={styles.login}>
         <ErrorNote error={session.error} onRetry={() => void session.refetch()} />
@@ -36,7 +37,7 @@ export function SessionGuard({ children }: { children: ReactNode }) {
   };
   const leave = () => {
     setExpired(false);
-    queries.clear();
+    forget(queries);
   };
   return (
     <>
@@ -45,9 +46,12 @@ export function SessionGuard({ children }: { children: ReactNode }) {
         title="Your session has ended"
         description="Log in again to go on. Nothing on this page is lost."
         open={expired}
-        onClose={leave}
+        onClose={null}
       >
-        <LoginForm onDone={back} />
+        <LoginForm username={session.data.name} onDone={back} />
+        <Button look="quiet" onClick={leave}>
+          Leave this page instead
+        </Button>
       </Dialog>
     </>
   );

@@ -26,6 +26,7 @@ import { logOut, sessionQuery, type Permission } from '~/api/session';
 import { setTheme, useTheme } from '~/app/theme';
 import { Button, IconButton } from '~/ui/Button';
 import { Menu } from '~/ui/Menu';
+import { useSay } from '~/ui/Toasts';
 
 import styles from './Shell.module.css';
 
@@ -139,10 +140,13 @@ function Foot({ name }: { name: string }) {
   const queries = useQueryClient();
   const theme = useTheme();
   const Icon = THEMES.find((one) => one.theme === theme)?.icon ?? Monitor;
+  const say = useSay();
   const leave = async () => {
-    await logOut();
-    queries.clear();
-    queries.setQueryData(sessionQuery.queryKey, null);
+    try {
+      await logOut(queries);
+    } catch (error) {
+      say(error instanceof Error ? error.message : 'That did not work.');
+    }
   };
   return (
     <div className={styles.foot}>

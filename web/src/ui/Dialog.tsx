@@ -11,7 +11,8 @@ interface DialogProps {
   title: string;
   description?: string;
   open: boolean;
-  onClose: () => void;
+  /** Null for a window that stays until what it asks for is done. */
+  onClose: (() => void) | null;
   wide?: boolean;
   children: ReactNode;
 }
@@ -19,7 +20,7 @@ interface DialogProps {
 /** A window over the page. Escape and a click outside close it. */
 export function Dialog({ title, description, open, onClose, wide = false, children }: DialogProps) {
   return (
-    <Radix.Root open={open} onOpenChange={(next) => !next && onClose()}>
+    <Radix.Root open={open} onOpenChange={(next) => !next && onClose?.()}>
       <Radix.Portal>
         <Radix.Overlay className={styles.overlay} />
         <Radix.Content
@@ -30,11 +31,13 @@ export function Dialog({ title, description, open, onClose, wide = false, childr
             <Radix.Title asChild>
               <h2>{title}</h2>
             </Radix.Title>
-            <Radix.Close asChild>
-              <IconButton label="Close" small>
-                <X aria-hidden />
-              </IconButton>
-            </Radix.Close>
+            {onClose && (
+              <Radix.Close asChild>
+                <IconButton label="Close" small>
+                  <X aria-hidden />
+                </IconButton>
+              </Radix.Close>
+            )}
           </div>
           <div className={styles.body}>
             {description && <Radix.Description className="muted">{description}</Radix.Description>}
