@@ -19,6 +19,7 @@ from flowrunner.adapters.http import GuardedClient
 from flowrunner.errors import EgressDenied, NodeTimeout, ParamsInvalid, StepError, ValueTooLarge
 from flowrunner.nodes.email_fetch import EmailFetchNode
 from flowrunner.nodes.email_send import EmailSendNode
+from flowrunner.nodes.postgres_query import PostgresQueryNode
 from flowrunner.ports.http import HttpRequest
 
 from tests.attacks import attacks, needs_corpus
@@ -181,8 +182,9 @@ def _two_addresses(trying: Callable[..., Try]) -> None:
 
 def _other_protocols(trying: Callable[..., Try]) -> None:
     one = trying(ok, {"localhost": [["127.0.0.1"]]})
+    asked = {"server": {"host": "127.0.0.1", "user": "a"}, "sql": "SELECT 1"}
     with pytest.raises(EgressDenied):
-        one.guard.check_host("127.0.0.1", 5432)
+        PostgresQueryNode().execute(context(PostgresQueryNode(), asked, dialer=GuardedDialer(one.guard)))
     server = {"host": "127.0.0.1", "port": 25}
     given = {"server": server, "from": "a@x.example", "to": "b@x.example", "text": "x"}
     with pytest.raises(EgressDenied):
@@ -199,6 +201,9 @@ def _other_protocols(trying: Callable[..., Try]) -> None:
 def _unix_socket(trying: Callable[..., Try]) -> None:
     with pytest.raises(EgressDenied, match="Unix socket"):
         trying().guard.check_host("/var/run/postgresql", 5432)
+    asked = {"server": {"host": "/var/run/postgresql", "user": "a"}, "sql": "SELECT 1"}
+    with pytest.raises(EgressDenied, match="Unix socket"):
+        PostgresQueryNode().execute(context(PostgresQueryNode(), asked, dialer=GuardedDialer(trying().guard)))
 
 
 SPECIAL = {
@@ -208,7 +213,7 @@ SPECIAL = {
     "egress-36": _other_protocols,
     "egress-37": _unix_socket,
 }
-"""Entries whose input is words. PostgreSQL has no node yet: for it the guard itself is asked."""
+"""Entries whose input is words."""
 
 
 @pytest.mark.parametrize("entry", attacks("egress.json"), ids=lambda entry: entry["id"])

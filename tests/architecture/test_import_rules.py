@@ -17,7 +17,7 @@ PLANTED = {
     "Imports point down": ("core/planted_up.py", "import flowrunner.engine"),
     "Adapters do not know each other": ("adapters/memory/planted.py", "import flowrunner.adapters.sqlite"),
     "The core reads nothing of the world": ("core/planted_world.py", "import os"),
-    "Only adapters.postgres knows PostgreSQL": ("engine/planted_psycopg.py", "import psycopg"),
+    "Only adapters.postgres and the PostgreSQL node know PostgreSQL": ("engine/planted_psycopg.py", "import psycopg"),
     "Only adapters.sqlite knows SQLite": ("adapters/memory/planted_sqlite.py", "import sqlite3"),
     "Only adapters.aws and the AWS nodes know AWS": ("nodes/planted.py", "import boto3"),
     "Production code knows no test helpers": ("engine/planted_pytest.py", "import pytest"),

@@ -49,6 +49,7 @@ def test_examples_load(name: str) -> None:
             "IMAP_PASSWORD": "c",
             "HOOK_KEY": "whsec_c2VjcmV0",
             "OPENAI_API_KEY": "d",
+            "DB_PASSWORD": "e",
         }
     ) as one:
         assert one.engine.load(_flow(name), ACCOUNT).warnings == ()
@@ -73,6 +74,7 @@ def test_only_types_that_need_the_network_are_not_run() -> None:
         "http.request",
         "llm.chat",
         "notification",
+        "postgres.query",
         "webhook",
     }
 

@@ -39,6 +39,7 @@ BUILT_IN: Mapping[str, str] = {
     "llm.chat": "llm_chat:LlmChatNode",
     "log": "log:LogNode",
     "notification": "notification:NotificationNode",
+    "postgres.query": "postgres_query:PostgresQueryNode",
     "script": "script:ScriptNode",
     "store": "store:StoreNode",
     "switch": "switch:SwitchNode",
