@@ -229,6 +229,14 @@ def test_errors_of_the_server(cluster: Cluster, sql: str, code: str, retryable: 
     assert (error.code, error.retryable) == (code, retryable)
 
 
+def test_long_words_are_cut(cluster: Cluster) -> None:
+    """A server's error does not fill the run's history."""
+    raised = "DO $$ BEGIN RAISE 'x%', repeat('y', 100000) USING DETAIL = repeat('z', 100000); END $$"
+    error = refused(cluster, raised)
+    assert error.message.startswith("PostgreSQL: xyyy")
+    assert len(error.message) + len(error.details["detail"]) < 3_000
+
+
 def test_limits_of_what_comes_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many rows, or bytes, fail the step, before the memory is full."""
     with pytest.raises(ValueTooLarge, match="3 rows"):

@@ -32,6 +32,9 @@ from flowrunner.ports.dialer import Dialer
 MAX_RECEIVED = 32 * 1024 * 1024
 """Bytes that a server may send in one execution."""
 
+MAX_WORDS = 1_000
+"""Characters of each text of an error, which a server may make as long as it likes."""
+
 _LOOK = 0.2
 """Seconds after which a wait looks whether the run was cancelled."""
 _BYTES_RECEIVED = slice(128, 136)
@@ -201,14 +204,16 @@ def failure(error: psycopg.Error) -> StepError:
         )
     if state is not None:
         found = StepError(
-            f"PostgreSQL: {told.message_primary or state}",
+            f"PostgreSQL: {(told.message_primary or state)[:MAX_WORDS]}",
             code=f"Postgres:{state}",
             retryable=state.startswith(_RETRYABLE),
-            hint=told.message_hint,
+            hint=told.message_hint and told.message_hint[:MAX_WORDS],
             sqlstate=state,
         )
         place = {"table": told.table_name, "column": told.column_name, "constraint": told.constraint_name}
-        found.details |= {name: value for name, value in (place | {"detail": told.message_detail}).items() if value}
+        found.details |= {
+            name: text[:MAX_WORDS] for name, text in (place | {"detail": told.message_detail}).items() if text
+        }
         return found
     words = _one_line(error)
     if isinstance(error, psycopg.OperationalError):
