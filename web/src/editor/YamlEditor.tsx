@@ -104,7 +104,7 @@ export function YamlEditor({ initial, readOnly = false, problems, known, onChang
           syntaxHighlighting(colours),
           theme,
           EditorState.readOnly.of(readOnly),
-          EditorView.contentAttributes.of({ 'aria-label': 'Document (YAML)' }),
+          EditorView.contentAttributes.of({ 'aria-label': 'Document (YAML)', tabindex: '0' }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) calls.current.onChange(update.state.doc.toString());
           }),
