@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, model_validator
 
+from flowrunner.errors import ParamsInvalid
 from flowrunner.nodes.base import Params
 from flowrunner.nodes.fields import presence
 from flowrunner.nodes.mail_server import Line
@@ -65,7 +66,9 @@ class PostgresServer(Params):
 
     @property
     def place(self) -> tuple[str, int]:
-        return (self.host or "").strip("[]"), self.port
+        if self.host is None:  # a DSN that had an expression, and still looks as if it had one
+            raise ParamsInvalid("the `dsn` cannot be read", hint="percent-encode `$`, `{` and `}` as %24, %7B and %7D")
+        return self.host.strip("[]"), self.port
 
     def mode(self, addresses: Sequence[str]) -> SslMode:
         """What is asked of TLS by default: everything, but nothing of a server on this machine."""
