@@ -85,9 +85,9 @@ export function UsersPage() {
           {
             name: 'Name',
             cell: (user) => (
-              <>
+              <span>
                 <b>{user.name}</b> {user.id === identity?.user_id && <span className="muted">(you)</span>}
-              </>
+              </span>
             ),
           },
           {
