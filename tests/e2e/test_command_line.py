@@ -80,4 +80,4 @@ def test_secrets_and_tokens_are_managed(cli: CommandLine) -> None:
     shown = cli("secrets", "list")
     assert key in shown
     assert "a value of the test" not in shown
-    assert cli.team.name in cli("whoami")
+    assert cli.team.account in cli("whoami")

@@ -67,7 +67,14 @@ sent AS (
     SELECT m.account, m.run, m.step, m.attempt, m.priority, m.visible_at, m.owner, m.receives
     FROM messages m
     JOIN won ON won.ord = m.ord
-    ON CONFLICT DO NOTHING
+    -- What an ended run sends takes the place of what it had sent before; else what is there stays as it is.
+    ON CONFLICT (account, run, step, attempt) DO UPDATE
+    SET priority = excluded.priority, visible_at = excluded.visible_at, owner = excluded.owner,
+        receives = excluded.receives
+    WHERE EXISTS (
+        SELECT FROM won e
+        WHERE e.account = excluded.account AND e.run = excluded.run AND e.ended_at IS NOT NULL
+    )
 )
 SELECT
     (SELECT coalesce(array_agg(won.ord), '{}') FROM won),
