@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,6 +67,16 @@ class Person:
     def status(self, word: str) -> None:
         """Wait until the head of the page shows this status."""
         expect(self.page.locator("main header span").get_by_text(word, exact=True)).to_be_visible()
+
+    def choose(self, node: str) -> None:
+        """Click on a node of a run. What has come since may push the drawing down under the click: then again."""
+        shown = self.page.get_by_role("complementary", name="Step").get_by_role("heading", name=node, exact=True)
+        for patience in (2_000, 4_000, 8_000, PATIENCE_MS):
+            self.page.get_by_role("region", name="Canvas").get_by_text(node, exact=True).click()
+            with suppress(AssertionError):
+                expect(shown).to_be_visible(timeout=patience)
+                return
+        raise AssertionError(f"{node} cannot be chosen")
 
     def hear(self, message: ConsoleMessage) -> None:
         """Keep what is wrong with the page; that a request was refused the browser says by itself."""

@@ -83,7 +83,7 @@ def views(person: Person, ids: dict[str, str]) -> Iterator[str]:
     for name, of, status, on in (("run", "run", "completed", "check"), ("failure", "failed", "failed", "boom")):
         person.go(f"/runs/{ids[of]}")
         person.status(status)
-        page.get_by_role("region", name="Canvas").get_by_text(on, exact=True).click()
+        person.choose(on)
         expect(page.get_by_role("complementary", name="Step").get_by_role("heading", name="Output")).to_be_visible()
         yield name
     page.get_by_role("tab", name="Console").click()
@@ -91,7 +91,7 @@ def views(person: Person, ids: dict[str, str]) -> Iterator[str]:
     yield "console"
     person.go(f"/runs/{ids['waiting']}")
     person.status("waiting")
-    page.get_by_role("region", name="Canvas").get_by_text("ask", exact=True).click()
+    person.choose("ask")
     expect(page.get_by_role("region", name="Answer")).to_be_visible()
     yield "approval"
 

@@ -112,8 +112,14 @@ function Shown({ run, again, onAgain }: { run: Run; again: number; onAgain: () =
           <WarnNote>The connection is lost. It is being made again.</WarnNote>
         )}
         {document.isError && <WarnNote>The flow of this run is gone, so its drawing is, too.</WarnNote>}
-        {!live && whole.startedAt !== null && whole.endedAt !== null && whole.endedAt > whole.startedAt && (
-          <Scrubber from={whole.startedAt} to={whole.endedAt} moment={moment} onChange={setMoment} />
+        {!live && run.started_at && run.ended_at && run.ended_at > run.started_at && (
+          // From the run itself, which is here: what came later would push the canvas away under a click.
+          <Scrubber
+            from={Date.parse(run.started_at)}
+            to={Date.parse(run.ended_at)}
+            moment={moment}
+            onChange={setMoment}
+          />
         )}
       </div>
       <div className={styles.body}>
