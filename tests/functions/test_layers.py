@@ -176,6 +176,7 @@ ON_SERVERS = (
     "adapters/postgres",
     "adapters/sqlite",
     "cli",
+    "nodes/postgres_",  # psycopg is in no layer: the step says so (docs/aws-functions.md)
     "telemetry",
     "testing.py",
     "__main__.py",
