@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -29,3 +30,15 @@ def postgres() -> Iterator[Cluster]:
 def postgres_url(postgres: Cluster) -> str:
     """An empty database for the tests of one module."""
     return postgres.new_database()
+
+
+@pytest.fixture(autouse=True)
+def environment_is_left_as_it_was() -> Iterator[None]:
+    """A variable of AWS that a test leaves behind fails another one of its process, far away."""
+    before = _of_aws()
+    yield
+    assert _of_aws() == before, "the test leaves the environment of the process changed"
+
+
+def _of_aws() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}

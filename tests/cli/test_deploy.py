@@ -34,7 +34,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloudFormation]:
     fake = FakeCloudFormation()
     monkeypatch.setattr(Cloud, "cloudformation", lambda self: fake)
     for name in ("AWS_REGION", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is put back even where the command sets it
+        monkeypatch.delenv(name)
     with cloud() as made:
         made.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         Cloud("eu-west-1").ssm().put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
@@ -279,7 +280,6 @@ def test_a_named_profile_is_the_one_that_is_used(
     run_deploy(replace(options, profile="other", dry_run=True), aws.wait)
     assert os.environ["AWS_PROFILE"] == "other"
     assert "AWS_ACCESS_KEY_ID" not in os.environ
-    monkeypatch.delenv("AWS_PROFILE")
 
 
 # -- the way back -------------------------------------------------------------------------------------------------
