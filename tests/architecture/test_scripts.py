@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ["scripts/dev", "scripts/test", "scripts/bench", "scripts/aws-local", "scripts/lib.sh", ".ci/run"]
+SCRIPTS = ["dev", "test", "bench", "aws-local", "build-console", "build-layers", "build-wheel", "lib.sh"]
+PROGRAMS = [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"]
 
 UV = """#!/bin/sh
 echo "uv {version} (a stub)"
@@ -110,7 +111,7 @@ def private(machine: Machine) -> list[str]:
     return [str(path) for path in machine.root.glob(".cache/uv-*/bin/uv")]
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", PROGRAMS)
 def test_scripts_parse(script: str) -> None:
     """Bash can read the script, and whoever clones the project can start it."""
     path = ROOT / script
