@@ -276,7 +276,7 @@ class _Invocation:
                 else:
                     continue
             for one in part:
-                self._trouble(one.receipt, why)
+                self._trouble(one.receipt, why, written=True)
 
     def _write(self, done: Sequence[Done]) -> Committed:
         result = self._committer.commit(done)
@@ -314,12 +314,19 @@ class _Invocation:
                 self._runs.let_go([claim], self._terms.name)
         self._trouble(task.receipt, error)
 
-    def _trouble(self, receipt: Receipt, error: Exception) -> None:
-        """The message has to come again. One that was handed off is sent; failing that, what led to it comes again."""
+    def _trouble(self, receipt: Receipt, error: Exception, *, written: bool = False) -> None:
+        """The message has to come again. One that was handed off is sent; failing that, what led to it comes again.
+
+        That comes in any case where the message may be `written` off already by a commit whose answer was lost: of what
+        that commit handed off only what led to it can tell.
+        """
         if not isinstance(error, StoreError):
             log.error("step %s of run %s: %s", receipt.step, receipt.run, type(error).__name__, exc_info=error)
         self._on_error(error)
         if receipt in self._open:
+            return
+        if written and receipt in self._origins:
+            self._open.update(self._origins[receipt])
             return
         try:
             self._queue.release([receipt], self._clock.now() + self._settings.pause)
