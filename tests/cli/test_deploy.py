@@ -247,13 +247,14 @@ def test_the_region_comes_from_the_option_or_the_environment(
     aws: FakeCloudFormation, options: DeployOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AWS_REGION, too, which boto3 does not know; without any of them it says what to do."""
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert run_deploy(replace(options, region=None), aws.wait) == 0
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name)
-    with pytest.raises(ConfigurationError, match="no AWS region is known"):
-        run_deploy(replace(options, region=None), aws.wait)
+    with monkeypatch.context() as here:  # AWS in this process has variables of its own, for longer than this test
+        here.setenv("AWS_REGION", "eu-west-1")
+        here.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        assert run_deploy(replace(options, region=None), aws.wait) == 0
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            here.delenv(name)
+        with pytest.raises(ConfigurationError, match="no AWS region is known"):
+            run_deploy(replace(options, region=None), aws.wait)
 
 
 def test_missing_credentials_say_what_to_do(
