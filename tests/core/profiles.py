@@ -1,5 +1,8 @@
 """How long the random tests of the core try: `core-ci` (where CI is set) takes its time, `core-dev` is for a look.
 
+`core-ci` tries the same examples every time, so that what fails there fails because of a change; `core-dev` tries new
+ones, and so does `CHECK_RANDOM=1` with the patience of CI.
+
 They are not Hypothesis's own `ci` profile, which stands for the whole session: a new one of that name would change the
 tests of every other folder.
 """
@@ -14,11 +17,11 @@ settings.register_profile(
     "core-ci",
     max_examples=500,
     deadline=None,
-    derandomize=False,
+    derandomize="CHECK_RANDOM" not in os.environ,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("core-dev", parent=settings.get_profile("core-ci"), max_examples=100)
+settings.register_profile("core-dev", parent=settings.get_profile("core-ci"), max_examples=100, derandomize=False)
 
 PROFILE = settings.get_profile("core-ci" if os.environ.get("CI") else "core-dev")
 
