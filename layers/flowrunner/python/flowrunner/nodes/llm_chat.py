@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from flowrunner.core.flow import DEFAULT, Json
-from flowrunner.core.json_text import BadJson, parse_json
-from flowrunner.errors import StepError
 from flowrunner.nodes.base import Context, NodeType, Result
-from flowrunner.nodes.llm_errors import BAD_OUTPUT, REFUSED
 from flowrunner.nodes.llm_memory import Memory, Messages
-from flowrunner.nodes.llm_params import LlmChatOutput, LlmChatParams, Message, Prices
+from flowrunner.nodes.llm_params import LlmChatOutput, LlmChatParams
+from flowrunner.nodes.llm_talk import (
+    SHOWN,
+    answer_check,
+    bad_output,
+    checked_value,
+    complaint,
+    cost,
+    endpoint,
+    given_messages,
+    raise_refusal,
+    request_body,
+    said,
+    summed,
+    tool_call,
+)
 from flowrunner.nodes.llm_tokens import Tokens
-
-if TYPE_CHECKING:
-    from flowrunner.nodes.llm_client import Answer, Endpoint, ToolCall
 
 OPENAI_KEY = "${secrets.OPENAI_API_KEY}"
 TOOL_CALLS = "tool_calls"
 CALLS = 2
 """An answer that is no JSON, or not the JSON it should be, is put right once."""
-SHOWN = 2000
-
-Check = Callable[[Json], list[str]]
 
 
 class LlmChatNode(NodeType[LlmChatParams]):
@@ -75,169 +81,46 @@ retry: {max_attempts: 4, delay: 1s}
         from flowrunner.nodes.llm_client import ask
 
         params = ctx.params
-        check = _check(ctx)
-        memory = Memory(ctx, params.memory) if params.memory is not None else None
+        check = answer_check(ctx, params)
+        memory = _memory(ctx)
         before = memory.load() if memory is not None else []
-        given = _given(params)
+        given = given_messages(params)
         system: Messages = [{"role": "system", "content": params.system}] if params.system else []
         messages = [*system, *before, *given]
         usage: dict[str, int] | None = None
         for attempt in range(1, CALLS + 1):
             tokens = Tokens(ctx, attempt) if params.stream else None
-            answer = ask(_endpoint(ctx), _body(params, messages), tokens.add if tokens is not None else None)
+            answer = ask(
+                endpoint(ctx, params), request_body(params, messages), tokens.add if tokens is not None else None
+            )
             if tokens is not None:
                 tokens.flush()
-            usage = _sum(usage, answer.usage)
-            _raise_refusal(answer)
-            value, wrong = _value(answer, check)
+            usage = summed(usage, answer.usage)
+            raise_refusal(answer)
+            value, wrong = checked_value(answer, check)
             if not wrong:
                 break
             if attempt == CALLS or answer.finish_reason == "length":
-                raise _bad_output(answer, wrong, attempt)
+                raise bad_output(answer, wrong, attempt)
             ctx.log(f"the answer is not as it should be and is asked for again: {'; '.join(wrong)[:SHOWN]}", "warning")
-            messages = [*messages, {"role": "assistant", "content": answer.text}, _complaint(wrong)]
+            messages = [*messages, {"role": "assistant", "content": answer.text}, complaint(wrong)]
         if memory is not None:
-            memory.save(before, [*given, _said(answer)])
+            memory.save(before, [*given, said(answer)])
         output = {
             "text": answer.text,
             "json": value,
-            "tool_calls": [_tool_call(call) for call in answer.tool_calls],
+            "tool_calls": [tool_call(call) for call in answer.tool_calls],
             "finish_reason": answer.finish_reason,
             "usage": usage,
-            "cost_usd": _cost(params.prices, usage),
+            "cost_usd": cost(params.prices, usage),
             "model": answer.model or params.model,
             "attempts": attempt,
         }
         return Result(output, TOOL_CALLS if answer.tool_calls else DEFAULT)
 
 
-def _endpoint(ctx: Context[LlmChatParams]) -> Endpoint:
-    from flowrunner.nodes.llm_client import Endpoint
-
+def _memory(ctx: Context[LlmChatParams]) -> Memory | None:
     params = ctx.params
-    return Endpoint(
-        base_url=params.base_url.strip(),
-        key=params.api_key,
-        http=ctx.http,
-        allow=ctx.egress,
-        timeout=min(params.timeout / 1000, ctx.time_left()),
-        stop=ctx.cancelled,
-        now=ctx.now,
-    )
-
-
-def _given(params: LlmChatParams) -> Messages:
-    if params.prompt is not None:
-        return [{"role": "user", "content": params.prompt}]
-    return [_message(one) for one in params.messages or ()]
-
-
-def _message(message: Message) -> dict[str, Json]:
-    # `content` is there even when it is null: servers ask for it beside tool calls.
-    return {"role": message.role, "content": message.content, **message.model_dump(exclude_none=True)}
-
-
-def _body(params: LlmChatParams, messages: Messages) -> dict[str, Json]:
-    body: dict[str, Json] = {
-        "temperature": params.temperature,
-        "max_tokens": params.max_tokens,
-        "stop": params.stop,
-        "tools": [{"type": "function", "function": tool.model_dump(exclude_none=True)} for tool in params.tools or ()]
-        or None,
-        "response_format": _format(params),
-    }
-    said = {name: value for name, value in body.items() if value is not None}
-    return {**said, **params.provider_params, "model": params.model, "messages": messages}
-
-
-def _format(params: LlmChatParams) -> Json:
-    match params.response_format:
-        case "text":
-            return None
-        case "json":
-            return {"type": "json_object"}
-        case "json_schema":
-            schema = {"name": "answer", "schema": params.json_schema, "strict": params.strict}
-            return {"type": "json_schema", "json_schema": schema}
-
-
-def _check(ctx: Context[LlmChatParams]) -> Check | None:
-    """What the value of an answer must pass; None when the answer is just text. Raises `ParamsInvalid`."""
-    if ctx.params.response_format == "json_schema":
-        return ctx.validator(ctx.params.json_schema)
-    return (lambda _: []) if ctx.params.response_format == "json" else None
-
-
-def _value(answer: Answer, check: Check | None) -> tuple[Json, list[str]]:
-    """The value of an answer that is to be JSON, and what is wrong with it. Calls of tools come before an answer."""
-    if check is None or answer.tool_calls:
-        return None, []
-    try:
-        value = parse_json(_unfenced(answer.text).encode())
-    except BadJson as error:
-        return None, [str(error)]
-    return value, check(value)
-
-
-def _unfenced(text: str) -> str:
-    """The text without the fence that many models put around JSON."""
-    text = text.strip()
-    if text.startswith("```") and text.endswith("```") and "\n" in text:
-        return text.partition("\n")[2].removesuffix("```")
-    return text
-
-
-def _complaint(wrong: list[str]) -> dict[str, Json]:
-    listed = "\n".join(f"- {one}" for one in wrong)[:SHOWN]
-    text = f"Your answer is not valid:\n{listed}\nAnswer again, with the corrected JSON and nothing else."
-    return {"role": "user", "content": text}
-
-
-def _bad_output(answer: Answer, wrong: list[str], attempts: int) -> StepError:
-    cut = answer.finish_reason == "length"
-    return StepError(
-        "the model's answer is not as it should be: " + "; ".join(wrong)[:SHOWN],
-        code=BAD_OUTPUT,
-        hint="it was cut off: raise max_tokens" if cut else None,
-        problems=wrong[:20],
-        text=answer.text[:SHOWN],
-        attempts=attempts,
-    )
-
-
-def _raise_refusal(answer: Answer) -> None:
-    if answer.refusal or answer.finish_reason == "content_filter":
-        why = answer.refusal or "the answer was stopped by a content filter"
-        raise StepError(f"the model refuses to answer: {why[:SHOWN]}", code=REFUSED)
-
-
-def _said(answer: Answer) -> dict[str, Json]:
-    """The answer as a message of the conversation."""
-    if not answer.tool_calls:
-        return {"role": "assistant", "content": answer.text}
-    calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in answer.tool_calls
-    ]
-    return {"role": "assistant", "content": answer.text or None, "tool_calls": calls}
-
-
-def _tool_call(call: ToolCall) -> dict[str, Json]:
-    try:
-        arguments, invalid = parse_json(call.arguments.encode()) if call.arguments.strip() else {}, None
-    except BadJson:
-        arguments, invalid = None, call.arguments
-    return {"id": call.id, "name": call.name, "arguments": arguments, "invalid_arguments": invalid}
-
-
-def _sum(one: dict[str, int] | None, other: Mapping[str, int] | None) -> dict[str, int] | None:
-    if one is None or other is None:
-        return dict(other) if other is not None else one
-    return {name: one[name] + count for name, count in other.items()}
-
-
-def _cost(prices: Prices | None, usage: Mapping[str, int] | None) -> float | None:
-    if prices is None or usage is None:
+    if params.memory is None:
         return None
-    dollars = usage["prompt_tokens"] * prices.input + usage["completion_tokens"] * prices.output
-    return round(dollars / 1_000_000, 9)
+    return Memory(ctx, params.memory, params.memory_messages, params.memory_tokens, params.memory_ttl)

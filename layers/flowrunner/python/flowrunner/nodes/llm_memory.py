@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import AccountId
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.nodes.base import Context
-from flowrunner.nodes.llm_params import LlmChatParams
 from flowrunner.ports.kv import Item
 
 NAMESPACE = "llm/memory"
@@ -26,9 +25,12 @@ Messages = list[dict[str, Json]]
 class Memory:
     """The conversation under one key, for one execution."""
 
-    def __init__(self, ctx: Context[LlmChatParams], key: str) -> None:
+    def __init__(self, ctx: Context[Any], key: str, most: int, tokens: int, ttl: Millis | None) -> None:
         self._ctx = ctx
         self._key = key
+        self._most = most
+        self._tokens = tokens
+        self._ttl = ttl
         self._account = AccountId(ctx.run.account)
 
     def load(self) -> Messages:
@@ -44,14 +46,13 @@ class Memory:
 
     def save(self, before: Sequence[dict[str, Json]], added: Sequence[dict[str, Json]]) -> None:
         """Keep what there was and what this step adds, as far as the limits go."""
-        params = self._ctx.params
-        messages = trimmed([*before, *added], params.memory_messages, params.memory_tokens)
+        messages = trimmed([*before, *added], self._most, self._tokens)
         value = {
             "messages": messages,
             "added": min(len(added), len(messages)),
             "by": self._ctx.run.idempotency_key,
         }
-        expires_at = None if params.memory_ttl is None else self._ctx.now() + params.memory_ttl
+        expires_at = None if self._ttl is None else self._ctx.now() + self._ttl
         self._ctx.values.set(self._account, NAMESPACE, Item(self._key, value, expires_at))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.nodes.base import Context
-from flowrunner.nodes.llm_params import LlmChatParams
 
 EVENT = "token"
 EVERY: Millis = 50
@@ -23,7 +23,7 @@ class Tokens:
     for very long is told all the same.
     """
 
-    def __init__(self, ctx: Context[LlmChatParams], attempt: int) -> None:
+    def __init__(self, ctx: Context[Any], attempt: int) -> None:
         self._ctx = ctx
         self._attempt = attempt
         self._held = ""
