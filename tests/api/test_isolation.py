@@ -48,6 +48,7 @@ ACCESS: Mapping[str, str] = {
     "signal_step": "runs:write",
     "list_run_events": "runs:read",
     "list_run_logs": "runs:read",
+    "get_timeline": "runs:read",
     "create_ticket": "runs:read",
     # triggers
     "list_hooks": "schedules:read",

@@ -99,6 +99,17 @@ class News:
     under_way: Sequence[Attempt]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The attempts of some commits on end; the last stretch has those under way, too. `cursor`: where to go on."""
+
+    row: RunRow
+    state: State
+    attempts: Sequence[Attempt]
+    cursor: Position
+    more: bool
+
+
 class Feed:
     """Gives the events of runs. A reader that drops events by an id it has seen gets each exactly once."""
 
@@ -138,6 +149,23 @@ class Feed:
         if after_rev is not None:
             committed = [read_attempt(one) for one in self._committed(account, run, after_rev, state.rev)]
         return News(row, state, committed, self.under_way(account, run))
+
+    def stretch(self, account: AccountId, run: RunId, after: Position = START, limit: int = PAGE) -> Stretch:
+        """The attempts that commits above a position took, at least `limit` of them if there are so many.
+
+        Commits stay whole, so that `page` can go on behind the last one. Raises `NotFound`.
+        """
+        row, state = self._head(account, run)
+        # As in `page`: what is not of this run's history is taken for the beginning.
+        last = after.rev if after.rev <= state.rev else 0
+        taken: list[Attempt] = []
+        for rev, together in groupby(self._committed(account, run, last, state.rev), key=lambda one: one.rev):
+            if len(taken) >= limit:
+                return Stretch(row, state, taken, Position(last), more=True)
+            taken += map(read_attempt, together)
+            last = rev
+        open_ones = [one for one in self.under_way(account, run) if not one.rev]
+        return Stretch(row, state, taken + open_ones, Position(state.rev), more=False)
 
     def under_way(self, account: AccountId, run: RunId) -> list[Attempt]:
         """The attempts that run or wait."""

@@ -15,6 +15,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "steps": ("/v1/runs",),
     "events": ("/v1/runs", "/v1/ws"),
     "logs": ("/v1/runs",),
+    "timeline": ("/v1/runs",),
     "catalogue": ("/v1/node-types", "/v1/plugins", "/v1/schema"),
     "hooks": ("/v1/hooks", "/hooks"),
     "schedules": ("/v1/schedules",),
