@@ -10,7 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from infra.api import ApiStack
 from infra.data import DataStack
 from infra.engine import EngineStack
-from infra.measures import FIVE_MINUTES, gateway_metric, own_of
+from infra.measures import FIVE_MINUTES, gateway_metric, own
 from infra.settings import Settings
 
 MINUTE = Duration.minutes(1)
@@ -88,7 +88,7 @@ def alarms(settings: Settings, data: DataStack, api: ApiStack, engine: EngineSta
         Alarm(
             "stuck-runs",
             "Runs stand still although nothing holds them, and sending their steps again has not helped.",
-            own_of(settings, "StuckRuns", "scheduler"),
+            own(settings, "StuckRuns", "scheduler"),
             periods=3,
         ),
         Alarm(

@@ -18,17 +18,8 @@ from infra.settings import Settings
 FIVE_MINUTES = Duration.minutes(5)
 
 
-def own(settings: Settings, name: str) -> cloudwatch.SearchExpression:
-    """A metric of flowrunner's (`flowrunner.functions.observing`), of all functions that send it."""
-    # In double quotes, since its hyphen is neither letter nor digit
-    # (AmazonCloudWatch/latest/monitoring/search-expression-syntax.html).
-    namespace = f'"{settings.prefix}"'
-    search = f"SEARCH('{{{namespace},service}} MetricName=\"{name}\"', 'Sum', 300)"
-    return cloudwatch.SearchExpression(expression=f"SUM({search})", label=name, period=FIVE_MINUTES)
-
-
-def own_of(settings: Settings, name: str, service: str) -> cloudwatch.Metric:
-    """The same of one function, as an alarm needs it."""
+def own(settings: Settings, name: str, service: str) -> cloudwatch.Metric:
+    """A metric of flowrunner's (`flowrunner.functions.observing`), of the function that sends it."""
     return cloudwatch.Metric(
         namespace=settings.prefix,
         metric_name=name,

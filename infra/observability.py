@@ -68,9 +68,14 @@ class ObservabilityStack(Stack):
             self, "Dashboard", dashboard_name=self._settings.prefix, default_interval=Duration.days(1)
         )
         settings = self._settings
+
+        def told(name: str) -> cloudwatch.Metric:
+            """What the function behind the table's stream counts of all runs."""
+            return own(settings, name, "stream")
+
         dashboard.add_widgets(
-            _graph("Runs", *(own(settings, f"Runs{how}") for how in ("Started", "Completed", "Failed", "Cancelled"))),
-            _graph("Steps", own(settings, "Steps"), own(settings, "StepErrors")),
+            _graph("Runs", *(told(f"Runs{how}") for how in ("Started", "Completed", "Failed", "Cancelled"))),
+            _graph("Steps", told("Steps"), told("StepErrors")),
             _graph("Estimated cost of the load, $ an hour", hourly_cost(settings, data, api, engine)),
         )
         queues = [*data.queues, data.dead_letters]

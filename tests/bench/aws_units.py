@@ -198,6 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calls", action="store_true", help="where the units of a step go")
     parser.add_argument("--duration", action="store_true", help="how long an invocation takes, too")
     options = parser.parse_args(arguments)
+    from tests.bench import aws_stream  # which takes its flows from here
+
     measured = []
     for one in all_measured(large=options.large):
         measured.append(one)
@@ -205,6 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             spent = ", ".join(f"{name} {units:.2f}" for name, units in sorted(one.calls.items()) if units)
             print(f"{one.name}: {spent}; a run: {one.run.write_units:.1f} w, {one.run.read_units:.1f} r")
     print(table(measured))
+    print("\nWhat follows from commits, by the table's stream, on top of that:\n")
+    aws_stream.main()
     print("\n| an idle month | $ |\n| --- | --- |")
     lines = idle_month()
     for line in lines:

@@ -57,15 +57,15 @@ def test_lines_are_ascii(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_was_counted_is_one_short_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """An ordinary invocation costs one line below 300 bytes; the service is the only dimension."""
-    observed = Observed("executor", Settings(), "flowrunner-prod")
+    """What an invocation counted is one line, of below 300 bytes here; the service is the only dimension."""
+    observed = Observed("stream", Settings(), "flowrunner-prod")
     with observed.invocation(Context()):
         observed.count("Steps")
         observed.measure("StepMilliseconds", 12)
     out = capsys.readouterr().out
     (line,) = (json.loads(text) for text in out.splitlines())
     assert len(out) <= 300
-    assert (line["Steps"], line["StepMilliseconds"], line["service"]) == ([1.0], [12.0], "executor")
+    assert (line["Steps"], line["StepMilliseconds"], line["service"]) == ([1.0], [12.0], "stream")
     (metrics,) = line["_aws"]["CloudWatchMetrics"]
     assert (metrics["Namespace"], metrics["Dimensions"]) == ("flowrunner-prod", [["service"]])
     assert {"Name": "StepMilliseconds", "Unit": "Milliseconds"} in metrics["Metrics"]
@@ -83,15 +83,16 @@ def test_nothing_to_say_is_no_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_counts_add_up_and_measures_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    """A count is one number, a measure as many as one line may have."""
+    """A count is one number; of a measure there are as many values as one line may have, and the rest in another."""
     observed = Observed("executor", Settings())
     with observed.invocation(Context()):
         for number in range(150):
             observed.count("Steps", 2)
             observed.measure("StepMilliseconds", number)
-    (line,) = lines(capsys)
-    assert line["Steps"] == [300.0]
-    assert len(line["StepMilliseconds"]) == MOST_VALUES
+    first, second = lines(capsys)
+    assert (first["Steps"], "Steps" in second) == ([300.0], False)
+    assert len(first["StepMilliseconds"]) == MOST_VALUES
+    assert first["StepMilliseconds"] + second["StepMilliseconds"] == [float(number) for number in range(150)]
 
 
 def test_an_invocation_that_fails_says_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from flowrunner.adapters.memory.cipher import MemoryKeyRing
 from flowrunner.core.ids import RunId
 from flowrunner.errors import StoreError
-from flowrunner.functions.observing import Observed
-from flowrunner.functions.stream import Stream
-from flowrunner.ports.http import HttpRequest, HttpResponse
-from flowrunner.services.audit import Audit
-from flowrunner.services.authentication import Credentials
+from flowrunner.ports.http import HttpResponse
+from flowrunner.services.cloud_costs import FOLLOWED, STEP, per_million
 from flowrunner.services.deliveries import DeliveryStatus
-from flowrunner.services.identity import PERMISSIONS, Actor, Role
 from flowrunner.services.live_readers import LiveLimits
-from flowrunner.services.outbound import Outbound, make_outbound
-from flowrunner.services.run_news import RunNews
-from flowrunner.services.secret_box import SecretBox
 from flowrunner.services.sender import SOON
 from flowrunner.services.sockets import Hail, Sockets
-from flowrunner.services.stream_usage import StreamUsage
-from flowrunner.services.usage import Counts, Usage
+from flowrunner.services.usage import Counts
 from flowrunner.services.webhooks import NewWebhook
-from flowrunner.settings import Settings, WebhookSettings
 
 from tests.adapters.aws.streaming import Record, Streamed, streamed
+from tests.bench.aws_stream import streamed as measured
 from tests.engine.harness import ACCOUNT
 from tests.engine.test_runs import flow
-from tests.functions.installation import Context
+from tests.functions.following import Deployed, Trusting, deployed
 from tests.services.gateway import Gateway
 from tests.services.outbound import OWNER, URL, Receiver
 
@@ -41,68 +30,6 @@ pytestmark = pytest.mark.usefixtures("quiet_logging")
 
 TWO = flow("a: {type: transform, params: {value: 1}, next: b}\nb: {type: log, params: {message: hm}}")
 FAILS = flow("a: {type: script, hooks: {exec: \"throw new Error('no')\"}}")
-
-
-class Trusting:
-    """Knows everybody as a viewer of the tests' account."""
-
-    def authenticate(self, _given: Credentials) -> Actor:
-        return Actor(ACCOUNT, "vic", PERMISSIONS[Role.VIEWER], user="vic")
-
-    def recheck(self, actor: Actor) -> Actor:
-        return replace(actor, permissions=PERMISSIONS[Role.VIEWER])
-
-
-@dataclass
-class Deployed:
-    """An engine whose table has a stream, and the function behind it."""
-
-    streamed: Streamed
-    handler: Stream
-    news: RunNews
-    out: Outbound
-    gateway: Gateway
-    sockets: Sockets
-    receiver: Receiver
-    usage: Usage
-
-    def invoke(self, records: list[Record] | None = None) -> list[str]:
-        """One invocation; the sequence numbers that it answers as failed."""
-        batch = self.streamed.table.batch() if records is None else records
-        answer = self.handler({"Records": batch}, Context())
-        return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
-
-    def watch(self, **subscription: Any) -> str:
-        self.sockets.hear(Hail("c1"), json.dumps({"type": "auth", "token": "t"}), self.now() + 20_000)
-        self.sockets.hear(Hail("c1"), json.dumps({"type": "subscribe", **subscription}), self.now() + 20_000)
-        return "c1"
-
-    def heard(self) -> list[str]:
-        """The types of the events that the client was sent since."""
-        return [one["event"]["type"] for one in self.gateway.sent.pop("c1", []) if one["type"] == "event"]
-
-    def total(self) -> Counts:
-        return self.usage.report(OWNER, "2026-01-01", "2026-01-01").total
-
-    def now(self) -> int:
-        return self.streamed.bench.clock.now()
-
-
-@contextmanager
-def deployed(answer: Callable[[HttpRequest], HttpResponse] | None = None) -> Iterator[Deployed]:
-    """A new installation."""
-    receiver = Receiver(answer)
-    with streamed(http=receiver) as s:
-        engine, clock, entities = s.bench.engine, s.bench.clock, s.backend.entities
-        box = SecretBox(entities, MemoryKeyRing(), clock)
-        out = make_outbound(engine, box, Audit(entities, clock), lambda url: None, WebhookSettings(), streamed=True)
-        gateway = Gateway()
-        trusting = cast("Any", Trusting())
-        sockets = Sockets(entities, engine.feed, gateway, trusting, cast("Any", None), clock, LiveLimits())
-        news = RunNews(StreamUsage(entities, clock, lambda change: "test"), out, sockets)
-        handler = Stream(s.backend.changes, news, Observed("stream", Settings()), clock)
-        yield Deployed(s, handler, news, out, gateway, sockets, receiver, Usage(entities, clock, streamed=True))
-        out.close()
 
 
 def webhook(d: Deployed, *events: str) -> str:
@@ -201,6 +128,65 @@ def test_a_store_that_fails_at_any_call_loses_nothing_and_counts_nothing_twice(
         if calls < number:
             assert number > 10
             return
+
+
+def test_steps_and_runs_are_counted_a_batch_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of metrics for all commits of a batch, and none when it comes again."""
+    with deployed() as d:
+        for document in (TWO, TWO, FAILS):
+            d.streamed.bench.run(document)
+        batch = d.streamed.table.batch()
+        assert d.invoke(batch) == []
+        [line] = metrics(capsys)
+        counted = {name: line[name] for name in ("Steps", "StepErrors", "RunsStarted", "RunsCompleted", "RunsFailed")}
+        assert counted == {
+            "Steps": [5.0],
+            "StepErrors": [1.0],
+            "RunsStarted": [3.0],
+            "RunsCompleted": [2.0],
+            "RunsFailed": [1.0],
+        }
+        assert len(line["StepMilliseconds"]) == 5
+        assert d.invoke(batch) == []
+        assert metrics(capsys) == []
+
+
+def test_a_batch_that_was_half_counted_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Flow by flow; what the store did not take is counted when the batch comes again."""
+    with deployed() as d:
+        d.streamed.bench.run(TWO)
+        d.streamed.bench.run(TWO.replace("name: test", "name: other"))
+        batch, entities = d.streamed.table.batch(), d.streamed.backend.entities
+        put, writes = entities.put, []
+
+        def fail_second(*args: Any, **options: Any) -> Any:
+            writes.append(args)
+            if len(writes) == 2:
+                raise StoreError("DynamoDB did not answer")
+            return put(*args, **options)
+
+        monkeypatch.setattr(entities, "put", fail_second)
+        assert d.invoke(batch) != []
+        assert d.invoke(batch) == []
+        first, second = metrics(capsys)
+        assert (first["Steps"], first["BatchesReturned"], second["Steps"]) == ([2.0], [1.0], [2.0])
+        assert "BatchesReturned" not in second
+
+
+def test_what_follows_from_a_step_costs_what_the_estimates_say() -> None:
+    """Counted in full batches: with it a million linear steps with effects cost four dollars at most."""
+    counted = measured().units
+    for name in ("write_units", "read_units", "invocations"):
+        assert getattr(counted, name) == pytest.approx(getattr(FOLLOWED, name)), name
+    assert 0.5 < counted.logged_gb / FOLLOWED.logged_gb <= 1
+    assert per_million(STEP + FOLLOWED) <= 4.00
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines of metrics that were written."""
+    return [line for text in capsys.readouterr().out.splitlines() if "_aws" in (line := json.loads(text))]
 
 
 def test_what_cannot_be_read_keeps_nobody_waiting() -> None:

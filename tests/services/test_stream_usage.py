@@ -13,7 +13,7 @@ from flowrunner.errors import StoreError
 from flowrunner.ports.changes import RunMoved
 from flowrunner.ports.entities import Entity
 from flowrunner.services.identity import Actor, Permission
-from flowrunner.services.stream_usage import SEEN_MINUTES, SEEN_RUNS, StreamUsage
+from flowrunner.services.stream_usage import SEEN, SEEN_MINUTES, StreamUsage, Told
 from flowrunner.services.usage import DAY, KIND, SUM_KEPT, Counts, Report, Usage
 
 from tests.adapters.aws.streaming import Streamed, streamed
@@ -33,10 +33,10 @@ off: {type: transform, when: false}
 b: {type: script, retry: {max_attempts: 2, delay: 1s, on: ["*"]}, on_error: continue, hooks: {exec: "throw new Error('no')"}}""")
 
 
-def counting(s: Streamed, entities: MemoryBackend | None = None) -> StreamUsage:
+def counting(s: Streamed, entities: MemoryBackend | None = None, told: Told = lambda commits: None) -> StreamUsage:
     """On a store of its own, so that it and the engine do not mind each other."""
     return StreamUsage(
-        (entities or MemoryBackend()).entities, s.bench.clock, lambda change: f"name of {change.row.flow}"
+        (entities or MemoryBackend()).entities, s.bench.clock, lambda change: f"name of {change.row.flow}", told
     )
 
 
@@ -108,6 +108,23 @@ def test_a_write_that_fails_is_made_up_for() -> None:
         assert counts(stream, s).total == Counts(2, 4, 0)
 
 
+def test_whoever_counts_something_else_is_told_of_each_commit_once() -> None:
+    """However often a batch comes, and also of commits that end a run and are about no step."""
+    with streamed() as s:
+        told: list[RunMoved] = []
+        stream = MemoryBackend()
+        s.bench.run(MANY)
+        waits = s.bench.start(MANY)
+        s.bench.engine.control.cancel(ACCOUNT, waits)
+        moved = s.moved()
+        assert moved[-1].ended
+        for batch in (moved[:1], moved[:3], moved, moved[2:], moved):
+            counting(s, stream, told.extend).count(batch)
+        assert len(told) == len({(one.row.id, one.row.rev) for one in told}) <= len(moved)
+        assert [one.row.id for one in told if one.created] == [moved[0].row.id, waits]
+        assert [one.row.id for one in told if one.ended] == [moved[0].row.id, waits]
+
+
 def test_several_processes_add_up() -> None:
     """Shards have processes of their own; one that has an old row in mind reads the new one."""
     with streamed() as s:
@@ -136,19 +153,19 @@ def test_days_are_those_of_the_commits() -> None:
 
 
 def test_what_is_remembered_of_runs_stays_small() -> None:
-    """Runs are forgotten after some minutes, or when many others have moved; the row does not grow with the day."""
+    """Commits are forgotten after some minutes, or after many others; the row does not grow with the day."""
     with streamed() as s:
         stream = MemoryBackend()
         usage = counting(s, stream)
         s.bench.run(TWO)
         [first, *rest] = s.moved()
         usage.count([first, *rest])
-        for index in range(3 * SEEN_RUNS):
+        for index in range(3 * SEEN):
             usage.count([other(first, index)])
         [row] = stored(stream, s)
-        assert len(row.body) < SEEN_RUNS * 20
+        assert len(row.body) < SEEN * 6
         usage.count(rest)
-        assert counts(stream, s).total.runs == 3 * SEEN_RUNS + 1
+        assert counts(stream, s).total.runs == 3 * SEEN + 1
         assert counts(stream, s).total.steps == 2 * 2, "its commits came again far too late"
         s.bench.clock.turn_to(s.bench.clock.now() + (SEEN_MINUTES + 1) * 60_000)
         usage.count([other(first, -1)])

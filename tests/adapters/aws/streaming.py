@@ -70,6 +70,7 @@ class Streamed:
     bench: Bench
     backend: DynamoBackend
     table: StreamedTable
+    cloud: FakeCloud
 
     def changes(self) -> list[RunMoved | StepSpoke]:
         """What the stream has told since the last time."""
@@ -89,7 +90,7 @@ def streamed(**options: Any) -> Iterator[Streamed]:
     backend.migrate()
     with bench(backend, **options) as b:
         table.clock = b.clock
-        yield Streamed(b, backend, table)
+        yield Streamed(b, backend, table, cloud)
     backend.close()
 
 

@@ -67,5 +67,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
         from flowrunner.api.app import create_app
 
     platform = make_platform(settings, environ)
-    platform.engine.watchers.watch_all(observed.observe_run)
     return observed.traced(Api(create_app(platform, lazy=True), observed))

@@ -19,7 +19,6 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     settings, observed = prepare("dead-letter", environ)
     engine = make_executor(settings, environ)
     engine.watchers.watch_all(log_run)
-    engine.watchers.watch_all(observed.observe_run)
     letters = engine.dead_letters(DeadLetterSettings(settings.worker.pause))
 
     def handle(deliveries: Sequence[Delivery], _ends_at: Millis, _name: str) -> Sequence[Receipt]:

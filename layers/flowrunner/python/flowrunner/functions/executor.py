@@ -22,7 +22,6 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     settings, observed = prepare("executor", environ)
     engine = make_executor(settings, environ)
     engine.watchers.watch_all(log_run)
-    engine.watchers.watch_all(observed.observe_run)
 
     def trouble(error: BaseException) -> None:
         observed.count("StoreErrors")

@@ -3,7 +3,8 @@
 A line of the log is what it is elsewhere (`telemetry.logs.document_of`: what tenants write is under `data`, so that
 none of it can pass for a metric), with the service and the request added. Metrics are lines, too (CloudWatch's embedded
 format), one for an invocation and only of what is not zero: each metric costs by the hour in which it is sent, and so
-does each value of a dimension, which is why flows, accounts and node types are none.
+does each value of a dimension, which is why flows, accounts and node types are none. Steps and runs are counted by the
+function behind the table's stream, a hundred commits at a time: a line of each executor would cost $0.14 per million.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import Metrics
 
 from flowrunner.core.status import RunStatus
-from flowrunner.engine.watch import Change
+from flowrunner.engine.records import read_attempt
+from flowrunner.ports.changes import RunMoved
 from flowrunner.ports.runs import RowStatus
 from flowrunner.settings import Settings
 from flowrunner.telemetry.logs import QUIET, document_of
@@ -63,7 +65,7 @@ class Lines(LambdaPowertoolsFormatter):
 
 
 class Observed:
-    """What a process says of itself. `observe` may be called by several threads, the rest by the handler's."""
+    """What a process says of itself. `count` and `measure` are for several threads, the rest for the handler's."""
 
     def __init__(self, service: str, settings: Settings, namespace: str = NAMESPACE) -> None:
         self.service = service
@@ -110,28 +112,31 @@ class Observed:
         with self._lock:
             self._values[name].append(value)
 
-    def observe_run(self, change: Change) -> None:
-        """Count what a commit is about. For `Watchers.watch_all`."""
-        for attempt in change.attempts:
-            if attempt.rev and attempt.status in (RowStatus.SUCCEEDED, RowStatus.FAILED):
-                self.count("Steps")
-                self.measure("StepMilliseconds", max(0, attempt.ended_at - attempt.started_at))
-                if attempt.status is RowStatus.FAILED:
-                    self.count("StepErrors")
-        if change.created:
-            self.count("RunsStarted")
-        if change.ended and change.state.status in ENDED:
-            self.count(ENDED[change.state.status])
+    def observe_commits(self, commits: Iterable[RunMoved]) -> None:
+        """Count what commits are about. For `StreamUsage`, which tells of each of them once."""
+        for change in commits:
+            for row in change.steps:
+                if row.rev and row.status in (RowStatus.SUCCEEDED, RowStatus.FAILED):
+                    attempt = read_attempt(row)
+                    self.count("Steps")
+                    self.measure("StepMilliseconds", max(0, attempt.ended_at - attempt.started_at))
+                    if row.status is RowStatus.FAILED:
+                        self.count("StepErrors")
+            if change.created:
+                self.count("RunsStarted")
+            if change.ended and change.row.status in ENDED:
+                self.count(ENDED[RunStatus(change.row.status)])
 
     def flush(self) -> None:
-        """Write the metrics of which there is something to say, as one line."""
+        """Write the metrics of which there is something to say: as one line, unless there is very much."""
         with self._lock:
             found, self._values = self._values, defaultdict(list)
-        for name, values in found.items():
-            for value in values[:MOST_VALUES]:
-                self._metrics.add_metric(name=name, unit=UNITS.get(name, "Count"), value=value)
-        if found:
+        while found:
+            for name, values in found.items():
+                for value in values[:MOST_VALUES]:
+                    self._metrics.add_metric(name=name, unit=UNITS.get(name, "Count"), value=value)
             self._metrics.flush_metrics()
+            found = {name: values[MOST_VALUES:] for name, values in found.items() if len(values) > MOST_VALUES}
 
 
 def _ascii(document: Any) -> str:

@@ -88,5 +88,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     """The function's handler. Nothing is asked of AWS yet. Raises `ConfigurationError`."""
     settings, observed = prepare("scheduler", environ)
     platform = make_platform(settings, environ)
-    platform.engine.watchers.watch_all(observed.observe_run)
     return observed.traced(Scheduler(minute_tasks(platform, observed), observed, platform.engine.parts.clock))

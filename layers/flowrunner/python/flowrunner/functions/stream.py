@@ -86,8 +86,8 @@ class Stream:
                 self._observed.count("RecordsSkipped")
 
 
-def make_news(platform: Platform) -> RunNews:
-    """What follows from changes, over the services of a platform."""
+def make_news(platform: Platform, observed: Observed) -> RunNews:
+    """What follows from changes, over the services of a platform; metrics of steps and runs are counted with usage."""
     parts = platform.engine.parts
     backend, clock = parts.backend, parts.clock
 
@@ -95,7 +95,7 @@ def make_news(platform: Platform) -> RunNews:
         row = backend.runs.load([(change.row.account, change.row.id)])[0]
         return row.flow_name if row is not None else ""
 
-    usage = StreamUsage(backend.entities, clock, flow_name)
+    usage = StreamUsage(backend.entities, clock, flow_name, observed.observe_commits)
     return RunNews(usage, platform.outbound, platform.sockets)
 
 
@@ -106,4 +106,4 @@ def make_handler(environ: Mapping[str, str]) -> Callable[[Any, Any], Any]:
     changes: Changes | None = getattr(platform.engine.parts.backend, "changes", None)
     if changes is None:
         raise ConfigurationError("store.url: only a table of DynamoDB has a stream")
-    return observed.traced(Stream(changes, make_news(platform), observed, platform.engine.parts.clock))
+    return observed.traced(Stream(changes, make_news(platform, observed), observed, platform.engine.parts.clock))

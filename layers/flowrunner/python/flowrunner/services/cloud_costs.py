@@ -163,6 +163,20 @@ EXPRESS_RUN = RUN + Units(
     write_units=1, read_units=2, queue_requests=3, fair_messages=1, invocations=1, gb_seconds=billed_ms(STEP_MS)
 )
 """With the invocation that its steps share."""
+FOLLOWED_MS = 45.0
+"""Billed for a batch of 100 commits, by the function behind the table's stream (`tests/bench/aws_stream.py`)."""
+FOLLOWED = Units(
+    write_units=0.022,
+    read_units=0.022,
+    invocations=0.011,
+    gb_seconds=0.011 * billed_ms(FOLLOWED_MS),
+    logged_gb=20 / GIGABYTE,
+)
+"""What follows from a step's commit, and from a tenth of a run's start: live events, webhooks, usage, metrics.
+
+In full batches, as under load: counting a flow's day is a write of 2 units for each of them. A commit that comes alone
+costs as much as a hundred.
+"""
 
 STEP_BYTES = 1100
 """What a step leaves in the table: its row, and its share of the rest."""
@@ -277,6 +291,7 @@ def month(load: Load, deployment: Deployment | None = None) -> list[Line]:
         *idle_month(deployment),
         Line(f"{load.runs:,} runs started and ended", (EXPRESS_RUN if load.express else RUN) * load.runs),
         Line(f"{count:,} steps", (EXPRESS_STEP if load.express else STEP) * count),
+        Line("live events, webhooks, usage and metrics", FOLLOWED * count),
         Line("outputs above 1 KB", output_units(load.payload) * count),
         Line("what the nodes work", Units(gb_seconds=billed_ms(load.work_ms)) * count),
         Line(f"{deployment.retention_days} days of history", Units(table_gb=table, backup_gb=table, bucket_gb=bucket)),

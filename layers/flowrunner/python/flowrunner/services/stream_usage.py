@@ -1,24 +1,26 @@
 """Metering from a table's stream: what a batch tells is added to the counts of each flow's day, once.
 
 A batch may come again, whole or in parts, because the function that had it was stopped. So the counts of a flow's day
-hold, beside the sums, how far each run was counted (`seen`), and both change in one conditional write: a commit whose
-revision is not above that is passed over. A batch comes again within moments of that write, for its shard waits for it,
-so runs need not be remembered for long, and the row stays small. The figures are wrong only if a function was stopped
-just after the write and its batch came again five minutes later, or after 500 other runs of the flow had moved.
+hold, beside the sums, which commits were counted last (`marks`), and both change in one conditional write: a commit
+that is among them is passed over. A batch comes again within moments of that write, for its shard waits for it, so
+commits need not be remembered for long, and the row stays below two write units. The figures are wrong only if a
+function was stopped just after the write and its batch came again five minutes later, or after 400 other commits of the
+flow.
 
-One write for each flow and batch: the total of a day is added up by whoever asks for it.
+One write for each flow and batch: the total of a day is added up by whoever asks for it. Whoever counts something else
+of commits is told of the same ones (`Told`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
 
-from flowrunner.core.ids import AccountId, FlowId, Millis, RunId
+from flowrunner.core.ids import AccountId, FlowId, Millis
 from flowrunner.core.times import day_of, parse_time
 from flowrunner.engine.cache import SizedCache
 from flowrunner.engine.records import Attempt, read_attempt
@@ -31,61 +33,65 @@ from flowrunner.services.usage import KEPT, KIND, TRIES, Counts, read_counts
 
 MINUTE: Millis = 60_000
 SEEN_MINUTES = 5
-SEEN_RUNS = 500
+SEEN = 400
+MARK = 4
+"""Bytes: of ten million commits one is taken for one of 400 others, and not counted."""
 REMEMBERED = 1_000
 
 Name = Callable[[RunMoved], str]
 """The name of the flow that a run executes."""
+
+Told = Callable[[Sequence[RunMoved]], None]
+"""Is given commits when they have been counted, and each of them once."""
 
 _Key = tuple[AccountId, str, FlowId]
 
 
 @dataclass(frozen=True, slots=True)
 class _Day:
-    """The counts of a flow on a day. `seen`: minute by minute, how far which runs were counted."""
+    """The counts of a flow on a day. `marks`: minute by minute, what was counted."""
 
     name: str = ""
     counts: Counts = field(default_factory=Counts)
-    seen: tuple[tuple[int, dict[str, int]], ...] = ()
+    marks: tuple[tuple[int, bytes], ...] = ()
 
-    def counted(self, run: str) -> int:
-        return max((revs.get(run, 0) for _, revs in self.seen), default=0)
+    @property
+    def seen(self) -> set[bytes]:
+        return {group[at : at + MARK] for _, group in self.marks for at in range(0, len(group), MARK)}
 
-    def with_seen(self, revs: dict[str, int], minute: int) -> _Day:
-        """Remember how far these runs are counted now, and forget what is old or too much."""
-        groups = [(at, {run: rev for run, rev in one.items() if run not in revs}) for at, one in self.seen]
-        if groups and groups[-1][0] == minute:
-            revs = {**groups.pop()[1], **revs}
-        room = SEEN_RUNS
-        result: list[tuple[int, dict[str, int]]] = []
-        for at, one in reversed([*groups, (minute, revs)]):
-            if at <= minute - SEEN_MINUTES or not room:
-                break
-            last = list(one.items())[-room:]
-            room -= len(last)
-            if last:
-                result.append((at, dict(last)))
-        return replace(self, seen=tuple(reversed(result)))
+    def with_marks(self, fresh: Iterable[bytes], minute: int) -> _Day:
+        """Remember these, and forget what is old or too much."""
+        groups = [group for group in self.marks if group[0] > minute - SEEN_MINUTES]
+        last = groups.pop()[1] if groups and groups[-1][0] == minute else b""
+        room = SEEN * MARK
+        kept: list[tuple[int, bytes]] = []
+        for at, group in reversed([*groups, (minute, last + b"".join(fresh))]):
+            if room:
+                kept.append((at, group[-room:]))
+                room -= len(kept[-1][1])
+        return replace(self, marks=tuple(reversed(kept)))
 
     def encode(self) -> bytes:
         found = self.counts
+        marks = [(at, b64encode(group).decode()) for at, group in self.marks]
         document = {"name": self.name, "runs": found.runs, "steps": found.steps, "ms": found.compute_ms}
-        return orjson.dumps({**document, "seen": self.seen})
+        return orjson.dumps({**document, "marks": marks})
 
     @staticmethod
     def decode(entity: Entity) -> _Day:
         name, found = read_counts(entity)
-        seen = orjson.loads(entity.body).get("seen", ())
-        return _Day(name, found, tuple((at, revs) for at, revs in seen))
+        marks = orjson.loads(entity.body).get("marks", ())
+        return _Day(name, found, tuple((at, b64decode(group)) for at, group in marks))
 
 
 class StreamUsage:
     """See the module."""
 
-    def __init__(self, entities: Entities, clock: Clock, name: Name) -> None:
+    def __init__(self, entities: Entities, clock: Clock, name: Name, told: Told = lambda commits: None) -> None:
         self._entities = entities
         self._clock = clock
         self._name = name
+        self._told = told
         self._stored: SizedCache[_Key, Entity] = SizedCache(REMEMBERED)
 
     def count(self, changes: Iterable[RunMoved]) -> None:
@@ -103,31 +109,34 @@ class StreamUsage:
             now = self._clock.now()
             stored = self._stored.get(key) or self._entities.get(account, KIND, f"{day}/{flow}", now)
             before = _Day.decode(stored) if stored is not None else _Day()
-            after = self._after(before, commits, now // MINUTE)
-            if after is None:
+            fresh = _fresh(before, commits)
+            if not fresh:
                 return
+            after = self._after(before, fresh, now // MINUTE)
             # The same moment for all writes of a day: an index that has it is written once.
             expires_at = parse_time(f"{day}T00:00:00Z") + KEPT
             entity = Entity(account, KIND, f"{day}/{flow}", after.encode(), expires_at=expires_at)
             written = self._entities.put(entity, now, stored.rev if stored is not None else 0)
             if written is not None:
                 self._stored.put(key, written, 1)
+                self._told(list(fresh.values()))
                 return
             self._stored.drop(key)
         raise StoreError("the usage of this day is written by others all the time; try again")
 
-    def _after(self, before: _Day, commits: Sequence[RunMoved], minute: int) -> _Day | None:
-        """The day with what is new in the commits; None if nothing is."""
-        found, revs = Counts(), dict[str, int]()
-        for change in commits:
-            run = _short(change.row.id)
-            if change.row.rev > max(revs.get(run, 0), before.counted(run)):
-                revs[run] = change.row.rev
-                found += counts_of(change)
-        if not found:
-            return None
+    def _after(self, before: _Day, fresh: Mapping[bytes, RunMoved], minute: int) -> _Day:
+        """The day with these commits."""
+        commits = list(fresh.values())
         name = before.name or self._name(commits[-1])
-        return replace(before, name=name, counts=before.counts + found).with_seen(revs, minute)
+        found = sum(map(counts_of, commits), before.counts)
+        return replace(before, name=name, counts=found).with_marks(fresh, minute)
+
+
+def _fresh(day: _Day, commits: Iterable[RunMoved]) -> dict[bytes, RunMoved]:
+    """By their marks, the commits that are about something and were not counted."""
+    seen = day.seen
+    marked = {_mark(one): one for one in commits if one.ended or counts_of(one)}
+    return {mark: one for mark, one in marked.items() if mark not in seen}
 
 
 def counts_of(change: RunMoved) -> Counts:
@@ -149,6 +158,5 @@ def _before_wait(attempt: Attempt, at: Millis) -> Millis:
     return max(0, waits_from - attempt.started_at)
 
 
-def _short(run: RunId) -> str:
-    """A run's id, shorter: two of the same would have to be seen within moments of each other."""
-    return urlsafe_b64encode(hashlib.sha256(run.encode()).digest()[:6]).decode()
+def _mark(change: RunMoved) -> bytes:
+    return hashlib.sha256(f"{change.row.id} {change.row.rev}".encode()).digest()[:MARK]
