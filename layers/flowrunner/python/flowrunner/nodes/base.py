@@ -25,7 +25,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from flowrunner.core.flow import DEFAULT, Json
 from flowrunner.core.ids import Millis
@@ -51,6 +53,10 @@ class Output(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """Marks a parameter whose expressions the node evaluates itself, per item, by `ctx.evaluate_each`."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Editors are told: nothing of it has a value before the node is executed."""
+        return {**handler(core), "x-deferred": True}
 
 
 Expression = Annotated[Json, Deferred()]

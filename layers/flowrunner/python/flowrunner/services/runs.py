@@ -17,6 +17,7 @@ from flowrunner.core.status import TERMINAL
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.heads import read_run
 from flowrunner.engine.inspect import step_input
+from flowrunner.engine.preview import Question, preview
 from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError, UnreadableRun
@@ -230,6 +231,17 @@ class RunService:
             given = None
         variables = {key: self._value(row, stored) for key, stored in wanted.vars.items()}
         return ShownStep(wanted, given, self._value(row, wanted.output), variables, found)
+
+    def evaluate(self, actor: Actor, run: RunId, question: Question) -> Json:
+        """What an expression that is being written would give in a run, with every secret masked.
+
+        Raises `NotFound`, or `StepError` when the expression fails.
+        """
+        require(actor, Permission.FLOWS_WRITE)
+        require(actor, Permission.RUNS_READ)
+        row = self._row(actor.account, run)
+        tells = actor.may(Permission.SECRETS_READ)
+        return preview(self._engine.services, self._engine.programs, row, question, tells=tells)
 
     # -- changing -----------------------------------------------------------------------------------------------
 

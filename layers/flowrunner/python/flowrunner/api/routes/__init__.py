@@ -13,6 +13,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "flows": ("/v1/flows",),
     "runs": ("/v1/flows", "/v1/runs"),
     "steps": ("/v1/runs",),
+    "previews": ("/v1/runs",),
     "events": ("/v1/runs", "/v1/ws"),
     "logs": ("/v1/runs",),
     "timeline": ("/v1/runs",),
