@@ -142,6 +142,12 @@ class LiveSettings(Section):
     )
 
 
+class McpSettings(Section):
+    wait: Duration = Field(
+        45_000, ge=0, description="How long a call of a flow as a tool waits for its run's end, at most api.max_wait"
+    )
+
+
 class UsageSettings(Section):
     by: Literal["process", "stream"] = Field(
         "process", description="stream: usage is counted from the table's stream, as on AWS, and not by each process"
@@ -237,6 +243,7 @@ class Settings(Section):
     vault: VaultSettings = VaultSettings()
     api: ApiSettings = ApiSettings()
     live: LiveSettings = LiveSettings()
+    mcp: McpSettings = McpSettings()
     accounts: AccountSettings = AccountSettings()
     quotas: QuotaSettings = QuotaSettings()
     usage: UsageSettings = UsageSettings()

@@ -26,8 +26,9 @@ from flowrunner.api.turns import Turns
 from flowrunner.errors import FlowrunnerError
 from flowrunner.services.platform import Platform
 
-EXPOSED = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Correlation-Id"]
-TAKEN = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER]
+EXPOSED = ["ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Correlation-Id", "Mcp-Session-Id"]
+OF_MCP = ["Mcp-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name"]
+TAKEN = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER, *OF_MCP]
 
 
 def create_app(platform: Platform, console: Path | None = None, *, lazy: bool = False) -> FastAPI:

@@ -33,6 +33,7 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     PLUGINS_READ = "plugins:read"
     PLUGINS_WRITE = "plugins:write"
+    MCP_USE = "mcp:use"
 
 
 class Role(StrEnum):
@@ -49,7 +50,7 @@ _VIEWER = frozenset({
     _P.FLOWS_READ, _P.RUNS_READ, _P.SCHEDULES_READ, _P.WEBHOOKS_READ, _P.USAGE_READ, _P.ACCOUNT_READ, _P.PLUGINS_READ,
     _P.TOKENS_READ, _P.TOKENS_WRITE,
 })  # fmt: skip  # everybody manages tokens of their own, which can do no more than they
-_OPERATOR = _VIEWER | {_P.RUNS_WRITE, _P.SECRETS_READ}
+_OPERATOR = _VIEWER | {_P.RUNS_WRITE, _P.SECRETS_READ, _P.MCP_USE}
 _EDITOR = _OPERATOR | {_P.FLOWS_WRITE, _P.SECRETS_WRITE, _P.SCHEDULES_WRITE, _P.WEBHOOKS_WRITE}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {

@@ -18,6 +18,7 @@ from flowrunner.services.authentication import Authenticator
 from flowrunner.services.background import Background, Task
 from flowrunner.services.deliveries import Deliveries
 from flowrunner.services.erasure import Erasure
+from flowrunner.services.flow_tools import FlowTools
 from flowrunner.services.flows import FlowService
 from flowrunner.services.health import Health
 from flowrunner.services.hook_paths import HookPaths
@@ -69,6 +70,7 @@ class Platform:
     plugins: Plugins
     flows: FlowService
     runs: RunService
+    flow_tools: FlowTools
     live: Hub
     hooks: HookService
     schedules: ScheduleService
@@ -162,6 +164,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl, push: Push
         plugins=plugins,
         flows=flows,
         runs=runs,
+        flow_tools=FlowTools(engine, flows, runs),
         live=Hub(engine, limits),
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
