@@ -110,6 +110,8 @@ ACCESS: Mapping[str, str] = {
     "list_plugins": "plugins:read",
     "update_plugin": "plugins:write",
     "get_flow_schema": PUBLIC,
+    "exchange_mcp": "mcp:use",
+    "refuse_mcp": PUBLIC,
     "get_health": PUBLIC,
     "get_readiness": PUBLIC,
     "get_metrics": PUBLIC,
@@ -127,6 +129,7 @@ LEAST: Mapping[str, str] = {
     "webhooks:read": "viewer", "webhooks:write": "editor", "tokens:read": "viewer", "tokens:write": "viewer",
     "usage:read": "viewer", "account:read": "viewer", "account:write": "owner", "users:read": "owner",
     "users:write": "owner", "audit:read": "owner", "plugins:read": "viewer", "plugins:write": "owner",
+    "mcp:use": "operator",
 }  # fmt: skip
 """The least role that has each permission, as docs/accounts.md says."""
 

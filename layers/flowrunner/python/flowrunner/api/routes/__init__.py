@@ -30,6 +30,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "system": ("/healthz", "/readyz", "/metrics"),
     "secrets": ("/v1/secrets",),
     "webhooks": ("/v1/webhooks",),
+    "mcp": ("/mcp",),
 }
 """The modules in the order of their routes, and how the paths of each begin."""
 

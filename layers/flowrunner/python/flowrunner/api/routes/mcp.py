@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import Response
 
+from flowrunner.api.body_limits import takes_large
 from flowrunner.api.errors import answer, correlation_of
 from flowrunner.api.routing import Caller, ThePlatform, host_of, needs, public, router
 from flowrunner.errors import Forbidden
@@ -18,6 +19,7 @@ api = router("mcp")
 
 @api.post("/mcp", operation_id="exchange_mcp", summary="A message of MCP", include_in_schema=False)
 @needs(Permission.MCP_USE)
+@takes_large
 async def exchange_mcp(caller: Caller, platform: ThePlatform, request: Request) -> Response:
     """Lists the tools, calls them, reads runs."""
     from flowrunner.api.mcp_exchange import McpExchange  # the package `mcp` takes as long to import as all else here
