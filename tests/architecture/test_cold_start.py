@@ -29,6 +29,7 @@ NEVER_LOADED = {
     "flowrunner.nodes.email_send": NETWORK | MAIL,
     "flowrunner.nodes.notification": NETWORK | MAIL,
     "flowrunner.nodes.postgres_query": ALL - MODELS,
+    "flowrunner.nodes.aws_s3": ALL - MODELS,
     "flowrunner.nodes.llm_chat": ALL - MODELS - {"yaml"},
     "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM)
     - {"yaml"},  # it loads documents
