@@ -6,7 +6,6 @@ import getpass
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.certificates import Certificate
+from tests.ports import free_port
 
 USER, PASSWORD = "robot@mail.example", 'pass "word\\'
 
@@ -86,7 +86,7 @@ class Dovecot:
 
     def __init__(self, certificate: Certificate) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="flowrunner-imap-", dir="/tmp"))  # a socket's path has to be short
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port = free_port(), free_port()
         root = os.geteuid() == 0
         owner = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.geteuid())
         mail = self.folder / "mail"
@@ -167,9 +167,3 @@ class Dovecot:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.ports import free_port
 
 USER = "flowrunner"
 
@@ -56,7 +57,7 @@ class Cluster:
         self.folder = Path(tempfile.mkdtemp(prefix="flowrunner-pg-"))
         if "user" in self._as:
             os.chown(self.folder, self._as["user"], self._as["group"])
-        self.port = _free_port()
+        self.port = free_port()
         data = str(self.folder / "data")
         self._run("initdb", "-D", data, "-A", "trust", "-U", USER, "-E", "UTF8", "--no-locale", "--no-sync")
         with (self.folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
@@ -107,9 +108,3 @@ def _unprivileged() -> dict[str, Any]:
             continue
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     raise RuntimeError("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

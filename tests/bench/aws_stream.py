@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from flowrunner.services.cloud_costs import GIGABYTE, MILLION, Units, billed_ms, dollars
 
 from tests.adapters.aws.calls import Door
+from tests.adapters.aws.streaming import Record
 from tests.bench.aws_duration import FULL_PROCESSOR_MB, MEMORY_MB, TABLE_MS
 from tests.bench.aws_meter import Meter
 from tests.bench.aws_units import linear
-from tests.functions.following import Deployed, Record, deployed
+from tests.functions.following import Deployed, deployed
 
 RUNS, STEPS = 100, 10
 FULL = 100

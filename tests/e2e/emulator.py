@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from shutil import rmtree
 from typing import Self
 
 from tests.e2e.pythons import environment, find_python
+from tests.ports import free_port
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -27,12 +27,6 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 START = 60.0
 STOP = 3.0
 """Seconds. It takes half of one to start, more on a machine that is busy."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -26,6 +26,8 @@ from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache/lambda"
 ARCH = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower())
@@ -154,7 +156,7 @@ class Function:
     output: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        port, internal = _free_port(), _free_port()
+        port, internal = free_port(), free_port()
         folder = ROOT / "functions" / self.name.removesuffix("-slow")
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -187,7 +189,7 @@ class Function:
             text=True,
             start_new_session=True,
         )
-        self._listening = threading.Event()
+        self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
@@ -217,9 +219,15 @@ class Function:
     @property
     def init_ms(self) -> float:
         """How long the process took to start, as the runtime reports it."""
-        found = re.findall(r"INIT REPORT\(durationMs: ([0-9.]+)\)", self.text)
-        assert found, self.text
-        return float(found[0])
+        return float(self.said(r"INIT REPORT\(durationMs: ([0-9.]+)\)")[1])
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """What matches in the output, as soon as it is there: a line may come after the answer."""
+        with self._changed:
+            self._changed.wait_for(lambda: re.search(pattern, self.text), INVOKE_SECONDS)
+        found = re.search(pattern, self.text)
+        assert found is not None, self.text
+        return found
 
     @property
     def text(self) -> str:
@@ -228,25 +236,20 @@ class Function:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self.output.append(line)
+            with self._changed:
+                self.output.append(line)
+                self._changed.notify_all()
 
     def _wait_for_port(self) -> None:
         """Until the emulator listens."""
         address = self._url.removeprefix("http://").partition("/")[0].partition(":")
         pause = threading.Event()
-        for _ in range(600):
+        for _ in range(20 * INVOKE_SECONDS):
             try:
-                socket.create_connection((address[0], int(address[2])), timeout=1).close()
+                socket.create_connection((address[0], int(address[2])), timeout=10).close()
             except OSError:
                 assert self._process.poll() is None, self.text
                 pause.wait(0.05)
             else:
                 return
         raise AssertionError(f"the emulator does not listen: {self.text}")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

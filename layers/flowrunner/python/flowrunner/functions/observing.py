@@ -130,7 +130,8 @@ class Observed:
     def flush(self) -> None:
         """Write the metrics of which there is something to say: as one line, unless there is very much."""
         with self._lock:
-            found, self._values = self._values, defaultdict(list)
+            found: dict[str, list[float]] = self._values
+            self._values = defaultdict(list)
         while found:
             for name, values in found.items():
                 for value in values[:MOST_VALUES]:
