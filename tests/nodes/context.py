@@ -11,7 +11,7 @@ from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.engine.schema_check import validator
-from flowrunner.nodes.base import Callback, ChildRuns, Level, NodeType, Params, RunInfo
+from flowrunner.nodes.base import Callback, ChildRuns, FlowNote, Level, NodeType, Params, RunInfo
 from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
 from flowrunner.ports.kv import KeyValues
@@ -77,6 +77,9 @@ class FakeChildren:
         self.started.append({**call, "signal_parent": signal_parent})
         return f"child-{len(self.started)}"
 
+    def note(self, flow: str, revision: int | None) -> FlowNote:
+        return FlowNote(f"The flow {flow}.", {"type": "object"})
+
 
 def _no_each(expression: Json, items: Sequence[Json], alias: str) -> list[Json]:
     raise AssertionError("the test gave the context no `each`")
@@ -101,6 +104,7 @@ class FakeContext(Generic[P]):
     egress: Sequence[Sequence[str]] = ()
     values: KeyValues = field(default_factory=lambda: MemoryBackend().values)
     children: ChildRuns = field(default_factory=FakeChildren)
+    programs_allowed: bool = False
     time: Millis = NOW
     left: float = 3_600.0
     is_cancelled: bool = False

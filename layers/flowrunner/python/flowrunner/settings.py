@@ -105,6 +105,12 @@ class EgressSettings(Section):
     )
 
 
+class NodeSettings(Section):
+    programs: bool = Field(
+        False, description="Whether steps may start programs on this machine: MCP servers with `command`"
+    )
+
+
 class SecretSettings(Section):
     file: str | None = Field(None, description="A dotenv file of secrets, beside FLOWRUNNER_SECRET_<KEY>")
 
@@ -239,6 +245,7 @@ class Settings(Section):
     sandbox: SandboxSettings = SandboxSettings()
     values: ValueSettings = ValueSettings()
     egress: EgressSettings = EgressSettings()
+    nodes: NodeSettings = NodeSettings()
     secrets: SecretSettings = SecretSettings()
     vault: VaultSettings = VaultSettings()
     api: ApiSettings = ApiSettings()

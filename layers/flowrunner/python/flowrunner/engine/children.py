@@ -17,6 +17,7 @@ from flowrunner.engine.services import ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import Conflict, InvalidInput, QuotaExceeded, StepError
+from flowrunner.nodes.base import FlowNote
 from flowrunner.ports.flows import FlowRow
 
 SaveFlow = Callable[[AccountId, str], FlowRow]
@@ -120,6 +121,11 @@ class StepChildren:
             self._watchers.tell(Change(prepared.view, prepared.view.state, created=True))
         self._starter.admit(prepared)
         return run
+
+    def note(self, flow: str, revision: int | None) -> FlowNote:
+        """See `nodes.base.ChildRuns`."""
+        program = self._starter.program(self._flow(flow, revision, None))
+        return FlowNote(program.flow.description, program.flow.inputs)
 
     def _flow(self, flow: str | None, revision: int | None, document: Mapping[str, Json] | None) -> FlowRow:
         account = self._parent.account

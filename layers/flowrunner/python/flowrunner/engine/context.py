@@ -86,6 +86,10 @@ class StepContext:
             ParentStep(row.account, row.id, self.step, self.attempt, info.depth, self._execution.scope.known())
         )
 
+    @property
+    def programs_allowed(self) -> bool:
+        return self._services.programs_allowed
+
     def now(self) -> Millis:
         return self._services.clock.now()
 

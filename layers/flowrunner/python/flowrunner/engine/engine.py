@@ -72,6 +72,7 @@ class Parts:
     """Keeps values that hold secrets readable for later steps; without one they are masked for good."""
     on_secret_read: OnSecretRead | None = None
     dialer: Dialer | None = None
+    programs_allowed: bool = False
     """Without one, nodes reach nothing but HTTP."""
 
 
@@ -116,6 +117,7 @@ class Engine:
             children=late,
             public_url=parts.public_url,
             dialer=parts.dialer,
+            programs_allowed=parts.programs_allowed,
         )
         self._starter = Starter(self.services, self.programs)
         late.children = EngineChildren(self.services, self._starter, self._save_inline, self.watchers)

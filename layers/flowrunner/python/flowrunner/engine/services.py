@@ -67,6 +67,8 @@ class Services:
     children: Children
     public_url: str | None = None
     dialer: Dialer | None = None
+    programs_allowed: bool = False
+    """Whether steps may start programs on this machine (MCP servers over stdio)."""
     before_start: list[Callable[[Sequence[RunRow]], None]] = field(default_factory=list)
     """Called with runs that are about to be stored, or reopened by a redrive (then as they are, with `ended_at`).
 

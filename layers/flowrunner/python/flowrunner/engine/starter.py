@@ -30,6 +30,7 @@ from flowrunner.engine.slots import RunSlots, slot_key
 from flowrunner.errors import InvalidInput
 from flowrunner.language.inputs import check_input
 from flowrunner.nodes.base import RunInfo
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import RunRow
 
@@ -76,6 +77,10 @@ class Starter:
         self._services = services
         self._programs = programs
         self._slots = RunSlots(services.backend.documents, services.backend.runs)
+
+    def program(self, row: FlowRow) -> Program:
+        """The program of a stored flow."""
+        return self._programs.get(row.account, row.id, row.revision)
 
     def prepare(self, request: StartRequest) -> PreparedRun:
         """Check the request and decide the run's first state.

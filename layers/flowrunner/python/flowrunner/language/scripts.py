@@ -16,6 +16,12 @@ from flowrunner.language.reader import Document, Path, Place, path_text
 from flowrunner.language.schema import FlowDocument
 from flowrunner.language.suggest import MAX_PROBLEMS, nearest
 
+OF_THEIR_OWN = frozenset(
+    {("flow.run", "inline"), ("ai.agent", "tools"), ("agent.tool", "tools"), ("agent.think", "tools")}
+    | {("agent.begin", "tools")}
+)
+"""Parameters that become flows by themselves: their expressions and scripts see other things than the node does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -73,7 +79,7 @@ def has_expression(value: Json) -> bool:
 
 
 def _templated(model: FlowDocument) -> Iterator[tuple[Path, Json, str | None]]:
-    """Every value of the document that may hold expressions. Inline flows have their own."""
+    """Every value of the document that may hold expressions of its own."""
     if model.outputs is not None:
         yield ("outputs",), model.outputs, None
     if model.concurrency is not None:
@@ -81,7 +87,7 @@ def _templated(model: FlowDocument) -> Iterator[tuple[Path, Json, str | None]]:
     for name, node in model.nodes.items():
         base: Path = ("nodes", name)
         for field, value in node.params.items():
-            if not (node.type == "flow.run" and field == "inline"):
+            if (node.type, field) not in OF_THEIR_OWN:
                 yield (*base, "params", field), value, name
         yield (*base, "inputs"), node.inputs, name
         yield (*base, "when"), node.when, name

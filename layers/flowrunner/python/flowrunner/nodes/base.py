@@ -31,6 +31,7 @@ from pydantic_core import CoreSchema
 
 from flowrunner.core.flow import DEFAULT, Json
 from flowrunner.core.ids import Millis
+from flowrunner.errors import StepError
 from flowrunner.ports.dialer import Dialer
 from flowrunner.ports.http import HttpClient
 from flowrunner.ports.kv import KeyValues
@@ -113,8 +114,20 @@ class RunInfo:
     depth: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class FlowNote:
+    """What a stored flow says of itself: for whom it is to be offered to."""
+
+    description: str | None
+    inputs: Mapping[str, Json] | bool | None
+
+
 class ChildRuns(Protocol):
     """Starting other flows from a step."""
+
+    def note(self, flow: str, revision: int | None) -> FlowNote:
+        """What a stored flow (by name or id) says of itself. Raises `StepError` with code `FLOW_NOT_FOUND`."""
+        ...
 
     def start(
         self,
@@ -178,6 +191,11 @@ class Context(Protocol[P_co]):
 
     @property
     def children(self) -> ChildRuns: ...
+
+    @property
+    def programs_allowed(self) -> bool:
+        """Whether a step may start programs on this machine: only where whoever runs the server says so."""
+        ...
 
     def now(self) -> Millis: ...
 
@@ -271,6 +289,15 @@ class NodeType(ABC, Generic[P]):
     def answered(self, payload: Json) -> Result:
         """The result of a wait that ended by a signal with `payload`."""
         return Result(payload)
+
+    def returned(self, output: Json, error: StepError | None) -> Result:
+        """The result of a wait that ended with the run that it waited for: its output, or why it did not complete.
+
+        Raises `error`, or one of its own, when that fails the step.
+        """
+        if error is not None:
+            raise error
+        return Result(output)
 
     def initialize(self) -> None:
         """Called once per process before the first execution."""

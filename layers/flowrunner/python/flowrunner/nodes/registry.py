@@ -26,7 +26,13 @@ from flowrunner.nodes.base import Deferred, NodeType, Params
 from flowrunner.nodes.problems import Problem, problems, text_of
 
 BUILT_IN: Mapping[str, str] = {
+    "ai.agent": "ai_agent:AiAgentNode",
     "approval": "approval:ApprovalNode",
+    "aws.eventbridge": "aws_eventbridge:AwsEventBridgeNode",
+    "aws.lambda": "aws_lambda:AwsLambdaNode",
+    "aws.s3": "aws_s3:AwsS3Node",
+    "aws.sns": "aws_sns:AwsSnsNode",
+    "aws.sqs": "aws_sqs:AwsSqsNode",
     "condition": "condition:ConditionNode",
     "delay": "delay:DelayNode",
     "email.fetch": "email_fetch:EmailFetchNode",
@@ -49,7 +55,18 @@ BUILT_IN: Mapping[str, str] = {
 }
 """Name → module within this package, and class. Importing the registry imports none of them."""
 
+INTERNAL: Mapping[str, str] = {
+    "agent.begin": "agent_begin:AgentBeginNode",
+    "agent.condense": "agent_condense:AgentCondenseNode",
+    "agent.remember": "agent_remember:AgentRememberNode",
+    "agent.think": "agent_think:AgentThinkNode",
+    "agent.tool": "agent_tool:AgentToolNode",
+}
+"""What the run of an `ai.agent` is made of. Nobody has to write these, so they are not listed."""
+
 ALIASES: Mapping[str, str] = {"json_parse": "json.parse", "json_stringify": "json.stringify"}
+
+_OURS: Mapping[str, str] = {**BUILT_IN, **INTERNAL}
 
 ENTRY_POINTS = "flowrunner.nodes"
 
@@ -87,7 +104,7 @@ class Registry:
         self._plugins: dict[str, EntryPoint] = {}
         self._errors: dict[str, str] = {}
         for entry in entry_points(group=ENTRY_POINTS) if plugins is None else plugins:
-            if entry.name in BUILT_IN or entry.name in ALIASES:
+            if entry.name in _OURS or entry.name in ALIASES:
                 self._errors[entry.name] = f"{entry.value}: the name belongs to a built-in node type"
             elif entry.name in self._plugins:
                 first = self._plugins[entry.name].value
@@ -100,7 +117,7 @@ class Registry:
         return sorted([*BUILT_IN, *self._plugins])
 
     def known(self, name: str) -> bool:
-        return name in BUILT_IN or name in ALIASES or name in self._plugins
+        return name in _OURS or name in ALIASES or name in self._plugins
 
     def plugins(self) -> Collection[str]:
         """The names of the node types that are plugins."""
@@ -122,7 +139,7 @@ class Registry:
             with self._lock:
                 found = self._types.get(name)
                 if found is None:
-                    found = self._built_in(name) if name in BUILT_IN else self._plugin(name)
+                    found = self._built_in(name) if name in _OURS else self._plugin(name)
                     self._types[name] = found
         return found
 
@@ -155,7 +172,7 @@ class Registry:
             example=node_type.example,
             params_schema=node_type.params.model_json_schema(by_alias=True),
             output_schema=node_type.output.model_json_schema() if node_type.output else None,
-            plugin=ALIASES.get(name, name) not in BUILT_IN,
+            plugin=ALIASES.get(name, name) not in _OURS,
         )
 
     def describe_all(self) -> list[NodeTypeDescription]:
@@ -224,7 +241,7 @@ class Registry:
         return model
 
     def _built_in(self, name: str) -> NodeType[Any]:
-        module, _, class_name = BUILT_IN[name].partition(":")
+        module, _, class_name = _OURS[name].partition(":")
         made: NodeType[Any] = getattr(import_module(f"flowrunner.nodes.{module}"), class_name)()
         made.initialize()
         return made
