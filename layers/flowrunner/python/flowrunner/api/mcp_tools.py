@@ -185,8 +185,9 @@ class _Handlers:
             tool = await run_in_threadpool(self._tools.find, self._actor, name)
         except NotFound as error:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {error.message}") from None
-        run = await run_in_threadpool(self._tools.start, self._actor, tool, arguments, self._call.name)
+        run = await run_in_threadpool(self._tools.name_run, self._actor, self._call.name)
         try:
+            await run_in_threadpool(self._tools.start, self._actor, tool, arguments, run)
             await self._wait(context, run, self._longest())
         except anyio.get_cancelled_exc_class():
             # Closing the connection is how a client cancels since 2026-07-28; a server that stops is no client.

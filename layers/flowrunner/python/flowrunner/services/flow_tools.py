@@ -83,19 +83,23 @@ class FlowTools:
 
     # -- runs ---------------------------------------------------------------------------------------------------
 
-    def start(self, actor: Actor, tool: FlowTool, arguments: Mapping[str, Json], call: str | None = None) -> RunId:
-        """Start a run; `call` names the call for `cancel_call`. Raises as `RunService.start`."""
+    def name_run(self, actor: Actor, call: str | None = None) -> RunId:
+        """The id of a run that is about to be started; `call` names the call for `cancel_call`, from now on."""
         require(actor, Permission.MCP_USE)
-        given = arguments.get("input") if tool.wrapped else dict(arguments)
-        wish = StartWish(tool.flow, given, tool.revision, {CALLER: _caller(actor)})
-        run = self._runs.start(_acting(actor, _P.RUNS_WRITE), wish)
+        run = RunId(self._engine.parts.draws.new_id())
         if call is not None:
             now = self._engine.parts.clock.now()
             body = orjson.dumps({"run": run})
-            self._entities.put(
-                Entity(actor.account, CALL, _call_id(actor, call), body, expires_at=now + CALL_KEPT), now
-            )
+            entity = Entity(actor.account, CALL, _call_id(actor, call), body, expires_at=now + CALL_KEPT)
+            self._entities.put(entity, now)
         return run
+
+    def start(self, actor: Actor, tool: FlowTool, arguments: Mapping[str, Json], run: RunId) -> None:
+        """Start a run of that id. Raises as `RunService.start`."""
+        require(actor, Permission.MCP_USE)
+        given = arguments.get("input") if tool.wrapped else dict(arguments)
+        wish = StartWish(tool.flow, given, tool.revision, {CALLER: _caller(actor)}, run=run)
+        self._runs.start(_acting(actor, _P.RUNS_WRITE), wish)
 
     def get(self, actor: Actor, run: RunId) -> ShownRun:
         """A run that the actor has started as a tool, or may see anyway. Raises `NotFound`."""

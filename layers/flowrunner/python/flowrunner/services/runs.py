@@ -51,6 +51,8 @@ class StartWish:
     revision: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
+    run: RunId | None = None
+    """The new run's id, from `Draws.new_id`, for who has to know it before the run is there; not with a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class RunService:
         """
         require(actor, Permission.RUNS_WRITE)
         row = self._flows.runnable(actor.account, wish.flow, wish.revision)
-        run = self._once(actor.account, wish) if wish.idempotency_key is not None else None
+        run = self._once(actor.account, wish) if wish.idempotency_key is not None else wish.run
         if run is not None and self._backend.runs.load([(actor.account, run)])[0] is not None:
             return run
         self._quotas.check_start(actor.account)
@@ -124,7 +126,7 @@ class RunService:
         try:
             return self._engine.start(request)
         except InvalidInput:
-            if run is not None:  # the key is free for the request that is meant
+            if wish.idempotency_key is not None:  # the key is free for the request that is meant
                 self._backend.entities.delete(actor.account, IDEMPOTENCY_KIND, _key_id(wish))
             raise
 
