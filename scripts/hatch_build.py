@@ -1,8 +1,9 @@
-"""The console inside the packages: hatchling asks this when it makes a wheel or a source archive.
+"""The console and the documents inside the packages: hatchling asks this for a wheel or a source archive.
 
-The console is built by Node (scripts/build-console), which an installation from a checkout need not have: what was
-built is taken along, and nothing else happens. scripts/build-wheel, which makes the packages of a release, builds it
-first and refuses to go on without it. A source archive carries the built console, too: a wheel made of it has it.
+The console is built by Node (scripts/build-console), which an installation from a checkout need not have, and the
+documents by scripts/build-docs: what was built is taken along, and nothing else happens. scripts/build-wheel, which
+makes the packages of a release, builds both first and refuses to go on without them. A source archive carries what was
+built, too: a wheel made of it has it.
 """
 
 from __future__ import annotations
@@ -12,23 +13,27 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILT = "build/console"
 PAGE = "index.html"
-PLACE = {"wheel": "flowrunner/console", "sdist": BUILT}
-"""Where the console is in each package; `flowrunner.api.console` looks there."""
+PLACES = {
+    "build/console": {"wheel": "flowrunner/console", "sdist": "build/console"},
+    "build/docs": {"wheel": "flowrunner/docs", "sdist": "build/docs"},
+}
+"""Where what was built is in each package; `flowrunner.api.console` and `flowrunner.api.docs` look there."""
 
 
-class ConsoleHook(BuildHookInterface[Any]):
-    """Takes the files of the console along, where they are."""
+class BuiltHook(BuildHookInterface[Any]):
+    """Takes the files along, where they are."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        folder = Path(self.root, BUILT)
-        # An editable installation is served from `build/console` itself.
-        if version == "editable" or not (folder / PAGE).is_file():
+        if version == "editable":  # it is served from `build` itself
             return
-        for path in folder.rglob("*"):
-            inside = path.relative_to(folder)
-            if path.is_file() and not inside.name.startswith("."):
-                build_data["force_include"][str(path)] = f"{PLACE[self.target_name]}/{inside.as_posix()}"
+        for built, place in PLACES.items():
+            folder = Path(self.root, built)
+            if not (folder / PAGE).is_file():
+                continue
+            for path in folder.rglob("*"):
+                inside = path.relative_to(folder)
+                if path.is_file() and not inside.name.startswith("."):
+                    build_data["force_include"][str(path)] = f"{place[self.target_name]}/{inside.as_posix()}"

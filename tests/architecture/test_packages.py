@@ -1,4 +1,4 @@
-"""The packages of a release hold the console, and an installation serves it."""
+"""The packages of a release hold the console and the documents, and an installation serves them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = "<!doctype html><title>the console of this test</title>"
+DOCS = "<!doctype html><title>the documents of this test</title>"
 TAKEN = ("pyproject.toml", "README.md", "LICENSE", "scripts/hatch_build.py", "layers/flowrunner/python/flowrunner")
 
 
@@ -29,7 +30,7 @@ def uv() -> str:
 
 
 def checkout(folder: Path, *, built: bool) -> Path:
-    """A copy of what packages are made of, with a console built or not."""
+    """A copy of what packages are made of, with a console and documents built or not."""
     for name in TAKEN:
         there = folder / name
         there.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,11 @@ def checkout(folder: Path, *, built: bool) -> Path:
         assets.mkdir(parents=True)
         (assets / "index-1.js").write_text("0", encoding="utf-8")
         (assets.parent / "index.html").write_text(PAGE, encoding="utf-8")
-        (assets.parent / ".fingerprint").write_text("of the build", encoding="utf-8")
+        docs = folder / "build" / "docs"
+        docs.mkdir()
+        (docs / "index.html").write_text(DOCS, encoding="utf-8")
+        for site in (assets.parent, docs):
+            (site / ".fingerprint").write_text("of the build", encoding="utf-8")
     return folder
 
 
@@ -55,17 +60,18 @@ def call_uv(uv: str, *arguments: str | Path) -> None:
     pytest.fail(done.stderr)
 
 
-def console_files(wheel: Path) -> set[str]:
-    """What of the console is in a wheel."""
-    prefix = "flowrunner/console/"
+def built_files(wheel: Path, what: str) -> set[str]:
+    """What of the console or the documents is in a wheel."""
+    prefix = f"flowrunner/{what}/"
     return {name.removeprefix(prefix) for name in ZipFile(wheel).namelist() if name.startswith(prefix)}
 
 
-def test_an_installed_wheel_serves_the_console(uv: str, tmp_path: Path) -> None:
-    """By way of the source archive, as `uv build` goes: the page comes from the folder it was installed into."""
+def test_an_installed_wheel_serves_the_console_and_the_documents(uv: str, tmp_path: Path) -> None:
+    """By way of the source archive, as `uv build` goes: both come from the folder it was installed into."""
     call_uv(uv, "build", "--quiet", "--out-dir", tmp_path / "dist", checkout(tmp_path / "checkout", built=True))
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    assert console_files(wheel) == {"index.html", "assets/index-1.js"}
+    assert built_files(wheel, "console") == {"index.html", "assets/index-1.js"}
+    assert built_files(wheel, "docs") == {"index.html"}
     installed = tmp_path / "installed"
     call_uv(uv, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", installed, wheel)
     served(installed)
@@ -91,6 +97,7 @@ def served(installed: Path) -> None:
             assert found
             assert httpx2.get(f"{found[0]}/flows", timeout=60).text == PAGE
             assert httpx2.get(f"{found[0]}/assets/index-1.js", timeout=60).text == "0"
+            assert httpx2.get(f"{found[0]}/docs/", timeout=60).text == DOCS
         finally:
             process.terminate()
             process.communicate(timeout=60)
@@ -101,5 +108,5 @@ def test_a_wheel_can_be_made_without_a_built_console(uv: str, tmp_path: Path) ->
     bare = checkout(tmp_path / "checkout", built=False)
     call_uv(uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path / "dist", bare)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
-    assert console_files(wheel) == set()
+    assert built_files(wheel, "console") == built_files(wheel, "docs") == set()
     assert "flowrunner/api/console.py" in ZipFile(wheel).namelist()

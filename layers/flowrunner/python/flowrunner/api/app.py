@@ -16,6 +16,7 @@ from starlette.routing import Match
 from flowrunner import __version__
 from flowrunner.api import errors
 from flowrunner.api.console import Console
+from flowrunner.api.docs import PREFIX, Docs, to_docs
 from flowrunner.api.middleware import BodyLimits, Correlation
 from flowrunner.api.observing import Observing
 from flowrunner.api.openapi import describe
@@ -31,10 +32,13 @@ OF_MCP = ["Mcp-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name"]
 TAKEN = ["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER, *OF_MCP]
 
 
-def create_app(platform: Platform, console: Path | None = None, *, lazy: bool = False) -> FastAPI:
-    """The application over `platform`, which its maker starts and closes; with the `console` in that folder.
+def create_app(
+    platform: Platform, console: Path | None = None, docs: Path | None = None, *, lazy: bool = False
+) -> FastAPI:
+    """The application over `platform`, which its maker starts and closes; with `console` and `docs` in those folders.
 
-    With `lazy` routes are imported when they are first asked for.
+    With `lazy` routes are imported when they are first asked for, and there are no documents: where that is done,
+    files come from elsewhere.
     """
     app = FastAPI(
         title="flowrunner",
@@ -53,6 +57,8 @@ def create_app(platform: Platform, console: Path | None = None, *, lazy: bool = 
     app.add_exception_handler(HTTPException, _refused)
     if not lazy:
         app.router.routes.extend(routes_of())  # not included: they are what they are, whatever holds them
+        app.router.add_route(PREFIX, to_docs, methods=["GET"], include_in_schema=False)
+        app.mount(PREFIX, Docs(docs), name="docs")
     describe(app)
     if console is not None:
         app.mount("/", Console(console), name="console")

@@ -78,11 +78,12 @@ def serving(loaded: Loaded, *, with_worker: bool = True) -> Iterator[tuple[Platf
     """
     from flowrunner.api.app import create_app
     from flowrunner.api.console import console_folder
+    from flowrunner.api.docs import docs_folder
 
     settings = loaded.settings
     platform = make_platform(settings, os.environ)
     try:
-        server = HttpServer(create_app(platform, console_folder()), settings.api)
+        server = HttpServer(create_app(platform, console_folder(), docs_folder()), settings.api)
     except BaseException:
         platform.close()
         raise
