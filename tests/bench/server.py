@@ -34,11 +34,11 @@ class Served:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Served]:
-    """`flowrunner serve` without limits on requests, until the end of the block."""
+def server(folder: Path, store: str = "") -> Iterator[Served]:
+    """`flowrunner serve` without limits on requests, until the end of the block; on `store` or a file in `folder`."""
     environment = {
         **os.environ,
-        "FLOWRUNNER_STORE__URL": f"sqlite:///{folder}/bench.db",
+        "FLOWRUNNER_STORE__URL": store or f"sqlite:///{folder}/bench.db",
         "FLOWRUNNER_VAULT__KEY_FILE": f"{folder}/keys.json",
         "FLOWRUNNER_API__REQUESTS_PER_ACCOUNT": "0",
         "FLOWRUNNER_API__REQUESTS_PER_ADDRESS": "0",
@@ -63,7 +63,7 @@ def server(folder: Path) -> Iterator[Served]:
                 raise RuntimeError("the server did not start")
             found = re.search(r"http://\S+:\d+", line)
         url = found[0]
-        wish = {"name": "bench", "scopes": ["flows:read", "flows:write", "runs:read", "runs:write"]}
+        wish = {"name": "bench", "scopes": ["flows:read", "flows:write", "runs:read", "runs:write", "account:read"]}
         made = httpx2.post(f"{url}/v1/tokens", json=wish, auth=("bench", PASSWORD), timeout=30)
         made.raise_for_status()
         yield Served(url, {"Authorization": f"Bearer {made.json()['token']}"}, process.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,11 +101,15 @@ class Loaded:
 
     def many(self, document: str, value: Json) -> float:
         """`RUNS` runs, `IN_FLIGHT` at a time; seconds for all."""
+        return self.each(document, [value] * RUNS)
+
+    def each(self, document: str, values: Sequence[Json]) -> float:
+        """A run for each value, `IN_FLIGHT` at a time; seconds for all."""
         row = self.engine.save_flow(ACCOUNT, document)
         places = threading.Semaphore(IN_FLIGHT)
         left = threading.Semaphore(0)
 
-        def one(_: int) -> None:
+        def one(value: Json) -> None:
             places.acquire()
             run = RunId(self.engine.parts.draws.new_id())
 
@@ -120,8 +124,8 @@ class Loaded:
 
         begun = time.perf_counter()
         with ThreadPoolExecutor(IN_FLIGHT) as starters:
-            list(starters.map(one, range(RUNS)))
-        for _ in range(RUNS):
+            list(starters.map(one, values))
+        for _ in values:
             assert left.acquire(timeout=WAIT_SECONDS), "a run did not end"
         return time.perf_counter() - begun
 
