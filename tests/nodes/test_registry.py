@@ -133,7 +133,7 @@ def test_a_type_is_imported_when_it_is_used() -> None:
         ("transfrom", "did you mean 'transform'?"),
         ("http_request", "did you mean 'http.request'?"),
         ("json-parse", "did you mean 'json"),
-        ("zzzzzz", "known are approval, condition,"),
+        ("zzzzzz", "known are ai.agent, approval,"),
         ("x" * 500, "known are"),
     ],
 )

@@ -67,7 +67,7 @@ def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend
             sealer=vault.sealer,
             on_secret_read=vault.on_secret_read,
             dialer=LazyDialer(settings.egress.allow),
-            programs_allowed=settings.nodes.programs,
+            programs_allowed=settings.egress.programs,
         )
     )
 

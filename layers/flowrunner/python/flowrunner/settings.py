@@ -103,12 +103,7 @@ class EgressSettings(Section):
         description="Hosts (*.example.com), addresses or CIDRs, with :port if wanted, that flows may reach although "
         "they are private",
     )
-
-
-class NodeSettings(Section):
-    programs: bool = Field(
-        False, description="Whether steps may start programs on this machine: MCP servers with `command`"
-    )
+    programs: bool = Field(False, description="Whether steps may start programs here (MCP servers with `command`)")
 
 
 class SecretSettings(Section):
@@ -245,7 +240,6 @@ class Settings(Section):
     sandbox: SandboxSettings = SandboxSettings()
     values: ValueSettings = ValueSettings()
     egress: EgressSettings = EgressSettings()
-    nodes: NodeSettings = NodeSettings()
     secrets: SecretSettings = SecretSettings()
     vault: VaultSettings = VaultSettings()
     api: ApiSettings = ApiSettings()
@@ -311,14 +305,8 @@ def in_units(key: str, value: int) -> str | None:
         text = format_duration(value)
         return text if " " not in text and parse_duration(text) == value else f"{value}ms"
     if "parse_size" in kind:
-        return next(
-            (
-                f"{value // unit}{name}"
-                for name, unit in (("MiB", 1024**2), ("KiB", 1024))
-                if value and not value % unit
-            ),
-            f"{value}B",
-        )
+        units = (("MiB", 1024**2), ("KiB", 1024))
+        return next((f"{value // unit}{name}" for name, unit in units if value and not value % unit), f"{value}B")
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import orjson
 
@@ -13,11 +14,11 @@ from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_ids import derived_run_id
 from flowrunner.engine.sealed_values import SecretInName
 from flowrunner.engine.seals import Opened, values_of
-from flowrunner.engine.services import ParentStep, Services
+from flowrunner.engine.services import Children, ParentStep, Services
 from flowrunner.engine.starter import Starter, StartRequest
 from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import Conflict, InvalidInput, QuotaExceeded, StepError
-from flowrunner.nodes.base import FlowNote
+from flowrunner.nodes.base import FlowNote, NodeType, Result
 from flowrunner.ports.flows import FlowRow
 
 SaveFlow = Callable[[AccountId, str], FlowRow]
@@ -145,6 +146,17 @@ class StepChildren:
             which = f"{wanted!r}" if revision is None else f"{wanted!r} with revision {revision}"
             raise StepError(f"there is no flow {which}", code="FLOW_NOT_FOUND")
         return found
+
+
+def returned(
+    node_type: NodeType[Any], children: Children, account: AccountId, run: str, opened: Callable[[Opened], Json]
+) -> Result:
+    """What a node makes of the end of the run that it waited for. `opened` opens what that gave."""
+    try:
+        output = children.output(account, run)
+    except ChildFailed as error:
+        return node_type.returned(None, error)
+    return node_type.returned(opened(output), None)
 
 
 def child_run_id(run: str, step: str, attempt: int) -> RunId:

@@ -28,7 +28,7 @@ from flowrunner.core.foreach import collecting
 from flowrunner.core.ids import Millis
 from flowrunner.core.retry import will_retry
 from flowrunner.core.state import parent_of_item
-from flowrunner.engine.children import ChildFailed
+from flowrunner.engine.children import returned
 from flowrunner.engine.context import StepContext
 from flowrunner.engine.entries import Entries
 from flowrunner.engine.evaluate import evaluate
@@ -224,20 +224,14 @@ class Execution:
         if "timer" in answer:
             result = Result(scope.opened(open_(row.account, self._wait_place(), wait.output)), wait.action)
         elif "child" in answer:
-            result = self._returned(str(answer["child"]))
+            children = self.services.children
+            result = returned(self.node.type, children, row.account, str(answer["child"]), scope.opened)
         else:
             payload = open_(row.account, callback_place(row.id, self.job.step), answer.get("payload"))
             result = self.node.type.answered(scope.opened(payload))
         done = self._post(result)
         assert isinstance(done, Result), "a wait does not end in a wait"
         return done
-
-    def _returned(self, run: str) -> Result:
-        try:
-            output = self.services.children.output(self.job.view.row.account, run)
-        except ChildFailed as error:
-            return self.node.type.returned(None, error)
-        return self.node.type.returned(self.scope.opened(output), None)
 
     # -- foreach ------------------------------------------------------------------------------------------------
 

@@ -59,5 +59,5 @@ def _check_allowed(ctx: Context[Any], server: McpServer) -> None:
         raise StepError(
             f"the server {server.name} is a program, and this installation starts none",
             code=NOT_ALLOWED,
-            hint="set nodes.programs where flows of all accounts are trusted with the machine",
+            hint="egress.programs allows it, where all who write flows may use this machine",
         )
