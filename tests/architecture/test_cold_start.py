@@ -16,7 +16,7 @@ NETWORK = {"httpcore", "ssl", "asyncio"}
 FORMATS = {"jsonpath", "jsonschema", "yaml", "standardwebhooks", "cronsim"}
 MODELS = {"pydantic"}
 MAIL = {"imap_tools", "imaplib", "smtplib"}
-LLM = {"openai", "httpx2"}
+LLM = {"openai", "httpx2", "mcp"}
 CRYPTOGRAPHY = {"aws_encryption_sdk", "botocore", "cryptography"}
 ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM | MAIL
 
@@ -34,6 +34,7 @@ NEVER_LOADED = {
     "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM)
     - {"yaml"},  # it loads documents
     "flowrunner.bootstrap": STORES | CRYPTOGRAPHY | LLM,
+    "flowrunner.api.routes.mcp": STORES | SCREEN | LLM,
     "flowrunner.adapters.local.keyring": ALL - NETWORK,
     "flowrunner.adapters.memory.backend": ALL,
     "flowrunner.adapters.sqlite.backend": ALL - {"sqlite3"},

@@ -121,6 +121,32 @@ def test_a_run_through_all_functions(functions: Functions, capsys: pytest.Captur
     assert functions.http("GET", "/v1/nothing")[0] == 404
 
 
+def test_flows_are_tools_of_assistants(functions: Functions) -> None:
+    """An MCP client lists a flow, calls it, and asks for its output later: each message is an invocation of its own."""
+    status, stored = functions.http(
+        "POST",
+        "/v1/flows",
+        FLOW.replace("name: greet", "name: greet, description: Greets"),
+        **{"content-type": "application/yaml"},
+    )
+    assert status == 201, stored
+    handler = functions.handler("api", FLOWRUNNER_MCP__WAIT="0")
+
+    def ask(method: str, **params: Any) -> Any:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        headers = {"content-type": "application/json", "accept": "application/json", **functions.headers}
+        answer = handler(http_event("POST", "/mcp", body, headers), Context())
+        assert answer["statusCode"] == 200, answer
+        return json.loads(answer["body"])["result"]
+
+    assert "greet" in {tool["name"] for tool in ask("tools/list")["tools"]}
+    begun = ask("tools/call", name="greet", arguments={"name": "Ada"})["structuredContent"]
+    assert begun["status"] == "running"
+    functions.execute()
+    ended = ask("tools/call", name="flowrunner_get_run", arguments={"run_id": begun["run_id"]})
+    assert ended["structuredContent"] == {"said": "hi Ada"}
+
+
 def test_a_tick_of_an_idle_installation(functions: Functions, capsys: pytest.CaptureFixture[str]) -> None:
     """All rounds of a minute run, raise nothing, and say nothing: an idle month costs next to nothing."""
     tick = functions.handler("scheduler")

@@ -23,7 +23,7 @@ MOST = {"executor": 80 * MB, "executor-slow": 80 * MB, "api": 120 * MB}
 OF_THE_RUNTIME = {"boto3", "botocore", "s3transfer"}
 HEAVY = {
     *("aws_encryption_sdk", "aws_xray_sdk", "boto3", "jsonpath", "jsonschema", "openai", "opentelemetry.sdk"),
-    *("prometheus_client", "psycopg", "regex", "rich", "sqlite3", "standardwebhooks", "typer", "uvicorn", "httpx2"),
+    *("mcp", "prometheus_client", "psycopg", "regex", "rich", "sqlite3", "standardwebhooks", "typer", "uvicorn", "httpx2"),
 }
 """What no function imports before it is used."""
 
