@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+from flowrunner.api.mcp_tools import LONGEST_TEXT
 from flowrunner.core.ids import FlowId
 from flowrunner.services.flow_records import FlowRecord, FlowStatus
 from flowrunner.services.flow_tools import tool_names, tool_schema
@@ -20,6 +23,7 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, CallToolResult, ResourceLink, TextContent
+from mcp.types.version import SUPPORTED_PROTOCOL_VERSIONS
 
 from tests.api.live_server import LiveServer, eventually, live_server
 from tests.engine.talking import PATIENCE
@@ -279,6 +283,20 @@ def test_a_server_that_cannot_stream_answers_in_one_piece() -> None:
         for mode in ERAS:
             said = using(made, lambda mcp: mcp.call_tool("greet", {"name": "Ada"}), mode)
             assert said.structured_content == {"text": "hi Ada"}
+
+
+def test_the_page_tells_the_truth(server: LiveServer) -> None:
+    """The flow of docs/mcp.md is a tool and answers; its figures are those of the code."""
+    page = (Path(__file__).resolve().parents[2] / "docs/mcp.md").read_text("utf-8")
+    (flow,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    stored = server.api.flow(flow)
+    said = using(server, lambda mcp: mcp.call_tool("order_status", {"order_id": "A-17"}))
+    assert said.structured_content == {"status": "A-17 is on its way"}
+    server.api.call("DELETE", f"/v1/flows/{stored['id']}?force=true")
+    assert f"`mcp.wait` ({McpSettings().wait // 1000} s" in page
+    assert f"more than {LONGEST_TEXT:,} characters" in page
+    for version in (SUPPORTED_PROTOCOL_VERSIONS[0], SUPPORTED_PROTOCOL_VERSIONS[-1]):
+        assert version in page
 
 
 def test_names_are_those_of_the_flows() -> None:
