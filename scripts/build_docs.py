@@ -80,7 +80,7 @@ def relinked(text: str, at: str, page: str) -> str:
 
     def one(link: re.Match[str]) -> str:
         words, target = link[1], link[2]
-        if target.startswith("#") or "://" in target or target.startswith("mailto:"):
+        if target.startswith(("#", "mailto:")) or "://" in target:
             return link[0]
         path, _, anchor = target.partition("#")
         place = posixpath.normpath(posixpath.join(posixpath.dirname(at), path))
