@@ -68,6 +68,12 @@ class AgentTool(Params):
         return self
 
 
+class AgentTools(Params):
+    """The tools by themselves: expressions in them are data here, and put nothing right."""
+
+    tools: list[AgentTool]
+
+
 class McpServer(Params):
     """A server of tools that speaks the Model Context Protocol."""
 
@@ -186,10 +192,10 @@ class AiAgentParams(Task):
         names = [tool.name for tool in self.tools]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two tools are called {name!r}")
+                raise presence(f"two tools are called {name!r}")
         for name in sorted(self.fixed.keys() - {*names}):
             if not any(name.startswith(f"{server.name}__") for server in self.mcp):
-                raise ValueError(f"`fixed` is for a tool {name!r} that is not there")
+                raise presence(f"`fixed` is for a tool {name!r} that is not there")
         return self
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pydantic import ValidationError
 
 from flowrunner.core.flow import Json
 from flowrunner.errors import StepError
 from flowrunner.nodes.agent_flow import loop_document
-from flowrunner.nodes.agent_params import AgentOutput, AiAgentParams, task_of
+from flowrunner.nodes.agent_params import AgentOutput, AgentTools, AiAgentParams, task_of
 from flowrunner.nodes.base import Context, NodeType, Result, Wait
 from flowrunner.nodes.llm_chat import OPENAI_KEY
+from flowrunner.nodes.problems import problems
+
+EXPRESSION = "${"
+"""Where there is one in the tools, only `AiAgentNode.problems` looks at them when a flow is saved."""
 
 
 class AiAgentNode(NodeType[AiAgentParams]):
@@ -70,6 +76,16 @@ params:
         if not {"api_key", "base_url"} & params.keys():
             return {**params, "api_key": OPENAI_KEY}
         return params
+
+    @classmethod
+    def problems(cls, params: Mapping[str, Json]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        tools = params.get("tools")
+        if not isinstance(tools, list) or EXPRESSION not in str(tools):
+            return
+        try:
+            AgentTools.model_validate({"tools": tools})
+        except ValidationError as error:
+            yield from problems(error, AgentTools, {"tools": tools})
 
     def execute(self, ctx: Context[AiAgentParams]) -> Wait:
         params = ctx.params
