@@ -56,6 +56,21 @@ def test_paths_of_the_api_are_never_the_page(client: TestClient, path: str) -> N
     assert answer.headers["content-type"] == "application/json"
 
 
+def test_files_are_compressed_for_who_takes_that(client: TestClient, tmp_path: Path) -> None:
+    """The same file under the same tag; whoever has it already is told so; a new build is a new file."""
+    small = client.get("/assets/index-abc.js", headers={"Accept-Encoding": "br;q=1, gzip"})
+    whole = client.get("/assets/index-abc.js", headers={"Accept-Encoding": "identity"})
+    assert (small.headers["content-encoding"], small.headers["vary"]) == ("gzip", "Accept-Encoding")
+    assert "content-encoding" not in whole.headers
+    for name in ("etag", "content-type", "cache-control", "content-security-policy", "vary"):
+        assert small.headers[name] == whole.headers[name]
+    assert small.text == whole.text == "export {};"
+    had = {"If-None-Match": small.headers["etag"], "Accept-Encoding": "gzip"}
+    assert client.get("/assets/index-abc.js", headers=had).status_code == 304
+    (tmp_path / "index.html").write_text("<!doctype html><title>of another build</title>")
+    assert "another" in client.get("/", headers={"Accept-Encoding": "gzip"}).text
+
+
 def test_the_page_takes_no_other_methods(client: TestClient) -> None:
     """It can only be read."""
     assert client.post("/flows").status_code == 405

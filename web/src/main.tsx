@@ -5,11 +5,14 @@ import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 
-import { queryClient, router } from '~/app/router';
+import { sessionQuery } from '~/api/session';
+import { ahead, queryClient, router } from '~/app/router';
 import { applyTheme } from '~/app/theme';
 import { Toasts } from '~/ui/Toasts';
 
 applyTheme();
+// Who this is, is asked while the view is on its way.
+ahead(queryClient.query(sessionQuery));
 
 const place = document.getElementById('root');
 if (place === null) throw new Error('index.html has no #root');

@@ -57,7 +57,7 @@ const session: Middleware = {
     const body = await readError(response);
     // Asking who one is, or giving a wrong password, ends no session; losing the one that was known does.
     const asking = schemaPath === '/v1/session' && (request.method !== 'GET' || !inSession());
-    if (response.status === 401 && !asking) onExpired();
+    if (response.status === 401 && !asking && inSession()) onExpired();
     throw new ApiError(response.status, body, response.headers.get('Retry-After'));
   },
   onError({ error }) {

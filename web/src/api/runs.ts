@@ -64,6 +64,37 @@ export function runQuery(id: string) {
   });
 }
 
+/** Attempts per page of the timeline. */
+const TIMELINE_PAGE = 20_000;
+
+/** How a run went so far: pages that are drawn as they are, and cursors to go on from. */
+export function timelineQuery(id: string) {
+  return queryOptions({
+    queryKey: ['runs', id, 'timeline'],
+    queryFn: async ({ signal }) => {
+      const pages: Schemas['TimelineAnswer'][] = [];
+      let last: Schemas['TimelineAnswer'] | undefined;
+      do {
+        const after = last?.cursor;
+        last = data(
+          await api.GET('/v1/runs/{run_id}/timeline', {
+            params: {
+              path: { run_id: id },
+              query: { limit: TIMELINE_PAGE, ...(after !== undefined && { after }) },
+            },
+            signal,
+          }),
+        );
+        pages.push(last);
+      } while (last.more);
+      return pages;
+    },
+    // What was asked for on the way to the page is not asked for again by the page.
+    staleTime: 2_000,
+    gcTime: 10_000,
+  });
+}
+
 /** A key that no other request has. (`crypto.randomUUID` is there over HTTPS only.) */
 function onceOnly(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))]

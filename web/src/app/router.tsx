@@ -9,8 +9,8 @@ import {
 import { Compass } from 'lucide-react';
 
 import { ApiError } from '~/api/client';
-import type { FlowFilter } from '~/api/flows';
-import type { RunFilter } from '~/api/runs';
+import { flowQuery, type FlowFilter } from '~/api/flows';
+import { runQuery, timelineQuery, type RunFilter } from '~/api/runs';
 import { SessionGuard } from '~/app/SessionGuard';
 import { Shell } from '~/app/Shell';
 import { Empty, ErrorNote } from '~/ui/Notes';
@@ -46,6 +46,11 @@ const root = createRootRoute({
     </Page>
   ),
 });
+
+/** What is asked for while the view that shows it is on its way; what is wrong with it the view says. */
+export function ahead(asked: Promise<unknown>): void {
+  asked.catch(() => undefined);
+}
 
 /** A filter in the address: a text, or nothing. */
 function text(value: unknown): string | undefined {
@@ -85,11 +90,17 @@ const routes = [
   createRoute({
     getParentRoute: () => root,
     path: '/flows/$flowId',
+    loader: ({ params }) => ahead(queryClient.query(flowQuery(params.flowId))),
     component: lazyRouteComponent(() => import('~/views/flow/FlowPage'), 'FlowPage'),
   }),
   createRoute({
     getParentRoute: () => root,
     path: '/runs/$runId',
+    // Asked for while the view itself is on its way.
+    loader: ({ params }) => {
+      ahead(queryClient.query(runQuery(params.runId)));
+      ahead(queryClient.query(timelineQuery(params.runId)));
+    },
     component: lazyRouteComponent(() => import('~/views/run/RunPage'), 'RunPage'),
   }),
   createRoute({

@@ -1,4 +1,4 @@
-/** What a story means for the drawing of its flow, and which steps the run's length hangs on. */
+/** What a story means for the drawing of its flow. */
 import type { FlowGraph } from '~/graph/model';
 import type { NodeState } from '~/graph/RunCanvas';
 import type { Attempt, Story } from '~/run/story';
@@ -62,29 +62,4 @@ function onlyOthers(graph: FlowGraph, from: string, done: ReadonlySet<string>): 
     graph.edges.filter((edge) => edge.from === from && edge.kind !== 'need').map((edge) => edge.label),
   );
   return [...done].every((action) => own.has(action) || action === 'error' || action === 'skipped');
-}
-
-/** How soon after a step's end a step that it led to is scheduled: both are in one commit. */
-const TOGETHER_MS = 5;
-
-/**
- * The steps that the run's length hangs on: from its last step back, each time to the one that ended last before it
- * was scheduled.
- */
-export function criticalPath(story: Story): ReadonlySet<string> {
-  const ended = [...story.attempts.values()].filter(
-    (one): one is Attempt & { endedAt: number } => one.endedAt !== null,
-  );
-  ended.sort((one, other) => one.endedAt - other.endedAt);
-  const path = new Set<string>();
-  let index = ended.length - 1;
-  while (index >= 0) {
-    const step = ended[index];
-    if (step === undefined) break;
-    path.add(step.key);
-    let before = index - 1;
-    while (before >= 0 && (ended[before]?.endedAt ?? 0) > step.scheduledAt + TOGETHER_MS) before -= 1;
-    index = before;
-  }
-  return path;
 }

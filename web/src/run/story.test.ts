@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { graphOf } from '~/graph/model';
-import { criticalPath, nodeStates, takenEdges } from '~/run/shape';
-import { NO_STORY, told, toldUntil, type RunEvent } from '~/run/story';
+import { causesOf, criticalPath } from '~/run/causes';
+import { nodeStates, takenEdges } from '~/run/shape';
+import { drawn, NO_STORY, told, toldUntil, type RunEvent } from '~/run/story';
 
 const START = Date.parse('2026-11-21T12:00:00.000Z');
 
@@ -83,12 +84,50 @@ describe('told', () => {
   });
 
   it('is told up to any moment', () => {
-    const early = toldUntil(EVENTS, START + 120);
+    const early = toldUntil(story, START + 120);
+    expect(early).toMatchObject({ status: 'running', endedAt: null, lines: [] });
+    expect(toldUntil(story, START + 951)).toEqual(story);
     expect([...early.attempts.values()].map(({ step: name, status }) => [name, status])).toEqual([
       ['a', 'succeeded'],
       ['b', 'running'],
       ['c', 'running'],
     ]);
+  });
+});
+
+describe('drawn', () => {
+  const page = {
+    status: 'failed',
+    started: START,
+    ended: START + 951,
+    columns: ['step', 'node', 'attempt', 'status', 'started', 'waiting', 'ended', 'retry', 'action', 'error'],
+    attempts: [
+      ['a', 'a', 1, 'succeeded', START + 2, null, START + 100, null, 'true', null],
+      ['b', 'b', 1, 'succeeded', START + 102, null, START + 400, null, 'default', null],
+      ['c', 'c', 1, 'succeeded', START + 102, null, START + 150, null, 'default', null],
+      ['d', 'd', 1, 'retrying', START + 401, null, START + 410, START + 900, null, 'no'],
+      ['d', 'd', 2, 'failed', START + 900, null, START + 950, null, null, 'still no'],
+    ],
+    lines: EVENTS.filter(({ type }) => type === 'step.log'),
+    lines_cut: false,
+    cursor: '9~',
+    more: false,
+  };
+
+  it('is the same story as the events tell', () => {
+    const whole = told(NO_STORY, EVENTS);
+    const story = drawn(NO_STORY, page);
+    const exact = ({ attempts }: typeof whole) =>
+      [...attempts.values()].map((one) => ({ ...one, scheduledAt: 0, startedAt: one.startedAt }));
+    expect(exact(story)).toEqual(exact(whole));
+    expect(story).toMatchObject({ status: 'failed', startedAt: START, endedAt: START + 951 });
+    expect(story.lines).toEqual(whole.lines);
+  });
+
+  it('goes on with events', () => {
+    const story = told(drawn(NO_STORY, { ...page, ended: null, status: 'running' }), EVENTS.slice(-2));
+    expect(story).toMatchObject({ status: 'failed', endedAt: START + 951 });
+    expect(story.attempts.size).toBe(5);
   });
 });
 
@@ -114,6 +153,26 @@ describe('the drawing of a run', () => {
   });
 
   it('knows what the length hung on', () => {
-    expect([...criticalPath(story)].reverse()).toEqual(['a:1', 'b:1', 'd:1', 'd:2']);
+    const causes = GRAPH ? causesOf(GRAPH, story) : new Map();
+    expect([...criticalPath(story, causes)].reverse()).toEqual(['a:1', 'b:1', 'd:1', 'd:2']);
+    expect(causes.get('d:2')).toMatchObject({ readyAt: START + 900 });
+    expect(causes.get('c:1')).toMatchObject({ readyAt: START + 100 });
+  });
+
+  it('lets items wait for their turn, and the whole for the last of them', () => {
+    const flow = graphOf('nodes: {a: {next: e}, e: {foreach: {items: []}, next: z}, z: {}}');
+    const items = told(NO_STORY, [
+      event('run.started', 0),
+      ...step('a', 1, 100),
+      ...step('e[0]', 101, 300),
+      ...step('e[1]', 302, 500),
+      ...step('e', 501, 502),
+      ...step('z', 510, 600),
+      event('run.completed', 601),
+    ]);
+    const causes = flow ? causesOf(flow, items) : new Map();
+    expect([...criticalPath(items, causes)].reverse()).toEqual(['a:1', 'e[0]:1', 'e[1]:1', 'e:1', 'z:1']);
+    expect(causes.get('e[1]:1')).toMatchObject({ readyAt: START + 100 });
+    expect(causes.get('z:1')).toMatchObject({ readyAt: START + 502 });
   });
 });

@@ -51,6 +51,43 @@ export const NO_STORY: Story = {
 
 const ENDS = new Set(['run.completed', 'run.failed', 'run.cancelled']);
 
+type Timeline = Schemas['TimelineAnswer'];
+
+/** The story with a page of the run's timeline, which says in rows what events would tell one by one. */
+export function drawn(story: Story, page: Timeline): Story {
+  const attempts = new Map(story.attempts);
+  const place = new Map(page.columns.map((name, index) => [name, index]));
+  for (const row of page.attempts) {
+    const value = (name: string) => row[place.get(name) ?? -1] ?? null;
+    const time = (name: string) => value(name) as number | null;
+    const word = (name: string) => text(value(name)) ?? '';
+    const [step, node, attempt] = [word('step'), word('node'), Number(value('attempt'))];
+    const startedAt = time('started');
+    const key = `${step}:${attempt}`;
+    attempts.set(key, {
+      ...fresh(key, step, node, attempt, startedAt ?? time('ended') ?? page.started),
+      status: word('status'),
+      startedAt: word('status') === 'skipped' ? null : startedAt,
+      waitingAt: time('waiting'),
+      endedAt: time('ended'),
+      retryAt: time('retry'),
+      action: text(value('action')),
+      error: text(value('error')),
+    });
+  }
+  const ended = page.ended ?? null;
+  return told(
+    {
+      ...story,
+      attempts,
+      startedAt: page.started,
+      endedAt: ended,
+      status: ended === null ? 'running' : page.status,
+    },
+    page.lines,
+  );
+}
+
 /** The story with more events; those it has already change nothing. */
 export function told(story: Story, events: readonly RunEvent[]): Story {
   const attempts = new Map(story.attempts);
@@ -67,7 +104,7 @@ export function told(story: Story, events: readonly RunEvent[]): Story {
       endedAt = at;
       status = event.type.slice('run.'.length);
     } else if (event.step_id) {
-      if (endedAt !== null && at > endedAt) {
+      if (event.type === 'step.scheduled' && endedAt !== null && at > endedAt) {
         // A redrive: the run goes on.
         endedAt = null;
         status = 'running';
@@ -173,9 +210,34 @@ function lineOf(event: RunEvent, step: string, node: string, at: number): Line {
 }
 
 /** The story as it was at a moment. */
-export function toldUntil(events: readonly RunEvent[], moment: number): Story {
-  return told(
-    NO_STORY,
-    events.filter((event) => Date.parse(event.at) <= moment),
-  );
+export function toldUntil(story: Story, moment: number): Story {
+  const attempts = new Map<string, Attempt>();
+  for (const [key, attempt] of story.attempts) {
+    if (attempt.scheduledAt <= moment) attempts.set(key, attemptAt(attempt, moment));
+  }
+  const over = story.endedAt !== null && story.endedAt <= moment;
+  return {
+    ...story,
+    attempts,
+    lines: story.lines.filter(({ at }) => at <= moment),
+    endedAt: over ? story.endedAt : null,
+    status: over ? story.status : 'running',
+  };
+}
+
+function attemptAt(attempt: Attempt, moment: number): Attempt {
+  const { startedAt, waitingAt, endedAt } = attempt;
+  if (endedAt !== null && endedAt <= moment) return attempt;
+  const began = startedAt !== null && startedAt <= moment;
+  const waits = waitingAt !== null && waitingAt <= moment;
+  return {
+    ...attempt,
+    status: waits ? 'waiting' : began ? 'running' : 'scheduled',
+    startedAt: began ? startedAt : null,
+    waitingAt: waits ? waitingAt : null,
+    endedAt: null,
+    retryAt: null,
+    action: null,
+    error: null,
+  };
 }

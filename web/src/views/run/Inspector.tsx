@@ -5,6 +5,7 @@ import { useState } from 'react';
 
 import { api, data } from '~/api/client';
 import { duration, exactly } from '~/lib/times';
+import type { Cause } from '~/run/causes';
 import type { Attempt, Story } from '~/run/story';
 import { Copy } from '~/ui/Copy';
 import { Json } from '~/ui/Json';
@@ -33,6 +34,7 @@ function stepQuery(run: string, attempt: Attempt) {
 interface Props {
   run: string;
   story: Story;
+  causes: ReadonlyMap<string, Cause>;
   node: string | null;
   selected: Attempt | null;
   onSelect: (attempt: Attempt) => void;
@@ -41,7 +43,7 @@ interface Props {
 }
 
 /** Everything about one step: what it was given, what it gave, why it failed, and its other attempts. */
-export function Inspector({ run, story, node, selected, onSelect, lineOf }: Props) {
+export function Inspector({ run, story, causes, node, selected, onSelect, lineOf }: Props) {
   const attempts = [...story.attempts.values()].filter((one) => one.node === (selected?.node ?? node));
   if (selected === null && node === null) {
     return (
@@ -80,13 +82,26 @@ export function Inspector({ run, story, node, selected, onSelect, lineOf }: Prop
       {selected === null ? (
         <p className="muted">The run has not come to {node}.</p>
       ) : (
-        <Step key={selected.key} run={run} attempt={selected} line={lineOf(selected.node)} />
+        <Step
+          key={selected.key}
+          run={run}
+          attempt={selected}
+          readyAt={causes.get(selected.key)?.readyAt ?? selected.scheduledAt}
+          line={lineOf(selected.node)}
+        />
       )}
     </div>
   );
 }
 
-function Step({ run, attempt, line }: { run: string; attempt: Attempt; line: number | null }) {
+interface StepProps {
+  run: string;
+  attempt: Attempt;
+  readyAt: number;
+  line: number | null;
+}
+
+function Step({ run, attempt, readyAt, line }: StepProps) {
   const step = useQuery(stepQuery(run, attempt));
   return (
     <>
@@ -95,7 +110,7 @@ function Step({ run, attempt, line }: { run: string; attempt: Attempt; line: num
         <Status status={attempt.status} />
         {line !== null && <span className="muted">line {line} of the flow</span>}
       </header>
-      <Times attempt={attempt} />
+      <Times attempt={attempt} readyAt={readyAt} />
       {step.isPending && <Skeleton />}
       {step.isError && <ErrorNote error={step.error} onRetry={() => void step.refetch()} />}
       {step.data && (
@@ -129,8 +144,8 @@ function Step({ run, attempt, line }: { run: string; attempt: Attempt; line: num
   );
 }
 
-function Times({ attempt }: { attempt: Attempt }) {
-  const { scheduledAt, startedAt, endedAt } = attempt;
+function Times({ attempt, readyAt }: { attempt: Attempt; readyAt: number }) {
+  const { startedAt, endedAt } = attempt;
   return (
     <dl className={styles.times}>
       <div>
@@ -139,7 +154,7 @@ function Times({ attempt }: { attempt: Attempt }) {
       </div>
       <div>
         <dt>Queued for</dt>
-        <dd>{startedAt === null ? '' : duration(startedAt - scheduledAt)}</dd>
+        <dd>{startedAt === null ? '' : duration(startedAt - readyAt)}</dd>
       </div>
       <div>
         <dt>Took</dt>

@@ -7,9 +7,10 @@ import { api, data } from '~/api/client';
 import { isLive, runQuery, type Run } from '~/api/runs';
 import { EMPTY_GRAPH, graphOf } from '~/graph/model';
 import { RunCanvas } from '~/graph/RunCanvas';
+import { causesOf } from '~/run/causes';
 import { nodeStates, takenEdges } from '~/run/shape';
 import { toldUntil, type Attempt, type Story } from '~/run/story';
-import { useStory } from '~/run/useStory';
+import { useStory, type Followed } from '~/run/useStory';
 import { Json } from '~/ui/Json';
 import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
 import { Tabs } from '~/ui/Tabs';
@@ -28,6 +29,8 @@ export function RunPage() {
   const { runId } = route.useParams();
   const run = useQuery({ ...runQuery(runId), placeholderData: (before) => before });
   const [again, setAgain] = useState(0);
+  // Asked for together with the run, so that neither waits for the other.
+  const followed = useStory(runId, again);
   useEffect(() => {
     document.title = `${run.data?.flow.name ?? 'Run'} · flowrunner`;
   }, [run.data?.flow.name]);
@@ -37,7 +40,8 @@ export function RunPage() {
     <Shown
       key={`${runId}:${String(again)}`}
       run={run.data}
-      again={again}
+      followed={followed}
+      away={run.isError || run.fetchStatus === 'paused'}
       onAgain={() => setAgain(again + 1)}
     />
   );
@@ -91,16 +95,25 @@ function useChoice(story: Story) {
   };
 }
 
-function Shown({ run, again, onAgain }: { run: Run; again: number; onAgain: () => void }) {
-  const { story: whole, events, connected } = useStory(run.id, again);
+interface ShownProps {
+  run: Run;
+  followed: Followed;
+  /** The server cannot be reached, or gives no answer. */
+  away: boolean;
+  onAgain: () => void;
+}
+
+function Shown({ run, followed, away, onAgain }: ShownProps) {
+  const { story: whole, loaded } = followed;
   const [moment, setMoment] = useState<number | null>(null);
-  const story = useMemo(() => (moment === null ? whole : toldUntil(events, moment)), [whole, events, moment]);
+  const story = useMemo(() => (moment === null ? whole : toldUntil(whole, moment)), [whole, moment]);
   const document = useDocument(run.flow.id, run.flow.revision);
   const text = document.data?.document;
   const graph = useMemo(() => (text === undefined ? EMPTY_GRAPH : (graphOf(text) ?? EMPTY_GRAPH)), [text]);
   const lines = useMemo(() => (text === undefined ? new Map<string, number>() : linesOf(text)), [text]);
   const states = useMemo(() => nodeStates(story), [story]);
   const taken = useMemo(() => takenEdges(graph, story), [graph, story]);
+  const causes = useMemo(() => causesOf(graph, story), [graph, story]);
   const choice = useChoice(story);
   const live = isLive(run.status);
   return (
@@ -108,9 +121,7 @@ function Shown({ run, again, onAgain }: { run: Run; again: number; onAgain: () =
       <RunHead run={run} node={choice.node} onRedriven={onAgain} />
       <div className={styles.notes}>
         {run.error && <ErrorNote error={new Error(failure(run.error))} />}
-        {live && !connected && whole !== story && (
-          <WarnNote>The connection is lost. It is being made again.</WarnNote>
-        )}
+        {away && <WarnNote>The connection is lost. It is being made again; nothing is missed.</WarnNote>}
         {document.isError && <WarnNote>The flow of this run is gone, so its drawing is, too.</WarnNote>}
         {!live && run.started_at && run.ended_at && run.ended_at > run.started_at && (
           // From the run itself, which is here: what came later would push the canvas away under a click.
@@ -142,6 +153,8 @@ function Shown({ run, again, onAgain }: { run: Run; again: number; onAgain: () =
                 content: (
                   <Timeline
                     story={story}
+                    causes={causes}
+                    loading={!loaded}
                     selected={choice.selected?.key ?? null}
                     onSelect={choice.chooseAttempt}
                   />
@@ -160,6 +173,7 @@ function Shown({ run, again, onAgain }: { run: Run; again: number; onAgain: () =
           <Inspector
             run={run.id}
             story={story}
+            causes={causes}
             node={choice.node}
             selected={choice.selected}
             onSelect={choice.chooseAttempt}

@@ -2,8 +2,9 @@ import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { duration } from '~/lib/times';
-import { criticalPath } from '~/run/shape';
+import { criticalPath, type Cause } from '~/run/causes';
 import type { Attempt, Story } from '~/run/story';
+import { Skeleton } from '~/ui/Notes';
 import { toneOf } from '~/ui/Status';
 
 import styles from './Timeline.module.css';
@@ -13,15 +14,17 @@ const TICK_MS = 500;
 
 interface Props {
   story: Story;
+  causes: ReadonlyMap<string, Cause>;
+  loading: boolean;
   selected: string | null;
   onSelect: (attempt: Attempt) => void;
 }
 
 /** Every attempt on the run's time: how long it waited, worked and held, and which ones the run's length hung on. */
-export function Timeline({ story, selected, onSelect }: Props) {
+export function Timeline({ story, causes, loading, selected, onSelect }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
-  const attempts = useMemo(() => [...story.attempts.values()], [story]);
-  const critical = useMemo(() => criticalPath(story), [story]);
+  const attempts = useMemo(() => inOrder(story), [story]);
+  const critical = useMemo(() => criticalPath(story, causes), [story, causes]);
   const now = useNow(story.endedAt === null);
   const from = story.startedAt ?? attempts[0]?.scheduledAt ?? now;
   const to = Math.max(story.endedAt ?? now, ...attempts.slice(-1).map((one) => one.endedAt ?? 0), from + 1);
@@ -34,13 +37,17 @@ export function Timeline({ story, selected, onSelect }: Props) {
   return (
     <div ref={scroller} className={styles.timeline}>
       <p className={`${styles.legend ?? ''} muted`}>
-        <span>{duration(to - from)} in all</span>
+        <span>
+          {attempts.length.toLocaleString('en')} {attempts.length === 1 ? 'step' : 'steps'} in{' '}
+          {duration(to - from)}
+        </span>
         <span>thin line: waited for its turn</span>
         <span>dashes: until the next try</span>
         <span>
           <b>bold</b>: the run's length hung on it
         </span>
       </p>
+      {loading && <Skeleton lines={4} />}
       <div className={styles.space} style={{ height: rows.getTotalSize() }}>
         {rows.getVirtualItems().map((item) => {
           const attempt = attempts[item.index];
@@ -63,7 +70,13 @@ export function Timeline({ story, selected, onSelect }: Props) {
                 {attempt.step}
                 {attempt.attempt > 1 && <span className="muted"> try {attempt.attempt}</span>}
               </span>
-              <Track attempt={attempt} from={from} to={to} now={now} />
+              <Track
+                attempt={attempt}
+                readyAt={causes.get(attempt.key)?.readyAt ?? attempt.scheduledAt}
+                from={from}
+                to={to}
+                now={now}
+              />
               <span className={`${styles.took ?? ''} muted`}>
                 {duration(
                   (attempt.endedAt ?? Math.max(now, attempt.scheduledAt)) -
@@ -78,7 +91,15 @@ export function Timeline({ story, selected, onSelect }: Props) {
   );
 }
 
-function Track({ attempt, from, to, now }: { attempt: Attempt; from: number; to: number; now: number }) {
+interface TrackProps {
+  attempt: Attempt;
+  readyAt: number;
+  from: number;
+  to: number;
+  now: number;
+}
+
+function Track({ attempt, readyAt, from, to, now }: TrackProps) {
   const span = to - from;
   const part = (begin: number, end: number) => ({
     left: `${String(Math.min(100, Math.max(0, ((begin - from) / span) * 100)))}%`,
@@ -91,11 +112,11 @@ function Track({ attempt, from, to, now }: { attempt: Attempt; from: number; to:
     <span
       className={styles.track}
       role="img"
-      aria-label={`${attempt.status}, began after ${duration(scheduledAt - from)}`}
+      aria-label={`${attempt.status}, began after ${duration(scheduledAt - from)}, waited for ${duration(scheduledAt - readyAt)}`}
     >
       <span
         className={`${styles.part ?? ''} ${styles.queued ?? ''}`}
-        style={part(scheduledAt, startedAt ?? end)}
+        style={part(readyAt, startedAt ?? end)}
       />
       {worked && (
         <span
@@ -111,6 +132,12 @@ function Track({ attempt, from, to, now }: { attempt: Attempt; from: number; to:
       )}
     </span>
   );
+}
+
+/** The attempts as they began; those that began together, as they were told. */
+function inOrder(story: Story): Attempt[] {
+  const began = (one: Attempt) => one.startedAt ?? one.scheduledAt;
+  return [...story.attempts.values()].sort((one, other) => began(one) - began(other));
 }
 
 function useNow(ticking: boolean): number {
