@@ -18,7 +18,8 @@ MODELS = {"pydantic"}
 MAIL = {"imap_tools", "imaplib", "smtplib"}
 LLM = {"openai", "httpx2", "mcp"}
 CRYPTOGRAPHY = {"aws_encryption_sdk", "botocore", "cryptography"}
-ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM | MAIL
+WASM = {"wasmtime"}
+ALL = STORES | SCREEN | NETWORK | FORMATS | MODELS | CRYPTOGRAPHY | LLM | MAIL | WASM
 
 NEVER_LOADED = {
     "flowrunner": ALL,
@@ -30,6 +31,7 @@ NEVER_LOADED = {
     "flowrunner.nodes.notification": NETWORK | MAIL,
     "flowrunner.nodes.postgres_query": ALL - MODELS,
     "flowrunner.nodes.aws_s3": ALL - MODELS,
+    "flowrunner.nodes.wasm": ALL - MODELS,
     "flowrunner.nodes.llm_chat": ALL - MODELS - {"yaml"},
     "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM)
     - {"yaml"},  # it loads documents

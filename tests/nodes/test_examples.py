@@ -28,6 +28,7 @@ OUTPUTS: dict[str, Json] = {
     "switch": {"country": "SE"},
     "transform": {"ids": [1, 2], "first": 40},
     "wait.callback": None,
+    "wasm": {"result": {"n": 20}, "stderr": "", "fuel": 47},
     "approval": {"approved": False, "by": None, "comment": None},
 }
 """What each example gives; a wait that nobody answers ends by its timeout."""
@@ -50,6 +51,8 @@ def test_examples_load(name: str) -> None:
             "HOOK_KEY": "whsec_c2VjcmV0",
             "OPENAI_API_KEY": "d",
             "DB_PASSWORD": "e",
+            "AWS_KEY_ID": "f",
+            "AWS_SECRET_KEY": "g",
         }
     ) as one:
         assert one.engine.load(_flow(name), ACCOUNT).warnings == ()
@@ -69,6 +72,12 @@ def test_examples_run(name: str) -> None:
 def test_only_types_that_need_the_network_are_not_run() -> None:
     """A new type's example is run, unless it is of those that talk to another system."""
     assert set(BUILT_IN) - set(OUTPUTS) == {
+        "ai.agent",
+        "aws.eventbridge",
+        "aws.lambda",
+        "aws.s3",
+        "aws.sns",
+        "aws.sqs",
         "email.fetch",
         "email.send",
         "http.request",

@@ -47,8 +47,8 @@ class AwsLambdaNode(NodeType[AwsLambdaParams]):
     A call that was given up by `timeout` may still be executed to its end.
 
     The credentials are the flow's own, never those of the server. What AWS refuses fails the step with `Aws:<Code>`
-    (retryable when it throttles or is broken); an answer that is none of AWS, with `InvalidResponse`; no connection, with
-    `HttpConnect`, and too late, with `NodeTimeout` (both retryable). Each request goes through the egress guard
+    (retryable when it throttles or is broken); an answer that is none of AWS, with `InvalidResponse`; no connection,
+    with `HttpConnect`, and too late, with `NodeTimeout` (both retryable). Each request goes through the egress guard
     (`EGRESS_DENIED`).
     """
 

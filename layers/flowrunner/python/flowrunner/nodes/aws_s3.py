@@ -92,8 +92,8 @@ class AwsS3Node(NodeType[AwsS3Params]):
     whoever has it can use it until it expires, so treat it like a password.
 
     The credentials are the flow's own, never those of the server. What AWS refuses fails the step with `Aws:<Code>`
-    (retryable when it throttles or is broken); an answer that is none of AWS, with `InvalidResponse`; no connection, with
-    `HttpConnect`, and too late, with `NodeTimeout` (both retryable). Each request goes through the egress guard
+    (retryable when it throttles or is broken); an answer that is none of AWS, with `InvalidResponse`; no connection,
+    with `HttpConnect`, and too late, with `NodeTimeout` (both retryable). Each request goes through the egress guard
     (`EGRESS_DENIED`).
     """
 

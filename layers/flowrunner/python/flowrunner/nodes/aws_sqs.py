@@ -90,8 +90,8 @@ class AwsSqsNode(NodeType[AwsSqsParams]):
     first that was not; its details say which.
 
     The credentials are the flow's own, never those of the server. What AWS refuses fails the step with `Aws:<Code>`
-    (retryable when it throttles or is broken); an answer that is none of AWS, with `InvalidResponse`; no connection, with
-    `HttpConnect`, and too late, with `NodeTimeout` (both retryable). Each request goes through the egress guard
+    (retryable when it throttles or is broken); an answer that is none of AWS, with `InvalidResponse`; no connection,
+    with `HttpConnect`, and too late, with `NodeTimeout` (both retryable). Each request goes through the egress guard
     (`EGRESS_DENIED`).
     """
 

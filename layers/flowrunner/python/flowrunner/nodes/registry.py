@@ -1,8 +1,7 @@
-"""The node types of a process: built in, found by name and imported when first used; and plugins, by entry
-point.
+"""The node types of a process: built in, found by name and imported when first used; and those of plugins
+(`nodes.plugins`).
 
-A plugin names its class in the entry point group `flowrunner.nodes`, under the name that flows write as
-`type:`. One that cannot be loaded is listed with its error, and everything else works on.
+A plugin that cannot be loaded is listed with its error, and everything else works on.
 """
 
 from __future__ import annotations
@@ -14,16 +13,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from pydantic import ValidationError
 
 from flowrunner.core.flow import Json
-from flowrunner.errors import FlowrunnerError, NotFound, ParamsInvalid
+from flowrunner.errors import NotFound, ParamsInvalid
 from flowrunner.nodes.base import Deferred, NodeType, Params
+from flowrunner.nodes.plugins import ENTRY_POINTS, LOOK_SECONDS, PluginInfo, PluginSet, Provided, made
 from flowrunner.nodes.problems import Problem, problems, text_of
+
+__all__ = ["ALIASES", "BUILT_IN", "ENTRY_POINTS", "NodeTypeDescription", "Registry"]
 
 BUILT_IN: Mapping[str, str] = {
     "ai.agent": "ai_agent:AiAgentNode",
@@ -51,6 +54,7 @@ BUILT_IN: Mapping[str, str] = {
     "switch": "switch:SwitchNode",
     "transform": "transform:TransformNode",
     "wait.callback": "wait_callback:WaitCallbackNode",
+    "wasm": "wasm:WasmNode",
     "webhook": "webhook:WebhookNode",
 }
 """Name → module within this package, and class. Importing the registry imports none of them."""
@@ -67,8 +71,6 @@ INTERNAL: Mapping[str, str] = {
 ALIASES: Mapping[str, str] = {"json_parse": "json.parse", "json_stringify": "json.stringify"}
 
 _OURS: Mapping[str, str] = {**BUILT_IN, **INTERNAL}
-
-ENTRY_POINTS = "flowrunner.nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,34 +100,58 @@ class NodeTypeDescription:
 class Registry:
     """Gives one initialized instance of each node type that is used. Safe for several threads."""
 
-    def __init__(self, plugins: Iterable[EntryPoint] | None = None) -> None:
+    def __init__(
+        self,
+        plugins: Iterable[EntryPoint] | None = None,
+        folder: Path | None = None,
+        helpers: Iterable[EntryPoint] | None = None,
+        every: float = LOOK_SECONDS,
+    ) -> None:
+        """`plugins` and `helpers` are the entry points, those of installed packages unless given; `folder` holds
+        plugins that may change while the process runs, and is looked at so often as `every` seconds.
+        """
         self._lock = RLock()
         self._types: dict[str, NodeType[Any]] = {}
-        self._plugins: dict[str, EntryPoint] = {}
-        self._errors: dict[str, str] = {}
-        for entry in entry_points(group=ENTRY_POINTS) if plugins is None else plugins:
-            if entry.name in _OURS or entry.name in ALIASES:
-                self._errors[entry.name] = f"{entry.value}: the name belongs to a built-in node type"
-            elif entry.name in self._plugins:
-                first = self._plugins[entry.name].value
-                self._errors[entry.name] = f"both {first} and {entry.value} want this name; uninstall one of them"
-            else:
-                self._plugins[entry.name] = entry
+        self._made_of: dict[str, Provided] = {}
+        self._failed: dict[str, tuple[Provided, str]] = {}
+        self._retired: list[NodeType[Any]] = []
+        """Of plugins that have changed: their steps may still be under way."""
+        self._plugins = PluginSet({*BUILT_IN, *ALIASES}, plugins, folder, helpers, every)
+
+    @property
+    def generation(self) -> int:
+        """Goes up when plugins have changed: what was made of node types has to be made again."""
+        return self._plugins.now().number
 
     def names(self) -> list[str]:
         """All names without aliases, those of plugins that cannot be loaded included."""
-        return sorted([*BUILT_IN, *self._plugins])
+        return sorted([*BUILT_IN, *self._plugins.now().node_types])
 
     def known(self, name: str) -> bool:
-        return name in _OURS or name in ALIASES or name in self._plugins
+        return name in BUILT_IN or name in ALIASES or name in self._plugins.now().node_types
 
     def plugins(self) -> Collection[str]:
-        """The names of the node types that are plugins."""
-        return self._plugins.keys()
+        """The names of the node types that are plugins'."""
+        return self._plugins.now().node_types.keys()
+
+    def plugin_of(self, name: str) -> str | None:
+        """The plugin that a node type is of; None for one that is built in, or not there."""
+        found = None if name in BUILT_IN else self._plugins.now().node_types.get(name)
+        return found.plugin if found is not None else None
+
+    def installed(self) -> Mapping[str, PluginInfo]:
+        """The plugins themselves, by name."""
+        return self._plugins.now().plugins
+
+    def helpers(self) -> Mapping[str, tuple[str, str]]:
+        """The helpers for scripts: plugin and JavaScript source by name."""
+        return self._plugins.now().helpers
 
     def plugin_errors(self) -> Mapping[str, str]:
-        """The plugins that were found not to be usable, by name, with the reason."""
-        return dict(self._errors)
+        """The node types of plugins that were found not to be usable, by name, with the reason."""
+        now = self._plugins.now()
+        failed = {name: error for name, (one, error) in self._failed.items() if now.node_types.get(name) == one}
+        return {**failed, **now.errors}
 
     def get(self, name: str) -> NodeType[Any]:
         """The node type of that name or alias, initialized.
@@ -134,13 +160,10 @@ class Registry:
         loaded.
         """
         found = self._types.get(name)
-        if found is None:
+        if found is None or (name in self._made_of and self._plugins.now().node_types.get(name) != self._made_of[name]):
             name = ALIASES.get(name, name)
             with self._lock:
-                found = self._types.get(name)
-                if found is None:
-                    found = self._built_in(name) if name in _OURS else self._plugin(name)
-                    self._types[name] = found
+                found = self._built_in(name) if name in BUILT_IN else self._plugin(name)
         return found
 
     def nearest(self, name: str) -> str | None:
@@ -151,9 +174,10 @@ class Registry:
     def shutdown(self) -> None:
         """Close what the node types hold, each one even if another fails to. Usable again after that."""
         with self._lock, ExitStack() as closing:
-            for node_type in self._types.values():
+            for node_type in (*self._retired, *self._types.values()):
                 closing.callback(node_type.shutdown)
-            self._types.clear()
+            for held in (self._retired, self._types, self._made_of):
+                held.clear()
 
     def describe(self, name: str) -> NodeTypeDescription:
         """What there is to know of a node type. Raises `NotFound` as `get` does."""
@@ -182,7 +206,9 @@ class Registry:
             try:
                 found.append(self.describe(name))
             except NotFound as error:
-                found.append(NodeTypeDescription(name, plugin=True, error=self._errors.get(name, error.message)))
+                found.append(
+                    NodeTypeDescription(name, plugin=True, error=self.plugin_errors().get(name, error.message))
+                )
         return found
 
     def actions_for(self, name: str, params: Mapping[str, Json]) -> tuple[str, ...] | None:
@@ -241,38 +267,35 @@ class Registry:
         return model
 
     def _built_in(self, name: str) -> NodeType[Any]:
-        module, _, class_name = _OURS[name].partition(":")
-        made: NodeType[Any] = getattr(import_module(f"flowrunner.nodes.{module}"), class_name)()
-        made.initialize()
-        return made
+        if name not in self._types:
+            module, _, class_name = BUILT_IN[name].partition(":")
+            one: NodeType[Any] = getattr(import_module(f"flowrunner.nodes.{module}"), class_name)()
+            one.initialize()
+            self._types[name] = one
+        return self._types[name]
 
     def _plugin(self, name: str) -> NodeType[Any]:
-        entry = self._plugins.get(name)
-        if entry is None:
+        now = self._plugins.now()
+        provided = now.node_types.get(name)
+        if provided != self._made_of.get(name) and name in self._types:
+            self._retired.append(self._types.pop(name))
+            del self._made_of[name]
+        if provided is None:
             near = self.nearest(name)
             hint = f"did you mean {near!r}?" if near else f"known are {', '.join(self.names())}"
             raise NotFound(f"unknown node type {name[:80]!r}; {hint}")
-        if name not in self._errors:
+        if name in self._types:
+            return self._types[name]
+        error = now.errors.get(name)
+        if error is None and self._failed.get(name, (None,))[0] != provided:
             try:
-                return _load(entry)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code may raise whatever it likes
-                self._errors[name] = f"{type(error).__name__}: {error}"
-        raise NotFound(f"the plugin of node type {name!r} cannot be used: {self._errors[name]}")
-
-
-def _load(entry: EntryPoint) -> NodeType[Any]:
-    loaded = entry.load()
-    if not (isinstance(loaded, type) and issubclass(loaded, NodeType)):
-        raise FlowrunnerError(f"{entry.value} is no subclass of flowrunner.nodes.base.NodeType")
-    if entry.name != loaded.name:
-        raise FlowrunnerError(f"{entry.value} calls itself {loaded.name!r}; the entry point's name must be the same")
-    model = getattr(loaded, "params", None)
-    if not (isinstance(model, type) and issubclass(model, Params)):
-        raise FlowrunnerError(f"{entry.value} has no `params` that is a subclass of flowrunner.nodes.base.Params")
-    model.model_rebuild()  # models are built when they are first used: what is wrong with this one is said now
-    made: NodeType[Any] = loaded()
-    made.initialize()
-    return made
+                self._types[name] = made(provided, name)
+            except (Exception, SystemExit) as refused:  # noqa: BLE001 - a plugin's code may raise whatever it likes
+                self._failed[name] = (provided, f"{type(refused).__name__}: {refused}")
+            else:
+                self._made_of[name] = provided
+                return self._types[name]
+        raise NotFound(f"the plugin of node type {name!r} cannot be used: {error or self._failed[name][1]}")
 
 
 @cache
