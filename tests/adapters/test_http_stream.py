@@ -103,7 +103,7 @@ def test_the_time_is_for_the_whole_stream(client: GuardedClient) -> None:
     with RecordingServer(lambda _: endless) as server:
         for stop in (None, lambda: False):
             request = HttpRequest("GET", server.url, timeout=0.3, stop=stop)
-            with client.stream(request) as stream, pytest.raises(NodeTimeout):
+            with pytest.raises(NodeTimeout), client.stream(request) as stream:
                 list(stream.pieces)
 
 

@@ -11,7 +11,7 @@ from flowrunner.api.turns import AT_ONCE, Turns
 
 from tests.api.harness import service
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def test_so_many_go_on_at_a_time() -> None:

@@ -221,6 +221,6 @@ def test_the_background_wakes_at_once() -> None:
         flow = api.flow()
         api.platform.background.start()
         api.start(flow["id"], {"name": "you"})
-        assert came.wait(30)
+        assert came.wait(120)
         api.platform.background.stop()
         api.platform.outbound.close()

@@ -20,7 +20,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 LARGE = 30_000_000
 FLOOD = 200_000_000
 """Bytes that no socket's buffers hold: somebody has read them, or the connection is gone."""
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Counting:
@@ -102,9 +102,10 @@ def test_who_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_limits, "HEAD_SECONDS", 0.05)
     with served() as (_, server):
         for start in (b"", HEAD, b"\r\n"):
-            with connected(server) as connection:
+            with connected(server) as connection, suppress(ConnectionError):
                 connection.sendall(start)
                 assert connection.recv(1_000) == b""
+        monkeypatch.setattr(http_limits, "HEAD_SECONDS", 3.0)  # in which a whole request arrives on any machine
         with connected(server) as connection:
             connection.sendall(HEAD + b"\r\n")
             assert b"200 OK" in connection.recv(10_000)

@@ -16,6 +16,9 @@ import pytest
 
 from tests.servers import Received, RecordingServer, Reply
 
+PATIENCE = 120
+"""Seconds for anything to happen, on a machine that has everything else to do."""
+
 PASSWORD = "rolling restarts harm nobody"
 FLOW = """
 metadata: {name: effects}
@@ -39,7 +42,7 @@ class Server:
             **os.environ,
             "FLOWRUNNER_STORE__URL": store,
             "FLOWRUNNER_VAULT__KEY_FILE": str(folder / "keys.json"),
-            "FLOWRUNNER_WORKER__LEASE": "2s",
+            "FLOWRUNNER_WORKER__LEASE": "30s",
         }
         self.environment = environment
         self.process = subprocess.Popen(
@@ -58,12 +61,12 @@ class Server:
         self.url = found[0]
 
     def call(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        return httpx2.request(method, self.url + path, auth=("ops", PASSWORD), timeout=60, **options)
+        return httpx2.request(method, self.url + path, auth=("ops", PASSWORD), timeout=PATIENCE, **options)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Its exit code after a signal."""
         self.process.send_signal(number)
-        code = self.process.wait(60)
+        code = self.process.wait(PATIENCE)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
@@ -84,7 +87,7 @@ def create_account(store: str, folder: Path) -> None:
 
 def finished(server: Server, run: str) -> dict[str, Any]:
     """The run when it has ended."""
-    for _ in range(600):
+    for _ in range(10 * PATIENCE):
         shown: dict[str, Any] = server.call("GET", f"/v1/runs/{run}").json()
         if shown["ended_at"]:
             return shown
@@ -108,7 +111,7 @@ def test_a_stopped_server_lets_steps_end(tmp_path: Path) -> None:
         stopping.append(server)
         flow = server.call("POST", "/v1/flows", content=SLOW).json()
         run = server.call("POST", f"/v1/flows/{flow['id']}/runs", json={"input": {"api": outside.url}}).json()
-        assert server.process.wait(60) == 0
+        assert server.process.wait(PATIENCE) == 0
         assert server.process.stderr is not None
         server.process.stderr.close()
         again = Server(store, tmp_path)
@@ -158,7 +161,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
             text=True,
             cwd=tmp_path,
             check=False,
-            timeout=60,
+            timeout=PATIENCE,
         )
     assert done.returncode == 2
     assert "cannot be listened on" in done.stderr

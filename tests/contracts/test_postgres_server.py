@@ -18,7 +18,7 @@ from flowrunner.ports.wakeups import Topic
 from tests.contracts.suites.build import ACCOUNT, LEASE, NOW, RUN, claim, commit, indexed_reads, load, message, start
 from tests.postgres import USER, Cluster
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 INDEXES = {
     "get": "entities_pkey",

@@ -18,7 +18,7 @@ from tests.postgres import Cluster
 
 ROOT = Path(__file__).parents[2]
 MESSAGES = 500
-PATIENCE = 15.0
+PATIENCE = 120.0
 """Seconds after which a hint from another process counts as lost."""
 
 
@@ -50,7 +50,7 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[list[str]]:
     """What each process won; fails with what it wrote on standard error."""
     results = []
     for process in processes:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         results.append(output.split())
     return results

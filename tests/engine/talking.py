@@ -9,7 +9,7 @@ from flowrunner.core.flow import Json
 from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import Registry
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class TalkParams(Params):

@@ -44,6 +44,7 @@ class Hangs(NodeType[HangsParams]):
 
     def __init__(self) -> None:
         self.begun = threading.Event()
+        self.begins = threading.Semaphore(0)
         self.go = threading.Event()
         self.over = threading.Event()
         self.after: list[str] = []
@@ -55,6 +56,7 @@ class Hangs(NodeType[HangsParams]):
         for number in range(self.says):
             ctx.log(f"line {number}")
         self.begun.set()
+        self.begins.release()
         try:
             while not self.go.wait(0.005):
                 if ctx.cancelled() and self.after == ["look"]:
@@ -111,7 +113,7 @@ def test_each_step_is_one_message_and_one_invocation() -> None:
 
 def test_a_batch_is_executed_at_the_same_time() -> None:
     """Two steps that wait for each other both end."""
-    meet = threading.Barrier(2, timeout=5)
+    meet = threading.Barrier(2, timeout=120)
 
     class Meets(Hangs):
         def execute(self, ctx: Context[HangsParams]) -> Result:
@@ -154,7 +156,7 @@ def test_an_execution_that_does_not_end_is_given_up_and_touches_nothing() -> Non
         error = c.steps(run)[0].error
         assert error is not None
         assert (error["code"], error["message"]) == ("NodeTimeout", "the node did not end within 0.05 s")
-        assert hangs.over.wait(5), "the thread has ended although nobody let it go"
+        assert hangs.over.wait(120), "the thread has ended although nobody let it go"
         assert hangs.after in ([], ["nothing"])
 
 
@@ -167,7 +169,7 @@ def test_a_thread_that_cannot_be_interrupted_is_given_nothing_more() -> None:
         def execute(ctx: Context[HangsParams]) -> Result:
             hangs.begun.set()
             try:
-                released.wait(10)
+                released.wait(120)
             except BaseException as error:  # noqa: BLE001  # the point of the test
                 blocked.append(error)
             try:
@@ -183,7 +185,7 @@ def test_a_thread_that_cannot_be_interrupted_is_given_nothing_more() -> None:
         c.work()
         assert c.result(run).status == "failed"
         released.set()
-        assert hangs.over.wait(5)
+        assert hangs.over.wait(120)
         assert hangs.after == []
         assert {type(error).__name__ for error in blocked} == {"GivenUp"}
 
@@ -238,7 +240,8 @@ def test_a_step_for_which_no_time_is_left_is_given_back() -> None:
         run = c.start(flow(nodes, "limits: {max_parallel: 20}"))
 
         def turn() -> None:
-            hangs.begun.wait(5)
+            for _ in range(16):
+                assert hangs.begins.acquire(timeout=120)
             c.clock.turn_to(c.clock.now() + 30_000)
             hangs.go.set()
 
@@ -294,7 +297,7 @@ def test_a_long_step_hears_that_its_run_was_cancelled() -> None:
         run = c.start(flow("a: {type: hangs}"))
 
         def cancel() -> None:
-            hangs.begun.wait(5)
+            hangs.begun.wait(120)
             c.engine.control.cancel(ACCOUNT, run)
 
         canceller = threading.Thread(target=cancel)

@@ -122,7 +122,7 @@ def test_fifty_kills_lose_nothing_and_repeat_nothing_committed(
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(40)
+            process.wait(120)
     errors = [engine.run(ACCOUNT, run).error for run, status in zip(runs, statuses, strict=True) if status == "failed"]
     assert statuses == ["completed"] * len(runs), errors
     for run in runs:

@@ -622,7 +622,7 @@ def test_sending_happens_in_threads_of_its_own() -> None:
 
     def slow(request: HttpRequest) -> HttpResponse:
         started.set()
-        assert release.wait(30)
+        assert release.wait(120)
         return HttpResponse(200)
 
     with post(slow) as p:
@@ -640,7 +640,7 @@ def test_sending_happens_in_threads_of_its_own() -> None:
             made._draws,
         )
         sender.send()
-        assert started.wait(30)
+        assert started.wait(120)
         assert p.only(endpoint).status is DeliveryStatus.PENDING
         release.set()
         sender.close()

@@ -57,7 +57,7 @@ def test_the_value_is_asked_for_without_an_echo(terminal: Terminal) -> None:
     while b"set API_KEY" not in seen:
         assert select.select([ours], [], [], 60)[0]
         seen += os.read(ours, 1024)
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     os.close(ours)
     assert VALUE.encode() not in seen
 

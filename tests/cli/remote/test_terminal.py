@@ -52,7 +52,7 @@ def at_terminal(terminal: Terminal, *arguments: str, answers: Sequence[tuple[str
         if left and left[0][0].encode() in seen.rpartition(b"\n")[2]:
             os.write(ours, left.pop(0)[1].encode() + b"\n")
     os.close(ours)
-    code = process.wait(60)
+    code = process.wait(120)
     assert not left, f"was not asked {left}: {seen!r}"
     return Seen(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode()).replace("\r\n", "\n"), code)
 
@@ -148,7 +148,7 @@ def test_help_is_quick(stranger: Terminal) -> None:
     )
     environ = {name: value for name, value in stranger.variables().items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.startswith("Usage: flowrunner ")
     assert set(done.stderr.split()) & LAZY == set()

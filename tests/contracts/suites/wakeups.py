@@ -9,7 +9,7 @@ from flowrunner.ports.wakeups import Topic
 
 from tests.contracts.suites.build import NOW, claim, commit, message, receipt, report, run_row, start
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds after which a hint that did not come counts as lost. A test that passes does not wait that long."""
 
 
