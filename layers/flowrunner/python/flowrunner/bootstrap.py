@@ -53,7 +53,7 @@ def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend
     return Engine(
         Parts(
             backend=store,
-            registry=Registry(),
+            registry=Registry(folder=Path(settings.plugins.folder) if settings.plugins.folder else None),
             sandbox=Sandbox(
                 Limits(cpu=limits.cpu, wall=limits.wall, memory=limits.memory, output=limits.output), limits.processes
             ),

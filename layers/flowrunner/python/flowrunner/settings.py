@@ -143,6 +143,13 @@ class LiveSettings(Section):
     )
 
 
+class PluginSettings(Section):
+    folder: str | None = Field(
+        None,
+        description="A folder of plugins, looked at again while the process runs; whoever may write there runs code",
+    )
+
+
 class McpSettings(Section):
     wait: Duration = Field(
         45_000, ge=0, description="How long a call of a flow as a tool waits for its run's end, at most api.max_wait"
@@ -245,6 +252,7 @@ class Settings(Section):
     api: ApiSettings = ApiSettings()
     live: LiveSettings = LiveSettings()
     mcp: McpSettings = McpSettings()
+    plugins: PluginSettings = PluginSettings()
     accounts: AccountSettings = AccountSettings()
     quotas: QuotaSettings = QuotaSettings()
     usage: UsageSettings = UsageSettings()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
@@ -79,8 +80,8 @@ class MockNode(NodeType[MockParams]):
 class MockRegistry(Registry):
     """The registry with the mock in it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(folder=folder)
         self._mock = MockNode()
 
     def get(self, name: str) -> NodeType[Any]:

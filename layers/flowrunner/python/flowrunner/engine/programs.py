@@ -28,12 +28,12 @@ class Programs:
         self._flows = flows
         self._load = load
         self._registry = registry
-        self._cache: SizedCache[tuple[str, str, int], Program] = SizedCache(CACHE_BYTES)
+        self._cache: SizedCache[tuple[str, str, int, int], Program] = SizedCache(CACHE_BYTES)
         self._lock = Lock()
 
     def get(self, account: AccountId, flow: FlowId, revision: int) -> Program:
         """The program of a stored revision. Raises `NotFound` or `InvalidFlow`."""
-        key = (account, flow, revision)
+        key = (account, flow, revision, self._registry.generation)
         found = self._cache.get(key)
         if found is None:
             row = self._flows.get(account, flow, revision)
@@ -45,7 +45,7 @@ class Programs:
     def compile(self, row: FlowRow) -> Program:
         """Compile a stored revision, and keep it."""
         with self._lock:
-            key = (row.account, row.id, row.revision)
+            key = (row.account, row.id, row.revision, self._registry.generation)
             found = self._cache.get(key)
             if found is None:
                 found = compile_program(self._load(row.document), self._registry)

@@ -116,7 +116,7 @@ class Registry:
         self._failed: dict[str, tuple[Provided, str]] = {}
         self._retired: list[NodeType[Any]] = []
         """Of plugins that have changed: their steps may still be under way."""
-        self._plugins = PluginSet({*BUILT_IN, *ALIASES}, plugins, folder, helpers, every)
+        self._plugins = PluginSet({*_OURS, *ALIASES}, plugins, folder, helpers, every)
 
     @property
     def generation(self) -> int:
@@ -128,7 +128,7 @@ class Registry:
         return sorted([*BUILT_IN, *self._plugins.now().node_types])
 
     def known(self, name: str) -> bool:
-        return name in BUILT_IN or name in ALIASES or name in self._plugins.now().node_types
+        return name in _OURS or name in ALIASES or name in self._plugins.now().node_types
 
     def plugins(self) -> Collection[str]:
         """The names of the node types that are plugins'."""
@@ -136,7 +136,7 @@ class Registry:
 
     def plugin_of(self, name: str) -> str | None:
         """The plugin that a node type is of; None for one that is built in, or not there."""
-        found = None if name in BUILT_IN else self._plugins.now().node_types.get(name)
+        found = None if name in _OURS else self._plugins.now().node_types.get(name)
         return found.plugin if found is not None else None
 
     def installed(self) -> Mapping[str, PluginInfo]:
@@ -163,7 +163,7 @@ class Registry:
         if found is None or (name in self._made_of and self._plugins.now().node_types.get(name) != self._made_of[name]):
             name = ALIASES.get(name, name)
             with self._lock:
-                found = self._built_in(name) if name in BUILT_IN else self._plugin(name)
+                found = self._built_in(name) if name in _OURS else self._plugin(name)
         return found
 
     def nearest(self, name: str) -> str | None:
@@ -268,7 +268,7 @@ class Registry:
 
     def _built_in(self, name: str) -> NodeType[Any]:
         if name not in self._types:
-            module, _, class_name = BUILT_IN[name].partition(":")
+            module, _, class_name = _OURS[name].partition(":")
             one: NodeType[Any] = getattr(import_module(f"flowrunner.nodes.{module}"), class_name)()
             one.initialize()
             self._types[name] = one
