@@ -12,7 +12,7 @@ import pytest
 from flowrunner.api.console import console_folder
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.person import Person, new_person
+from tests.browser.person import PATIENCE_MS, Person, new_person
 from tests.cli.remote.server import Running, running
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def server(built_console: Path) -> Iterator[Running]:
 def browser(built_console: Path) -> Iterator[Browser]:
     """Chromium without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MS)
         try:
             yield browser
         finally:
