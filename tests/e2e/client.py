@@ -46,7 +46,7 @@ class Team:
     http: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.http = httpx2.Client(base_url=self.place.api, timeout=45.0)
+        self.http = httpx2.Client(base_url=self.place.api, timeout=PATIENCE)
 
     def close(self) -> None:
         self.http.close()
@@ -149,7 +149,7 @@ class Team:
     def socket(self) -> ClientConnection:
         """A WebSocket, opened with a ticket as browsers do."""
         ticket = self.call("POST", "/v1/ws/tickets", 201)["ticket"]
-        return connect(f"{self.place.socket}?ticket={ticket}", open_timeout=30, close_timeout=5)
+        return connect(f"{self.place.socket}?ticket={ticket}", open_timeout=PATIENCE, close_timeout=5)
 
 
 def _fields(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

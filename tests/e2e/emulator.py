@@ -24,7 +24,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What the emulator sees of our environment: the functions that it starts see it, too."""
 
-START = 60.0
+START = 180.0
 STOP = 3.0
 """Seconds. It takes half of one to start, more on a machine that is busy."""
 

@@ -45,7 +45,7 @@ class Installation:
     @contextmanager
     def peek(self) -> Iterator[dict[str, Any]]:
         """All messages of all queues, as they lie there."""
-        with urllib.request.urlopen(f"{self.emulator}/_ministack/sqs/messages", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.emulator}/_ministack/sqs/messages", timeout=120) as answer:
             yield json.load(answer)
 
     def save(self, file: Path) -> None:
