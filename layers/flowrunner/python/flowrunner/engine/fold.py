@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-import orjson
-
 from flowrunner.core.codec import encode
 from flowrunner.core.commands import CancelChild, EndRun, RecordStep, ScheduleStep
 from flowrunner.core.decide import Rejected, decide
-from flowrunner.core.events import ErrorFacts, Event, OutputFailed, TimerFired
+from flowrunner.core.events import ErrorFacts, Event, OutputFailed, StepWaiting, TimerFired
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis, RunId, StepId
+from flowrunner.core.json_text import packed
 from flowrunner.core.state import MAX_HEAD_BYTES, Entry, State
 from flowrunner.core.status import RunStatus
 from flowrunner.engine.outcome import Outcome, RunView
@@ -98,12 +97,21 @@ class Fold:
             self.apply(outcome.event)
         except Rejected:
             self.rows.append(outcome.attempt.row(0))
+            self._leave(outcome.event)
             return False
         attempt = outcome.attempt
         entry = self.state.frontier.get(attempt.step)
         again = attempt.status is RowStatus.FAILED and entry is not None and entry.attempt > attempt.attempt
         self._add(replace(attempt, rev=self.state.rev, retry_at=entry.due if again and entry else 0))
         return True
+
+    def _leave(self, event: Event) -> None:
+        """Cancel a child run that nobody waits for, unless a redrive may still do so."""
+        if isinstance(event, StepWaiting) and event.child is not None:
+            entry = self.state.frontier.get(event.step) or self.state.parked.get(event.step)
+            awaited = entry is not None and entry.attempt == event.attempt
+            if not awaited or self.state.status is RunStatus.CANCELLED:
+                self.cancel.append(RunId(event.child))
 
     def _add(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -138,10 +146,10 @@ class Fold:
         stored: Json = None
         if self.ended is RunStatus.COMPLETED:
             stored = self._output(output)
-        head = orjson.dumps(encode(self.state))
+        head = packed(encode(self.state))
         if len(head) > MAX_HEAD_BYTES and not self.state.status.over:
             self.apply(OutputFailed(HEAD_TOO_LARGE))
-            head = orjson.dumps(encode(replace(self.state, parked={})))
+            head = packed(encode(replace(self.state, parked={})))
         row = self.view.row
         send: list[Message] = []
         mine: list[Message] = []
@@ -166,7 +174,7 @@ class Fold:
             ack=self.acks,
             owner=owner if mine else "",
             lease_until=lease_until,
-            result=orjson.dumps({"out": stored, "err": self.state.error}) if ended else None,
+            result=packed({"out": stored, "err": self.state.error}) if ended else None,
             ended_at=self.now if ended else None,
             reopened=self.view.state.status.over and not self.state.status.over,
             look_at=look_at(self.state, self.now),

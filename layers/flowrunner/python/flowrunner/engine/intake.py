@@ -21,7 +21,7 @@ from flowrunner.engine.terms import Terms
 from flowrunner.engine.views import BROKEN_RETRY, Views
 from flowrunner.errors import Ambiguous, CrashLoop, FlowrunnerError, Unreadable
 from flowrunner.ports.queue import Delivery, Message, Receipt
-from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus
+from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus, RowStatus
 
 MAX_CLAIMS = 3
 """Claims of one attempt that ended without a result, after which it is given up (`CRASH_LOOP`)."""
@@ -177,9 +177,23 @@ class Intake:
             case ClaimStatus.LAPSED:
                 return Done(task.receipt, outcome=task.execution.failed(Ambiguous()))
             case ClaimStatus.HELD:
-                return Done(task.receipt, release=answer.lease_until + RENEW_MARGIN)
+                return self._begun(task) or Done(task.receipt, release=answer.lease_until + RENEW_MARGIN)
             case _:
                 return Done(task.receipt)
+
+    def _begun(self, task: Task) -> Done | None:
+        """What to commit of a step that began to wait when its run was over, now that the run goes on after all.
+
+        It is looked after at once: it may have been answered in between.
+        """
+        receipt = task.receipt
+        row = self._backend.history.step(receipt.account, receipt.run, receipt.step, receipt.attempt)
+        if row is None or row.status is not RowStatus.WAITING or row.rev:
+            return None
+        attempt = read_attempt(row)
+        poke = Receipt(receipt.account, receipt.run, receipt.step, POKE)
+        self._backend.queue.send([Message(poke, self._services.clock.now(), 0)])
+        return Done(receipt, outcome=Outcome(attempt.event(), attempt))
 
     def _look(self, view: RunView, receipt: Receipt, entry: Entry) -> Task | Done | Parked:
         answer: dict[str, object] | None = None

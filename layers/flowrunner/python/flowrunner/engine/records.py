@@ -12,9 +12,18 @@ from typing import Any
 
 import orjson
 
-from flowrunner.core.events import ErrorFacts, Event, SignalReceived, StepFailed, StepSkipped, StepSucceeded
+from flowrunner.core.events import (
+    ErrorFacts,
+    Event,
+    SignalReceived,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    StepWaiting,
+)
 from flowrunner.core.flow import DEFAULT, Json
 from flowrunner.core.ids import Millis, NodeId, StepId
+from flowrunner.core.json_text import packed
 from flowrunner.core.state import item_index, step_label
 from flowrunner.ports.runs import RowStatus, StepRow
 
@@ -31,7 +40,7 @@ class RunFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        return orjson.dumps(
+        return packed(
             {
                 "in": self.input,
                 "by": self.started_by,
@@ -131,12 +140,12 @@ class Attempt:
             "fb": self.fallback,
             "hit": self.cached,
         }
-        return orjson.dumps({key: value for key, value in document.items() if value})
+        return packed({key: value for key, value in document.items() if value})
 
     def event(self) -> Event:
-        """The event that this ended attempt was, for a commit that has to be made (again) from the row.
+        """The event that led to this row, for a commit that has to be made (again) from it.
 
-        Raises `ValueError` for an attempt that has not ended.
+        Raises `ValueError` for an attempt that is under way.
         """
         keys, removed, secrets = tuple(self.vars), tuple(self.removed), tuple(self.secrets)
         match self.status:
@@ -150,6 +159,8 @@ class Attempt:
                 return SignalReceived(self.step, self.attempt, error=self.failure(), secrets=secrets)
             case RowStatus.FAILED:
                 return StepFailed(self.step, self.attempt, self.failure(), secrets)
+            case RowStatus.WAITING if self.wait is not None:
+                return StepWaiting(self.step, self.attempt, self.wait.until, self.wait.child, secrets)
             case _:
                 raise ValueError(f"step {self.step} has not ended: {self.status}")
 
