@@ -29,6 +29,7 @@ EXPECTED: dict[str, tuple[Any, Any]] = {
     "approval": ({"amount": 20, "what": "stamps"}, {"pay": {"paid": 20, "what": "stamps"}}),
 }
 ELSEWHERE = {
+    "agent": "asks a model",
     "triggers": "test_triggers.py calls its hook",
     "error-branch": "asks another service",
     "mail-answer": "asks a mail server",

@@ -13,6 +13,7 @@ from flowrunner.engine.records import Attempt
 from flowrunner.language.errors import InvalidFlow
 
 from tests.engine.agent_talks import ADD, PAY, TALKS, Talk, calls
+from tests.engine.cloud import Cloud
 from tests.engine.harness import ACCOUNT, Bench, bench
 from tests.model_server import Calls, ModelServer, Says
 
@@ -40,14 +41,14 @@ def children(one: Bench, run: RunId) -> list[Attempt]:
     return one.steps(RunId(child_of(one, run)))
 
 
-def child_of(one: Bench, run: RunId) -> str:
+def child_of(one: Bench | Cloud, run: RunId) -> str:
     """The run that the last waiting step of a run waits for."""
     waits = [step.wait.child for step in one.steps(run) if step.wait is not None and step.wait.child]
     assert waits[-1] is not None
     return waits[-1]
 
 
-def decide(one: Bench, run: RunId, answer: dict[str, Json]) -> Attempt:
+def decide(one: Bench | Cloud, run: RunId, answer: dict[str, Json]) -> Attempt:
     """Answer the approval that a call of the agent waits for; returns the step that asked."""
     call = child_of(one, RunId(child_of(one, run)))
     asking = next(step for step in one.steps(RunId(call)) if step.node == "ask")
@@ -192,6 +193,7 @@ def test_cancelling_reaches_the_calls_of_tools() -> None:
         call = RunId(child_of(one, loop))
         asking = next(step for step in one.steps(call) if step.node == "ask")
         assert asking.wait is not None
+        assert asking.wait.until == one.clock.now() + 3_600_000
         assert asking.wait.data["message"] == "Pay 1?"
         assert asking.wait.data["data"] == {"tool": "pay", "arguments": {"amount": 1}}
         one.engine.control.cancel(ACCOUNT, run)

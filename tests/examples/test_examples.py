@@ -11,7 +11,8 @@ import pytest
 from flowrunner.core.flow import Json
 
 from tests.engine.harness import ACCOUNT, bench
-from tests.model_server import Fails, ModelServer, Says, Turn
+from tests.engine.test_agents import decide
+from tests.model_server import Calls, Fails, ModelServer, Says, Turn
 from tests.servers import Received, RecordingServer, Reply, flaky
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -118,6 +119,38 @@ def test_the_summary_is_one_that_fits_the_schema() -> None:
         assert result.output == {"apologise": {"problem": "LLM_CONTEXT_OVERFLOW"}}
 
 
+AGENT_SAYS = '{"text": "You get 42 € back.", "paid_back": 42}'
+
+
+def agent_turns() -> list[Turn]:
+    """A model that looks up, adds, and wants money paid back."""
+    lookups = [Calls("payments", {"order": "7"}), Calls("payments", {"order": "7/../8"})]
+    return [
+        Says(calls=lookups),
+        Says(calls=[Calls("sum", {"numbers": [5, 37]})]),
+        Says(calls=[Calls("pay_back", {"order": "7", "amount": 42})]),
+        Says(AGENT_SAYS),
+    ]
+
+
+def test_the_agent_pays_back_what_a_person_approves() -> None:
+    """It looks up and adds by itself; the last call waits for an answer, and is made when that has come."""
+    text = (EXAMPLES / "agent.yaml").read_text()
+    secrets = {"API_KEY": "key-1"}
+    with (
+        RecordingServer(shop) as api,
+        ModelServer(agent_turns(), key="key-1") as model,
+        bench(secrets=secrets, allow=["127.0.0.1"]) as b,
+    ):
+        run = b.start(text, {"question": "My money?", "api": api.url, "model_api": model.base_url})
+        b.work(until=b.clock.now() + 3_600_000)
+        assert b.result(run).status == "waiting", b.result(run).error
+        assert decide(b, run, {"approved": True}).label == "ask"
+        b.work()
+        assert b.result(run).output == {"answer": json.loads(AGENT_SAYS), "calls": 4}, b.result(run).error
+        assert [request.path for request in api.requests] == ["/orders/7/history"]
+
+
 def test_the_original_example_runs_unchanged() -> None:
     """Only its two addresses lead to this machine."""
 
@@ -170,7 +203,7 @@ def test_the_approval_example_waits_for_a_person() -> None:
 
 def test_every_example_is_run_here() -> None:
     """A new example needs a row."""
-    covered = {*LOCAL, *REMOTE, "retry", "original", "summarise"}
+    covered = {*LOCAL, *REMOTE, "retry", "original", "summarise", "agent"}
     covered.add("mail-answer")  # in tests/nodes/test_email_fetch.py, which has the mail servers
     assert {file.stem for file in FILES} == covered
     assert len(covered) >= 10

@@ -10,7 +10,17 @@ from flowrunner.engine.records import Attempt
 
 from tests.engine.cloud import Cloud, cloud
 from tests.engine.harness import ACCOUNT, bench
-from tests.examples.test_examples import EXAMPLES, LOCAL, REMOTE, answer, original, shop
+from tests.engine.test_agents import decide
+from tests.examples.test_examples import (
+    AGENT_SAYS,
+    EXAMPLES,
+    LOCAL,
+    REMOTE,
+    agent_turns,
+    answer,
+    original,
+    shop,
+)
 from tests.model_server import ModelServer, Says
 from tests.servers import Received, RecordingServer, Reply, flaky
 
@@ -75,6 +85,23 @@ def test_the_summary_is_made_in_the_slow_lane(express: bool) -> None:
         result = c.run(text, {"text": "Rain in Rome.", "api": server.base_url})
         assert result.output is not None, result.error
         assert result.output["answer"]["summary"] == "Weather."
+        sound(c)
+
+
+@MODES
+def test_an_agent_is_executed_turn_by_turn(express: bool) -> None:
+    """Its own run and those of its tools are executed by invocations like any other; a person is waited for by none."""
+    text = document((EXAMPLES / "agent.yaml").read_text(), express=express)
+    with (
+        RecordingServer(shop) as api,
+        ModelServer(agent_turns(), key="key-1") as model,
+        cloud(secrets={"API_KEY": "key-1"}, allow=["127.0.0.1"], lanes=True) as c,
+    ):
+        run = c.start(text, {"question": "My money?", "api": api.url, "model_api": model.base_url})
+        c.work(until=c.clock.now() + 3_600_000)
+        decide(c, run, {"approved": True})
+        c.work()
+        assert c.result(run).output == {"answer": json.loads(AGENT_SAYS), "calls": 4}, c.result(run).error
         sound(c)
 
 

@@ -117,7 +117,8 @@ def _needs_note(tool: AgentTool) -> bool:
 
 
 def _document(name: str, nodes: Document, egress: Egress, outputs: Mapping[str, Json] | None = None) -> Document:
-    document: Document = {"metadata": {"name": name[:MAX_NAME]}, "nodes": nodes}
+    # On AWS a turn follows the other without a message in between, while there is time.
+    document: Document = {"metadata": {"name": name[:MAX_NAME]}, "mode": "express", "nodes": nodes}
     if outputs is not None:
         document["outputs"] = dict(outputs)
     rules = [{"egress": {"allow": list(allowed)}} for allowed in egress[:EGRESS_LEVELS]]

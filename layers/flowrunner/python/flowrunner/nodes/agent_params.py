@@ -220,6 +220,11 @@ def task_of(params: Task) -> dict[str, Json]:
     return _written(params.model_dump(mode="json", exclude=exclude, exclude_unset=True))
 
 
+def tool_as_written(tool: AgentTool) -> dict[str, Json]:
+    """A tool as it stands in a document."""
+    return _written(tool.model_dump(mode="json", exclude_unset=True))
+
+
 def _written(value: dict[str, Any]) -> dict[str, Json]:
     """Parameters with their durations as one writes them: a number would be read as seconds."""
     return {name: _written_part(name, part) for name, part in value.items()}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from flowrunner.core.flow import Json
 from flowrunner.errors import StepError
 from flowrunner.nodes.agent_flow import loop_document
-from flowrunner.nodes.agent_params import AgentOutput, AgentTools, AiAgentParams, task_of
+from flowrunner.nodes.agent_params import AgentOutput, AgentTools, AiAgentParams, task_of, tool_as_written
 from flowrunner.nodes.base import Context, NodeType, Result, Wait
 from flowrunner.nodes.llm_chat import OPENAI_KEY
 from flowrunner.nodes.problems import problems
@@ -89,7 +89,7 @@ params:
 
     def execute(self, ctx: Context[AiAgentParams]) -> Wait:
         params = ctx.params
-        tools = [tool.model_dump(mode="json", exclude_unset=True) for tool in params.tools]
+        tools = [tool_as_written(tool) for tool in params.tools]
         run = ctx.children.start(
             flow=None,
             revision=None,
