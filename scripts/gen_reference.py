@@ -123,8 +123,8 @@ def flow() -> str:
     schema = flow_json_schema()
     lines = [NOTE, "", "# The flow language: every field", ""]
     lines += [
-        "What the fields mean together is told by [the flow language](flow-language.md); this is the list of them, from",
-        "the models that check a flow. `flowrunner schema` prints the same as JSON Schema, for editors.",
+        "What the fields mean together is told by [the flow language](flow-language.md); this is the list of them,",
+        "from the models that check a flow. `flowrunner schema` prints the same as JSON Schema, for editors.",
         "",
         "## The flow",
         "",
