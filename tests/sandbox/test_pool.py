@@ -221,7 +221,7 @@ import sys, threading, os
 from flowrunner.sandbox.process import Request, Worker
 worker = Worker()
 data = '{"way": "hook", "bound": {}, "roots": [], "lazy": {}, "limit": 1}'
-request = Request("run", 60, 1, 64 << 20, 512 << 10, 0, ((), data, (sys.argv[1],)))
+request = Request("run", 60, 1, 64 << 20, 512 << 10, 0, ((), data, (sys.argv[1],), ()))
 def ticks():
     with open(f"/proc/{worker.pid}/stat") as file:
         return sum(map(int, file.read().rpartition(")")[2].split()[11:13]))

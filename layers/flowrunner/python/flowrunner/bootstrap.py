@@ -43,6 +43,11 @@ ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend | None = None) -> Engine:
     """An engine as the settings want it. Raises `ConfigurationError`."""
     limits = settings.sandbox
+    sandbox = Sandbox(
+        Limits(cpu=limits.cpu, wall=limits.wall, memory=limits.memory, output=limits.output), limits.processes
+    )
+    registry = make_registry(settings)
+    sandbox.helpers = lambda account: registry.helper_sources()
     clock, store = SystemClock(), backend or make_backend(settings, deployed=ON_LAMBDA in environ)
     local = LocalSecrets(environ, Path(settings.secrets.file) if settings.secrets.file else None)
     try:
@@ -53,10 +58,8 @@ def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend
     return Engine(
         Parts(
             backend=store,
-            registry=Registry(folder=Path(settings.plugins.folder) if settings.plugins.folder else None),
-            sandbox=Sandbox(
-                Limits(cpu=limits.cpu, wall=limits.wall, memory=limits.memory, output=limits.output), limits.processes
-            ),
+            registry=registry,
+            sandbox=sandbox,
             secrets=vault.secrets,
             http=LazyHttp(settings.egress.allow),
             clock=clock,
@@ -70,6 +73,11 @@ def make_engine(settings: Settings, environ: Mapping[str, str], backend: Backend
             programs_allowed=settings.egress.programs,
         )
     )
+
+
+def make_registry(settings: Settings) -> Registry:
+    """The node types, with those of plugins."""
+    return Registry(folder=Path(settings.plugins.folder).expanduser() if settings.plugins.folder else None)
 
 
 def make_platform(settings: Settings, environ: Mapping[str, str]) -> Platform:

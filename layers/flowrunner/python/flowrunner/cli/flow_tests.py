@@ -19,6 +19,7 @@ from flowrunner.adapters.local.secrets import LocalSecrets
 from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.adapters.memory.cipher import MemorySealer
 from flowrunner.bootstrap import LOCAL_ACCOUNT
+from flowrunner.cli.engines import settings_for
 from flowrunner.cli.exits import ExitCode, UsageError, escape, read_flow_file
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId
@@ -31,6 +32,7 @@ from flowrunner.errors import Conflict, FlowrunnerError, InvalidInput
 from flowrunner.language.errors import InvalidFlow
 from flowrunner.language.load import load_valid_flow
 from flowrunner.language.reader import path_text, read_document
+from flowrunner.nodes.registry import Registry
 from flowrunner.ports.runs import RowStatus
 from flowrunner.sandbox.evaluator import Sandbox
 from flowrunner.testing import MockRegistry, NoDialer, NoHttp, TurnedClock, with_mocks
@@ -88,14 +90,17 @@ class Outcome:
 def test_files(files: Sequence[Path], *, as_json: bool, only: str | None) -> ExitCode:
     """Run the cases of all files; failed ones give exit code 1."""
     outcomes: list[Outcome] = []
+    folder = settings_for().settings.plugins.folder
+    registry = MockRegistry(Path(folder).expanduser() if folder else None)
     sandbox = Sandbox(processes=1)
+    sandbox.helpers = lambda account: registry.helper_sources()
     try:
         for file in files:
             suite = _read_suite(file)
             text = read_flow_file(file.parent / suite.flow)
             for case in suite.cases:
                 if only is None or only in case.name:
-                    outcome = Outcome(str(file), case.name, _run_case(text, case, sandbox))
+                    outcome = Outcome(str(file), case.name, _run_case(text, case, sandbox, registry))
                     outcomes.append(outcome)
                     if not as_json:
                         _show(outcome)
@@ -125,7 +130,7 @@ def _read_suite(file: Path) -> Suite:
         raise InvalidFlow(problems) from None
 
 
-def _run_case(text: bytes, case: Case, sandbox: Sandbox) -> list[str]:
+def _run_case(text: bytes, case: Case, sandbox: Sandbox, registry: Registry) -> list[str]:
     clock = TurnedClock()
     mocks = {node: answers if isinstance(answers, list) else [answers] for node, answers in case.mocks.items()}
     known = load_valid_flow(text).nodes
@@ -135,7 +140,7 @@ def _run_case(text: bytes, case: Case, sandbox: Sandbox) -> list[str]:
     engine = Engine(
         Parts(
             backend=MemoryBackend(),
-            registry=MockRegistry(),
+            registry=registry,
             sandbox=sandbox,
             secrets=LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in case.secrets.items()}),
             http=NoHttp(),

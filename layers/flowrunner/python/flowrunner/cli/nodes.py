@@ -6,15 +6,18 @@ import dataclasses
 import json
 from pathlib import Path
 
+from flowrunner.bootstrap import make_registry
+from flowrunner.cli.engines import settings_for
+from flowrunner.cli.exits import escape
 from flowrunner.core.flow import Json
 from flowrunner.errors import NotFound
 from flowrunner.language.schema import flow_json_schema
-from flowrunner.nodes.registry import NodeTypeDescription, Registry
+from flowrunner.nodes.registry import NodeTypeDescription
 
 
 def show_nodes(name: str | None, *, as_json: bool) -> None:
     """List all node types, or one in full. Raises `NotFound`."""
-    registry = Registry()
+    registry = make_registry(settings_for().settings)
     if name is not None:
         found = registry.describe(name)
         print(json.dumps(dataclasses.asdict(found), indent=2) if as_json else _page(found))
@@ -26,15 +29,17 @@ def show_nodes(name: str | None, *, as_json: bool) -> None:
         except NotFound:
             continue
     if as_json:
-        errors = dict(registry.plugin_errors())
+        files = {one.name: one.error for one in registry.installed().values() if one.error is not None}
+        errors = {**files, **registry.plugin_errors()}
         document = {"node_types": [dataclasses.asdict(one) for one in described], "errors": errors}
         print(json.dumps(document, indent=2))
         return
     width = max(len(one.name) for one in described)
     for one in described:
         print(f"{one.name:<{width}}  {one.title}")
-    for plugin, error in registry.plugin_errors().items():
-        print(f"{plugin:<{width}}  (not loaded: {error})")
+    errors = {one.name: one.error for one in registry.installed().values() if one.error is not None}
+    for plugin, error in {**errors, **registry.plugin_errors()}.items():
+        print(escape(f"{plugin:<{width}}  (not loaded: {error})"))
 
 
 def show_schema(output: Path | None) -> None:

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from threading import RLock
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from flowrunner.errors import FlowrunnerError
 from flowrunner.nodes.base import NodeType, Params
@@ -38,11 +38,11 @@ class Provided:
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """A plugin. `source` is a package or a path; `error` says why it cannot be used as it is."""
+    """A plugin. `error` says why it cannot be used as it is."""
 
     name: str
     version: str | None
-    source: str
+    source: Literal["package", "folder"]
     node_types: tuple[str, ...]
     helpers: tuple[str, ...] = ()
     error: str | None = None
@@ -110,7 +110,7 @@ class PluginSet:
             for name, source in file.helpers.items():
                 helpers.setdefault(name, (file.name, source))
             types, names = tuple(sorted(file.node_types)), tuple(sorted(file.helpers))
-            plugins[file.name] = PluginInfo(file.name, file.version, str(file.path), types, names, file.error)
+            plugins[file.name] = PluginInfo(file.name, file.version, "folder", types, names, file.error)
         return Found(node_types, errors, helpers, plugins, number)
 
     def _all_types(self) -> Iterable[tuple[str, Provided]]:
@@ -118,7 +118,7 @@ class PluginSet:
             yield entry.name, Provided(_plugin_of(entry), entry.value, entry)
         for file in self._folder.plugins.values() if self._folder is not None else ():
             for name, kind in file.node_types.items():
-                yield name, Provided(file.name, str(file.path), kind)
+                yield name, Provided(file.name, file.path.name, kind)
 
     def _packages(self, helpers: dict[str, tuple[str, str]]) -> dict[str, PluginInfo]:
         """The plugins that are packages; their helpers are put into `helpers`."""

@@ -147,6 +147,10 @@ class Registry:
         """The helpers for scripts: plugin and JavaScript source by name."""
         return self._plugins.now().helpers
 
+    def helper_sources(self) -> Mapping[str, str]:
+        """The sources alone, for who asks no account."""
+        return {name: source for name, (_, source) in self.helpers().items()}
+
     def plugin_errors(self) -> Mapping[str, str]:
         """The node types of plugins that were found not to be usable, by name, with the reason."""
         now = self._plugins.now()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis
 from flowrunner.sandbox.code import analyse, checked_codes, fault_of
 from flowrunner.sandbox.errors import ScriptError
 from flowrunner.sandbox.failures import limit_error
+from flowrunner.sandbox.helpers import TAKEN, helper_codes
 from flowrunner.sandbox.paths import Loader, parse_path
 from flowrunner.sandbox.pool import WorkerPool
 from flowrunner.sandbox.process import Request, WorkerLost
@@ -31,6 +32,8 @@ class Sandbox:
 
     def __init__(self, limits: Limits | None = None, processes: int | None = None) -> None:
         self.limits = limits or Limits()
+        self.helpers: Callable[[str], Mapping[str, str]] = lambda account: {}
+        """The helpers of plugins that scripts of an account have, by name, in JavaScript; none to begin with."""
         self._pool = WorkerPool(processes or os.cpu_count() or 1)
 
     def evaluate(
@@ -49,7 +52,17 @@ class Sandbox:
         hook), `ExpressionError` (an expression), `ScriptLimitExceeded`, `ValueTooLarge` (what it reads),
         `SandboxUnavailable`, and whatever `load` raises for something the script touched.
         """
-        return Rounds(self._pool, self.limits, account, script, load, extra or {}).result(now_ms, seed)
+        helpers = self.helpers(account)
+        sources = (script.body,) if script.kind == "hook" else script.sources
+        codes = helper_codes(helpers, sources) if helpers else ()
+        return Rounds(self._pool, self.limits, account, script, load, extra or {}, codes).result(now_ms, seed)
+
+    def helper_fault(self, name: str, source: str) -> str | None:
+        """What is wrong with a helper; None: nothing that can be told without using it."""
+        if name in TAKEN:
+            return "scripts have another thing of that name"
+        (fault,) = self.check_syntax([("expression", source)])
+        return f"{fault.message} (line {fault.line}, column {fault.column})" if fault is not None else None
 
     def check_syntax(
         self, scripts: Sequence[tuple[ScriptKind, str]], account: str | None = None

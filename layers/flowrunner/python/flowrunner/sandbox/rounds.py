@@ -50,13 +50,16 @@ class Rounds:
         script: Script,
         load: Loader,
         extra: Mapping[str, Any],
+        helpers: tuple[str, ...] = (),
     ) -> None:
+        """`helpers` are codes that run before the script."""
         self._pool = pool
         self._limits = limits
         self._account = account
         self._script = script
         self._load = load
         self._extra = extra
+        self._helpers = helpers
         self._sources = (script.body,) if script.kind == "hook" else script.sources
         self._analyses = [analyse(source) for source in self._sources]
         self._parts = {name for one in self._analyses for name in one.parts}
@@ -147,7 +150,7 @@ class Rounds:
 
         cpu = min(limits.cpu / 1000, left)
         parts = tuple(name for name in PARTS if name in self._parts)
-        content = (parts, data, self._codes())
+        content = (parts, data, self._codes(), self._helpers)
         self._size = len(data)
         request = Request("run", cpu, left, limits.memory, limits.stack, len(data), content)
         try:

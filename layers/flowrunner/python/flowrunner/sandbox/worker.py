@@ -100,14 +100,16 @@ class Engine:
             _signal.setitimer(_signal.ITIMER_REAL, 0)
 
     def run(self, context: "Any", start: "Any", cpu: float, *content: "Any") -> str:
-        """Evaluate; `content` is the parts of the prelude, the data and the codes."""
-        parts, data, codes = content
+        """Evaluate; `content` is the parts of the prelude, the data, the codes, and those of helpers."""
+        parts, data, codes, helpers = content
         try:
             run = start(data, *[context.eval(self.preludes[name]) for name in parts])
         except Exception as error:  # nothing of the script has run yet: it is the data that does not fit
             stopped = str(error).startswith("InternalError: interrupted")
             raise error if stopped else MemoryError("InternalError: out of memory") from error
         context.set_time_limit(cpu)
+        for helper in helpers:
+            context.eval(helper)
         answer = run(*[context.eval(code) for code in codes])
         if not isinstance(answer, str):
             raise TypeError("the script ended without an answer")

@@ -6,7 +6,7 @@ each time that Lambda starts a process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,11 @@ def guard_steps(engine: Engine, quotas: QuotaSettings, webhooks: WebhookSettings
     def announce(rows: Sequence[RunRow]) -> None:
         relay().announced(rows)
 
+    def helpers(account: str) -> Mapping[str, str]:
+        return plugins().helpers(account) if registry.helpers() else {}
+
     engine.services.may_execute = may_execute
+    engine.parts.sandbox.helpers = helpers
     engine.services.admit_child = admit_child
     engine.services.before_start.append(announce)
 

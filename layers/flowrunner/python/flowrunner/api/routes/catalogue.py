@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import Field
@@ -37,13 +37,25 @@ class NodeTypeAnswer(Shown):
     error: str | None = Field(description="Why a plugin cannot be used.")
 
 
-class PluginAnswer(Shown):
-    """A node type from outside."""
+class PluginTypeAnswer(Shown):
+    """A node type of a plugin."""
 
     name: str
     title: str
-    enabled: bool
-    error: str | None
+    error: str | None = Field(description="Why it cannot be used.")
+
+
+class PluginAnswer(Shown):
+    """A package or file that adds node types, helpers for scripts, or both."""
+
+    name: str
+    title: str = Field(description="That of its first node type.")
+    version: str | None
+    source: Literal["package", "folder"] = Field(description="Installed, or in the folder `plugins.folder`.")
+    node_types: list[PluginTypeAnswer]
+    helpers: list[str] = Field(description="Names that it adds to scripts.")
+    enabled: bool = Field(description="In this account.")
+    error: str | None = Field(description="Why it, or a part of it, cannot be used.")
 
 
 class PluginWish(Wish):
@@ -101,4 +113,13 @@ def _node_type(one: NodeTypeDescription) -> NodeTypeAnswer:
 
 
 def _plugin(one: Plugin) -> PluginAnswer:
-    return PluginAnswer(name=one.name, title=one.title, enabled=one.enabled, error=one.error)
+    return PluginAnswer(
+        name=one.name,
+        title=one.title,
+        version=one.version,
+        source=one.source,
+        node_types=[PluginTypeAnswer(name=type.name, title=type.title, error=type.error) for type in one.node_types],
+        helpers=list(one.helpers),
+        enabled=one.enabled,
+        error=one.error,
+    )
