@@ -110,7 +110,7 @@ def asked(served: Served) -> Iterator[tuple[str, list[float]]]:
         _, first = get("/v1/runs?limit=100")
         _, flows = get("/v1/flows")
         flow = flows["items"][0]["id"]
-        middle = first["items"][50]["created_at"]
+        middle = first["items"][50]["started_at"]
         failed = get("/v1/runs?status=failed")[1]["items"][0]["id"]
         for name, path in (
             ("the newest 100 runs", "/v1/runs?limit=100"),

@@ -57,7 +57,7 @@ class StepReader:
 
     def _keep(self, account: AccountId, run: RunId, attempt: Attempt, size: int) -> None:
         """Keep what will not change: an ended attempt; as a step's last one if no other can follow it."""
-        size += 300
+        size += 1_000
         if attempt.status.final:
             self._rows.put((account, run, attempt.step, attempt.attempt), attempt, size)
             if attempt.status is not RowStatus.FAILED:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from flowrunner.core.codec import encode
 from flowrunner.core.commands import ScheduleStep
 from flowrunner.core.decide import decide
 from flowrunner.core.events import RunStarted
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
+from flowrunner.core.json_text import packed
 from flowrunner.core.slots import Verdict
 from flowrunner.core.state import State
 from flowrunner.core.status import RunStatus
@@ -116,7 +115,7 @@ class Starter:
             body=facts.encode(),
             rev=decision.state.rev,
             status=decision.state.shown_status,
-            head=orjson.dumps(encode(decision.state)),
+            head=packed(encode(decision.state)),
         )
         facts = RunFacts.decode(row.body)
         messages = tuple(

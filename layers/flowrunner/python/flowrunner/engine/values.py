@@ -15,9 +15,10 @@ import orjson
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, RunId
+from flowrunner.core.json_text import packed
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.seals import NOTHING, Known, Opened, Seals, values_of
-from flowrunner.errors import StepError, StoreError, ValueTooLarge
+from flowrunner.errors import StepError, ValueLost, ValueTooLarge
 from flowrunner.ports.blobs import Blobs
 
 BYTES = "$bytes"
@@ -38,7 +39,7 @@ def to_json(value: Any, where: str) -> bytes:
     Raises `StepError` with code `VALUE_NOT_JSON`, naming `where`, for what JSON cannot hold.
     """
     try:
-        return orjson.dumps(value, default=_special)
+        return packed(value, default=_special)
     except (TypeError, ValueError) as error:
         raise StepError(f"{where} is not a JSON value: {error}", code="VALUE_NOT_JSON") from error
 
@@ -91,7 +92,7 @@ class Values:
         hidden = self._seals.hide(account, _place(run, key), text, known, redactor or Redactor(values_of(known)))
         if hidden is None:
             return self._plain(account, run, key, text)
-        stored = {**self._plain(account, run, key, orjson.dumps(hidden.shown)), "k": key}
+        stored = {**self._plain(account, run, key, packed(hidden.shown)), "k": key}
         if hidden.sealed is None:
             return stored
         if len(hidden.sealed) <= self._limits.inline:
@@ -102,7 +103,7 @@ class Values:
     def load(self, account: AccountId, run: RunId, stored: Json) -> Json:
         """The value of a stored form as people see it; None for no form at all.
 
-        Raises `StoreError` when a blob is missing or is not what was stored.
+        Raises `ValueLost` when a blob is missing or is not what was stored.
         """
         if stored is None:
             return None
@@ -111,16 +112,16 @@ class Values:
         text = self._blobs.get(account, run, stored["b"])
         if text is None or hashlib.sha256(text).hexdigest() != stored["h"]:
             what = "is missing" if text is None else "was changed"
-            raise StoreError(f"the stored value {stored['b']} of run {run} {what}")
+            raise ValueLost(f"the stored value {stored['b']} of run {run} {what}")
         return orjson.loads(text)
 
     def open(self, account: AccountId, run: RunId, stored: Json) -> Opened:
-        """The value of a stored form that holds secrets, as it was given. Raises `StoreError` or `Unreadable`."""
+        """The value of a stored form that holds secrets, as it was given. Raises `ValueLost` or `Unreadable`."""
         sealed = stored.get("x")
         if sealed is None:
             text = self._blobs.get(account, run, stored["y"])
             if text is None:
-                raise StoreError(f"the stored value {stored['y']} of run {run} is missing")
+                raise ValueLost(f"the stored value {stored['y']} of run {run} is missing")
             sealed = text.decode("ascii")
         return self._seals.open(account, _place(run, stored["k"]), sealed)
 

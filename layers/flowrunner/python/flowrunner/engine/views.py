@@ -54,7 +54,12 @@ class Views:
         return found
 
     def keep(self, view: RunView) -> None:
-        self._cache.put((view.row.account, view.row.id), view, len(view.row.head) * DECODED_FACTOR + 2_000)
+        """Keep a run that goes on; of one that is over at most late results come."""
+        key = (view.row.account, view.row.id)
+        if view.state.status.over and not view.state.frontier:
+            self._cache.drop(key)
+            return
+        self._cache.put(key, view, len(view.row.head) * DECODED_FACTOR + 2_000)
 
     def drop(self, receipt: Receipt) -> None:
         self._cache.drop((receipt.account, receipt.run))

@@ -14,6 +14,7 @@ import orjson
 
 from flowrunner.adapters.memory.data import Data
 from flowrunner.core.ids import AccountId, Millis
+from flowrunner.core.json_text import packed
 from flowrunner.errors import Conflict, InvalidInput
 from flowrunner.ports.kv import Item
 from flowrunner.ports.text import require_storable
@@ -33,7 +34,7 @@ class MemoryKeyValues:
     def set(self, account: AccountId, namespace: str, item: Item) -> None:
         require_storable(namespace, item.key)
         try:
-            stored = replace(item, value=orjson.dumps(item.value))
+            stored = replace(item, value=packed(item.value))
         except TypeError as error:  # orjson.JSONEncodeError is one
             raise InvalidInput(f"the value of {item.key!r} cannot be stored as JSON: {error}") from None
         with self._data.lock:
