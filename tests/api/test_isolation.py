@@ -18,7 +18,7 @@ from flowrunner.api.routing import ApiRoute
 from flowrunner.services.identity import PERMISSIONS, Permission, Role
 
 from tests.api.harness import HELLO, Service, service
-from tests.api.things import one_of_everything
+from tests.api.things import NOTHING_DONE, one_of_everything
 
 PUBLIC = "public"
 KNOWN = "known"
@@ -105,6 +105,10 @@ ACCESS: Mapping[str, str] = {
     "delete_secret": "secrets:write",
     "import_secrets": "secrets:write",
     "rotate_secrets": "secrets:write",
+    "list_modules": "flows:read",
+    "get_module": "flows:read",
+    "put_module": "flows:write",
+    "delete_module": "flows:write",
     # catalogue and system
     "list_node_types": KNOWN,
     "list_plugins": "plugins:read",
@@ -141,13 +145,14 @@ BODIES: Mapping[str, Any] = {
     "signal_step": {"payload": 1},
     "evaluate_expression": {"value": "${input}"},
     "put_secret": {"value": "another value"},
+    "put_module": {"content": NOTHING_DONE},
     "update_webhook": {"enabled": False},
     "create_webhook": {"url": "https://example.com/", "events": ["run.failed"], "flow_id": "{flow_id}"},
 }
 """Bodies that the route would take from a member of the account."""
 
 TEXTS = {"create_flow": HELLO, "validate_flow": HELLO, "update_flow": HELLO}
-PREFIXED = ("flow_id", "run_id", "schedule_id", "user_id", "token_id", "session_id", "webhook_id", "delivery_id", "key")
+PREFIXED = ("flow_id", "run_id", "schedule_id", "user_id", "token_id", "session_id", "webhook_id", "delivery_id", "key", "module")
 
 
 @dataclass
@@ -264,6 +269,10 @@ def test_another_accounts_things_are_not_there(walk: Walk) -> None:
             assert walk.request(method, route, walk.api.team("other").headers()) in (200, 201, 204)
             walk.api.call("DELETE", "/v1/secrets/API_KEY", team="other")
             continue
+        if name == "put_module":  # and so is their own module
+            assert walk.request(method, route, walk.api.team("other").headers()) == 200
+            walk.api.call("DELETE", f"/v1/modules/{walk.things['module']}", team="other")
+            continue
         for role in Role:
             status = walk.request(method, route, walk.api.team("other").headers(role))
             expected = (404,) if role is Role.OWNER else (403, 404)
@@ -287,7 +296,7 @@ def test_a_body_that_names_another_accounts_things_is_refused(walk: Walk) -> Non
 
 def test_lists_show_ones_own_things_only(walk: Walk) -> None:
     """No id of ours is in any list that another account can see."""
-    ours = {walk.things[name] for name in PREFIXED if name != "key"}
+    ours = {walk.things[name] for name in PREFIXED if name not in ("key", "module")}  # names that others may use, too
     for method, route in walk.routes():
         if method == "GET" and "{" not in route.path_format and ACCESS[str(route.operation_id)] != PUBLIC:
             answer = walk.api.call("GET", route.path_format, team="other")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.api.harness import PASSWORD, Service
 
+NOTHING_DONE = "AGFzbQEAAAABBAFgAAADAgEABQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAAKBAECAAs="
+"""A WebAssembly module that ends at once."""
+
 ASKS = "metadata: {name: asks}\nnodes: {ok: {type: approval, params: {message: ship?}}}\n"
 
 
@@ -13,12 +16,13 @@ def one_of_everything(api: Service) -> dict[str, str]:
     run = api.start(flow["id"])
     schedule = api.call("POST", "/v1/schedules", json={"flow_id": flow["id"], "cron": "0 9 * * *"})
     secret = api.call("PUT", "/v1/secrets/API_KEY", json={"value": "a value nobody sees"})
+    module = api.call("PUT", "/v1/modules/acme-resize", json={"content": NOTHING_DONE})
     webhook = api.call(
         "POST",
         "/v1/webhooks",
         json={"url": "http://127.0.0.1:9/", "events": ["run.failed"], "flow_id": flow["id"]},
     )
-    for made in (schedule, secret, webhook):
+    for made in (schedule, secret, module, webhook):
         assert made.status_code in (200, 201, 204), made.text
     delivery = api.call("POST", f"/v1/webhooks/{webhook.json()['id']}/test")
     assert delivery.status_code < 300, delivery.text
@@ -34,6 +38,7 @@ def one_of_everything(api: Service) -> dict[str, str]:
         "revision": "1",
         "schedule_id": schedule.json()["id"],
         "key": "API_KEY",
+        "module": "acme-resize",
         "webhook_id": webhook.json()["id"],
         "delivery_id": delivery.json()["id"],
         "session_id": login.json()["session_id"],

@@ -39,6 +39,8 @@ class Action(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     RUN_REDRIVEN = "run.redriven"
     RUN_DELETED = "run.deleted"
+    MODULE_WRITTEN = "module.written"
+    MODULE_DELETED = "module.deleted"
     PLUGIN_ENABLED = "plugin.enabled"
     PLUGIN_DISABLED = "plugin.disabled"
     HOOK_REFUSED = "hook.refused"

@@ -26,6 +26,7 @@ from flowrunner.services.hooks import HookService
 from flowrunner.services.installation import shared_key
 from flowrunner.services.live import Hub
 from flowrunner.services.live_readers import LiveLimits
+from flowrunner.services.modules import Modules
 from flowrunner.services.outbound import Outbound, make_outbound
 from flowrunner.services.people import make_people
 from flowrunner.services.plugins import Plugins
@@ -75,6 +76,7 @@ class Platform:
     hooks: HookService
     schedules: ScheduleService
     vault: Vault
+    modules: Modules
     webhooks: Webhooks
     deliveries: Deliveries
     outbound: Outbound
@@ -114,8 +116,9 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl, push: Push
         engine.watchers.watch_all(usage.observe)
     quotas = Quotas(settings.quotas, backend.values, backend.history, usage, clock)
     people = make_people(entities, audit, clock, draws, quotas, settings.accounts, origins=origins)
-    plugins = Plugins(entities, clock, parts.registry, audit)
+    plugins = Plugins(entities, clock, parts.registry, audit, parts.sandbox.helper_fault)
     engine.services.may_execute = plugins.allowed
+    parts.sandbox.helpers = plugins.helpers
     engine.services.admit_child = quotas.check_child
     hook_paths = HookPaths(entities, clock)
     schedules = ScheduleService(engine, audit, quotas)
@@ -169,6 +172,7 @@ def assemble(engine: Engine, settings: Settings, check_url: CheckUrl, push: Push
         hooks=HookService(engine, hook_paths, runs, audit, settings.hooks),
         schedules=schedules,
         vault=vault,
+        modules=Modules(backend.values, clock, audit),
         webhooks=outbound.webhooks,
         deliveries=outbound.deliveries,
         outbound=outbound,

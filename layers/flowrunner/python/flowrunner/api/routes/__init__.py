@@ -29,6 +29,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "audit": ("/v1/audit",),
     "system": ("/healthz", "/readyz", "/metrics"),
     "secrets": ("/v1/secrets",),
+    "modules": ("/v1/modules",),
     "webhooks": ("/v1/webhooks",),
     "mcp": ("/mcp",),
 }

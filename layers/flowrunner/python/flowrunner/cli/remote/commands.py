@@ -11,6 +11,7 @@ from flowrunner.cli.exits import UsageError, reported
 from flowrunner.cli.remote import (
     accounts,
     flows,
+    modules,
     profile_commands,
     reports,
     runs,
@@ -25,6 +26,7 @@ GROUPS = {
     "flows": flows.app,
     "runs": runs.app,
     "secrets": secrets.app,
+    "modules": modules.app,
     "schedules": schedules.app,
     "hooks": schedules.hooks,
     "webhooks": webhooks.app,
