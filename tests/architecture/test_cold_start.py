@@ -33,6 +33,9 @@ NEVER_LOADED = {
     "flowrunner.nodes.aws_s3": ALL - MODELS,
     "flowrunner.nodes.wasm": ALL - MODELS,
     "flowrunner.nodes.llm_chat": ALL - MODELS - {"yaml"},
+    "flowrunner.nodes.ai_agent": ALL - MODELS - {"yaml"},
+    "flowrunner.nodes.agent_tool": ALL - MODELS - {"yaml"},
+    "flowrunner.nodes.agent_think": ALL - MODELS - {"yaml"},
     "flowrunner.engine.engine": (STORES | SCREEN | NETWORK | FORMATS | CRYPTOGRAPHY | LLM)
     - {"yaml"},  # it loads documents
     "flowrunner.bootstrap": STORES | CRYPTOGRAPHY | LLM,
