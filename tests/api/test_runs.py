@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from flowrunner.core.ids import RunId
+from flowrunner.engine.cache import SizedCache
+from flowrunner.errors import ValueLost
 from flowrunner.services.identity import Role
 
 from tests.api.harness import HELLO, Service, service
@@ -25,6 +27,13 @@ nodes:
   a: {type: transform, params: {value: 1}, next: b}
   b: {type: script, hooks: {exec: "throw new Error('no luck with ' + input)"}, next: c}
   c: {type: transform, params: {value: "${nodes.b.output}"}}
+"""
+LARGE = """
+metadata: {name: large}
+nodes:
+  a: {type: transform, params: {value: "${input}"}, hooks: {post: "vars.v = 1"}, next: b}
+  b: {type: log, params: {message: hi}}
+outputs: {said: "${nodes.b.output.message}"}
 """
 
 
@@ -298,6 +307,40 @@ def test_a_large_value_is_shown_whole() -> None:
         run = api.start(flow["id"], "x" * 300_000)
         shown = api.call("GET", f"/v1/runs/{run}").json()
         assert len(shown["input"]) == len(shown["output"]["a"]) == 300_000
+
+
+def test_a_run_is_shown_without_what_the_store_has_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values that are gone are named; all else of the run and its steps is there."""
+    with service() as api:
+        flow = api.flow(LARGE)
+        run = api.start(flow["id"], "x" * 300_000)
+        assert api.call("GET", f"/v1/runs/{run}").json()["lost"] == []
+        assert api.call("GET", f"/v1/runs/{run}/steps/a").json()["lost"] == []
+        parts, reader = api.platform.engine.parts, api.platform.engine.services.reader
+        monkeypatch.setattr(parts.backend.blobs, "get", lambda *place: None)
+        monkeypatch.setattr(reader, "_blobs", SizedCache(0))
+        shown = api.call("GET", f"/v1/runs/{run}").json()
+        assert (shown["status"], shown["input"], shown["lost"]) == ("completed", None, ["input"])
+        assert shown["output"] == {"said": "hi"}
+        step = api.call("GET", f"/v1/runs/{run}/steps/a").json()
+        assert (step["status"], step["lost"]) == ("succeeded", ["input", "output"])
+        assert (step["input"], step["output"], step["vars"]) == (None, None, {"v": 1})
+        asked = api.call("POST", f"/v1/runs/{run}/evaluate", json={"node": "b", "value": "${nodes.a.output}"}).json()
+        assert (asked["value"], asked["error"]["code"]) == (None, "VALUE_LOST")
+
+
+def test_what_cannot_be_shown_without_a_lost_value_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not a store that cannot be reached: nobody is told to try again."""
+    with service() as api:
+        run = api.start(api.flow()["id"], {"name": "Ada"})
+
+        def lost(_keys: object) -> None:
+            raise ValueLost
+
+        monkeypatch.setattr(api.platform.engine.parts.backend.runs, "load", lost)
+        answer = api.call("GET", f"/v1/runs/{run}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (410, "VALUE_LOST")
+        assert "retry-after" not in answer.headers
 
 
 def test_a_run_of_nobody_is_not_found(api: Service) -> None:

@@ -89,6 +89,8 @@ def test_a_step_that_cannot_be_done_is_a_failed_run(team: Team, evidence: Eviden
             break
     assert (failed["status"], failed["error"]["code"]) == ("failed", "ENGINE_ERROR")
     assert failed["error"]["node"] in {"first", "measure"}  # whichever came to look for the input first
+    shown = team.get(run)
+    assert (shown["error"], shown["input"], shown["lost"]) == (failed["error"], None, ["input"])
     for left in tries(lambda: messages(evidence, last)):  # the queue hears of it after the run has failed
         if not left:
             break

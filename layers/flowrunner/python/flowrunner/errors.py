@@ -113,6 +113,12 @@ class StoreError(FlowrunnerError):
     code = "STORE_ERROR"
 
 
+class ValueLost(StoreError):
+    """A stored value is gone from the store, or is not what was stored; trying again does not help."""
+
+    code = "VALUE_LOST"
+
+
 class UnreadableMessage(FlowrunnerError):
     """A message of the queue is none of ours, or was written by a newer flowrunner."""
 

@@ -29,6 +29,7 @@ from flowrunner.errors import (
     TooManyRequests,
     Unauthenticated,
     UnsupportedMediaType,
+    ValueLost,
 )
 from flowrunner.language.errors import InvalidFlow
 
@@ -44,6 +45,7 @@ STATUS: tuple[tuple[type[FlowrunnerError], int], ...] = (
     (TooLarge, 413),
     (UnsupportedMediaType, 415),
     (TooManyRequests, 429),
+    (ValueLost, 410),
     (StoreError, 503),
 )
 """The status of each error; what is not here is a fault of ours, 500."""
@@ -113,6 +115,9 @@ def answer_error(error: FlowrunnerError, correlation: str) -> JSONResponse:
         )
     if status == 500:
         return internal(correlation)
+    if isinstance(error, ValueLost):
+        log.error("%s", error)
+        return answer(status, error.code, "a stored value is gone; trying again does not help", correlation)
     if isinstance(error, InvalidFlow):
         details = [_problem(problem) for problem in error.problems]
         return answer(status, error.code, "Invalid flow definition", correlation, details)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ from flowrunner.engine.inspect import step_input
 from flowrunner.engine.preview import Question, preview
 from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.engine.starter import StartRequest
-from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError, UnreadableRun
+from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError, UnreadableRun, ValueLost
 from flowrunner.ports.entities import Entity
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
@@ -79,6 +80,8 @@ class ShownStep:
     vars: Mapping[str, Json]
     attempts: Sequence[Attempt]
     """All attempts of the step, this one included."""
+    lost: Sequence[str] = ()
+    """The values that are not stored any more, by name; they are shown as None."""
 
 
 class RunService:
@@ -197,11 +200,11 @@ class RunService:
         return found
 
     def input(self, shown: ShownRun) -> Json:
-        """The run's input."""
+        """The run's input. Raises `ValueLost`."""
         return self._value(shown.row, shown.facts.input)
 
     def output(self, shown: ShownRun) -> Json:
-        """The run's output; None while there is none."""
+        """The run's output; None while there is none. Raises `ValueLost`."""
         return self._value(shown.row, shown.result.get("out"))
 
     def micro_dollars(self, shown: ShownRun) -> int:
@@ -227,12 +230,14 @@ class RunService:
         wanted = next((one for one in found if one.attempt == attempt), None) if attempt else found[-1]
         if wanted is None:
             raise NotFound(f"the step has no attempt {attempt}")
-        try:
-            given = step_input(self._engine.services, self._engine.programs, row, wanted)
-        except (NotFound, StepError):  # the flow cannot be loaded here, or its expression fails now
-            given = None
-        variables = {key: self._value(row, stored) for key, stored in wanted.vars.items()}
-        return ShownStep(wanted, given, self._value(row, wanted.output), variables, found)
+        lost: list[str] = []
+        given = unless_lost("input", lost, lambda: self._given(row, wanted))
+        output = unless_lost("output", lost, lambda: self._value(row, wanted.output))
+        variables = {
+            key: unless_lost(f"vars.{key}", lost, partial(self._value, row, stored))
+            for key, stored in wanted.vars.items()
+        }
+        return ShownStep(wanted, given, output, variables, found, lost)
 
     def evaluate(self, actor: Actor, run: RunId, question: Question) -> Json:
         """What an expression that is being written would give in a run, with every secret masked.
@@ -290,6 +295,12 @@ class RunService:
         result: Mapping[str, Any] = orjson.loads(row.result) if row.result else {}
         return ShownRun(row, *read_run(row), result)
 
+    def _given(self, row: RunRow, attempt: Attempt) -> Json:
+        try:
+            return step_input(self._engine.services, self._engine.programs, row, attempt)
+        except (NotFound, StepError):  # the flow cannot be loaded here, or its expression fails now
+            return None
+
     def _value(self, row: RunRow, stored: Json) -> Json:
         return self._engine.value(row.account, row.id, stored)
 
@@ -306,6 +317,16 @@ class RunService:
             found += [one for one in map(read_attempt, page) if one.label == step]
             after = (page[-1].step, page[-1].attempt)
         return found
+
+
+def unless_lost(name: str, lost: list[str], read: Callable[[], Json]) -> Json:
+    """What `read` answers; if that is not stored any more None, and its name is added to `lost`."""
+    try:
+        return read()
+    except ValueLost as error:
+        _log.error("%s", error)
+        lost.append(name)
+        return None
 
 
 def _key_id(wish: StartWish) -> str:

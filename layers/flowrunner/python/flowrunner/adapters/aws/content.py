@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from flowrunner.adapters.aws.keys import BODIES, Key, escape, run_pk
 from flowrunner.adapters.aws.table import Table, code_of, octets, translated
 from flowrunner.core.ids import AccountId, RunId
-from flowrunner.errors import StoreError
+from flowrunner.errors import StoreError, ValueLost
 from flowrunner.ports.clock import Draws
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Contents:
         return BESIDE + digest
 
     def read(self, stored: bytes, account: AccountId, run: RunId | None = None) -> bytes:
-        """What was kept. Raises `StoreError` if it is gone."""
+        """What was kept. Raises `ValueLost` if it is gone."""
         if stored[:1] == OBJECT:
             return unpack(self._object(stored[1:].decode()))
         if stored[:1] != BESIDE:
@@ -87,7 +87,7 @@ class Contents:
         assert run is not None, "only what goes with a run is kept beside"
         item = self._table.get(_beside(account, run, stored[1:]))
         if item is None:
-            raise StoreError(f"a part of run {run} is missing")
+            raise ValueLost(f"a part of run {run} is missing")
         return unpack(octets(item, "b"))
 
     def read_all(self, account: AccountId, run: RunId, stored: Mapping[Key, bytes]) -> dict[Key, bytes]:
@@ -101,7 +101,7 @@ class Contents:
             elif beside[key] in items:
                 found[key] = unpack(octets(items[beside[key]], "b"))
             else:
-                raise StoreError(f"a part of run {run} is missing")
+                raise ValueLost(f"a part of run {run} is missing")
         return found
 
     def drop(self, *stored: bytes) -> None:
@@ -142,7 +142,7 @@ class Contents:
                 return self._s3.get_object(Bucket=self._bucket, Key=name)["Body"].read()
             except ClientError as error:
                 if code_of(error) == "NoSuchKey":
-                    raise StoreError(f"the object {name} is missing from the bucket") from None
+                    raise ValueLost(f"the object {name} is missing from the bucket") from None
                 raise
 
 

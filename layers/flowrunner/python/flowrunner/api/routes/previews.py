@@ -13,7 +13,7 @@ from flowrunner.api.shortened import shortened
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import NodeId, RunId
 from flowrunner.engine.preview import Question
-from flowrunner.errors import StepError
+from flowrunner.errors import StepError, ValueLost
 from flowrunner.services.identity import Permission
 
 api = router("runs")
@@ -74,7 +74,7 @@ def evaluate_expression(caller: Caller, platform: ThePlatform, run_id: TheRun, w
     )
     try:
         value = platform.runs.evaluate(caller, RunId(run_id), question)
-    except StepError as error:
+    except (StepError, ValueLost) as error:
         return EvaluateAnswer(value=None, cut=False, error=EvaluateError(code=error.code, message=error.message))
     shown, cut = shortened(value)
     return EvaluateAnswer(value=shown, cut=cut, error=None)

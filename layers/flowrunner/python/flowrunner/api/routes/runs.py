@@ -21,7 +21,7 @@ from flowrunner.errors import InvalidInput
 from flowrunner.ports.history import RunFilter
 from flowrunner.services.identity import Actor, Permission
 from flowrunner.services.platform import Platform
-from flowrunner.services.runs import ShownRun, StartWish
+from flowrunner.services.runs import ShownRun, StartWish, unless_lost
 
 api = router("runs")
 
@@ -70,6 +70,9 @@ class RunAnswer(RunSummary):
 
     input: Json
     output: Json
+    lost: list[str] = Field(
+        description="Those of `input` and `output` that the store has lost; they are null.", examples=[[]]
+    )
     parent_run: str | None = Field(description="The run that waits for this one.")
     estimated_cost_usd: float = Field(description="What this run costs on AWS, estimated; see docs/observability.md.")
 
@@ -239,10 +242,12 @@ def summary_fields(run: ShownRun) -> dict[str, Any]:
 def _answer(platform: Platform, caller: Actor, run: RunId) -> RunAnswer:
     reader = Actor(caller.account, caller.name, caller.permissions | {Permission.RUNS_READ})
     shown = platform.runs.get(reader, run)
+    lost: list[str] = []
     return RunAnswer(
         **summary_fields(shown),
-        input=platform.runs.input(shown),
-        output=platform.runs.output(shown),
+        input=unless_lost("input", lost, lambda: platform.runs.input(shown)),
+        output=unless_lost("output", lost, lambda: platform.runs.output(shown)),
+        lost=lost,
         parent_run=shown.facts.parent[0] if shown.facts.parent else None,
         estimated_cost_usd=platform.runs.micro_dollars(shown) / 1_000_000,
     )

@@ -53,6 +53,9 @@ class StepAnswer(StepSummary):
     input: Json = Field(description="What it was given, found again from what its predecessors gave.")
     output: Json
     vars: dict[str, Json] = Field(description="What its hooks wrote.")
+    lost: list[str] = Field(
+        description="The values that the store has lost, like `output` or `vars.total`; they are null.", examples=[[]]
+    )
     attempts: list[StepSummary]
 
 
@@ -100,6 +103,7 @@ def get_step(
         input=shown.input,
         output=shown.output,
         vars=dict(shown.vars),
+        lost=list(shown.lost),
         attempts=[StepSummary(**_fields(one)) for one in shown.attempts],
     )
 

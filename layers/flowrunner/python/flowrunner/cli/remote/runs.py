@@ -154,6 +154,7 @@ def step(
         ("input", "input", as_json_text),
         ("output", "output", as_json_text),
         ("vars", "vars", lambda found: as_json_text(found or None)),
+        ("lost", "lost"),
     )
     show_fields(found, columns, as_json=json)
 
@@ -313,6 +314,7 @@ def show_run(run: str, *, as_json: bool, profile: str | None) -> None:
         ("at node", "error.node"),
         ("input", "input", as_json_text),
         ("output", "output", as_json_text),
+        ("lost", "lost"),
     )
     show_fields(found, columns, as_json=as_json)
 
