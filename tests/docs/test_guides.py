@@ -119,6 +119,14 @@ def run(block: str) -> None:
         assert made.exit_code == 0, f"{line}\n{made.output}"
 
 
+def test_how_we_test_names_what_there_is() -> None:
+    """Every script and every test on the page can be run."""
+    page = (DOCS / "how-we-test.md").read_text("utf-8")
+    named = set(re.findall(r"(?:scripts|tests)/[\w/.-]*\w", page))
+    assert len(named) > 10
+    assert sorted(path for path in named if not (DOCS.parent / path).exists()) == []
+
+
 def test_what_a_run_prints_is_what_getting_started_shows(tmp_path: Path) -> None:
     """The output of the first run."""
     found = blocks("getting-started")
