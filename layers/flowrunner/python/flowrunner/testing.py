@@ -6,23 +6,29 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict
 
 from flowrunner.core.flow import DEFAULT, Flow, Json
-from flowrunner.core.ids import Millis, NodeId
+from flowrunner.core.ids import AccountId, Millis, NodeId
 from flowrunner.errors import StepError
 from flowrunner.nodes.base import Context, NodeType, Params, Result
-from flowrunner.nodes.registry import Registry
+from flowrunner.nodes.registry import ENTRY_POINTS, Registry
 from flowrunner.ports.dialer import Connection
-from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
+from flowrunner.ports.http import HttpClient, HttpRequest, HttpResponse, HttpStream
+
+if TYPE_CHECKING:
+    from flowrunner.engine.engine import RunResult
 
 START: Millis = 1_767_225_600_000
 """2026-01-01T00:00:00Z: where a test's clock begins unless it is set."""
 
 MOCK = "$mock"
+MOST_TURNS = 1_000
+"""Of the clock in one run."""
 
 
 class TurnedClock:
@@ -42,6 +48,61 @@ class TurnedClock:
     def turn_to(self, moment: Millis) -> None:
         """Go on to `moment`; time never goes back."""
         self._now = max(self._now, moment)
+
+
+def run_flow(
+    text: str,
+    input: Json = None,
+    *,
+    node_types: Sequence[type[NodeType[Any]]] = (),
+    helpers: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    http: HttpClient | None = None,
+) -> RunResult:
+    """Run a flow in memory until it has ended, or waits for somebody. Time is turned past every delay.
+
+    For tests of plugins: `node_types` and `helpers` are there as if they were installed. Without `http` nothing is
+    sent. Raises `InvalidFlow` or `InvalidInput`.
+    """
+    from flowrunner.adapters.local.clock import SystemDraws
+    from flowrunner.adapters.local.secrets import LocalSecrets
+    from flowrunner.adapters.memory.backend import MemoryBackend
+    from flowrunner.adapters.memory.cipher import MemorySealer
+    from flowrunner.engine.engine import Engine, Parts
+    from flowrunner.engine.starter import StartRequest
+    from flowrunner.sandbox.evaluator import Sandbox
+
+    account, clock = AccountId("test"), TurnedClock()
+    sandbox = Sandbox(processes=1)
+    sandbox.helpers = lambda _: dict(helpers or {})
+    parts = Parts(
+        backend=MemoryBackend(),
+        registry=Registry([_entry_point(one) for one in node_types]),
+        sandbox=sandbox,
+        secrets=LocalSecrets({f"FLOWRUNNER_SECRET_{key}": value for key, value in (secrets or {}).items()}),
+        http=http or NoHttp(),
+        dialer=NoDialer(),
+        clock=clock,
+        draws=SystemDraws(),
+        sealer=MemorySealer(),
+    )
+    engine = Engine(parts)
+    try:
+        row = engine.save_flow(account, text)
+        run = engine.start(StartRequest(account, row.id, row.revision, input, started_by="test"))
+        worker = engine.worker()
+        for _ in range(MOST_TURNS):
+            due = worker.drain()
+            if due is None or engine.run(account, run).ended_at is not None:
+                break
+            clock.turn_to(due)
+        return engine.run(account, run)
+    finally:
+        engine.close()
+
+
+def _entry_point(kind: type[NodeType[Any]]) -> EntryPoint:
+    return EntryPoint(kind.name, f"{kind.__module__}:{kind.__qualname__}", ENTRY_POINTS)
 
 
 class MockParams(Params):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from flowrunner.cli.remote.output import Column
 
 audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who did what in the account.")
-plugins = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Node types from outside.")
+plugins = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Node types and helpers from outside.")
 
 Plugin = Annotated[str, typer.Argument(help="The plugin's name.")]
 
@@ -110,6 +111,18 @@ def verify(
     raise typer.Exit(ExitCode.OK if verdict["ok"] else ExitCode.FAILED)
 
 
+@plugins.command("new")
+@reported
+def new(
+    name: Annotated[str, typer.Argument(help="What it is called, like acme-crm.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to; default: a new folder of that name.")] = None,
+) -> None:
+    """Make a package with a node type, a helper for scripts, and a test, to start from. Asks no server."""
+    from flowrunner.cli.plugin_new import new_plugin
+
+    new_plugin(name, folder)
+
+
 @plugins.command("list")
 @reported
 def list_plugins(json: Json = False, profile: Profile = None) -> None:
@@ -120,7 +133,14 @@ def list_plugins(json: Json = False, profile: Profile = None) -> None:
 
     with connect(profile) as client:
         found = Found(client.get("/v1/plugins")["items"])
-    columns = (("NAME", "name"), ("TITLE", "title"), ("ENABLED", "enabled"), ("ERROR", "error"))
+    columns: tuple[Column, ...] = (
+        ("NAME", "name"),
+        ("VERSION", "version"),
+        ("NODE TYPES", "node_types", lambda types: ", ".join(one["name"] for one in types)),
+        ("HELPERS", "helpers", ", ".join),
+        ("ENABLED", "enabled"),
+        ("ERROR", "error"),
+    )
     show_list(found, columns, as_json=json)
 
 
