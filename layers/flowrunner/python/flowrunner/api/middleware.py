@@ -62,7 +62,7 @@ class Correlation:
 
         try:
             await self.app(scope, receive, tell)
-        except Exception as error:
+        except Exception as error:  # what nobody else has answered is answered here
             if scope["type"] != "http" or started:
                 raise
             if isinstance(error, ClientDisconnect):  # nobody is there to be answered, and nothing is wrong here

@@ -74,7 +74,7 @@ class DeadLetters:
             except StoreError as error:
                 log.warning("a dead letter has to wait: %s", error)
                 again.append(delivery.receipt)
-            except Exception:
+            except Exception:  # a fault of ours with one letter keeps no other from being seen to
                 log.exception("a dead letter could not be seen to")
                 again.append(delivery.receipt)
         return again

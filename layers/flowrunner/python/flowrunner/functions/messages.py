@@ -57,7 +57,7 @@ class Messages:
             records: Sequence[Record] = event.get("Records", ())
             try:
                 failed = self._failed(records, context)
-            except Exception:
+            except Exception:  # what is raised here would slow the whole event source down
                 log.exception("an invocation failed; its messages come again")
                 failed = [record["messageId"] for record in records]
             if failed:

@@ -58,7 +58,7 @@ class Scheduler:
                 break
             try:
                 task.round()
-            except Exception:
+            except Exception:  # one round that fails does not keep the others from theirs
                 log.exception("a round of %s failed; it comes again", task.name)
                 failed.append(task.name)
         return failed

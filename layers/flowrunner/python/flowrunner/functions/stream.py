@@ -59,7 +59,7 @@ class Stream:
                 change = self._changes.read(record)
             except StoreError:
                 raise
-            except Exception:
+            except Exception:  # a shard goes on only behind it, so it may not come again for ever
                 log.exception("a record of the table's stream cannot be read and is passed over")
                 self._observed.count("RecordsSkipped")
                 continue
@@ -74,14 +74,14 @@ class Stream:
             return
         except StoreError:
             raise
-        except Exception:
+        except Exception:  # whoever among them is at fault is found below
             log.exception("a batch failed; its changes are told one by one")
         for change in changes:
             try:
                 self._news.tell([change], until)
             except StoreError:
                 raise
-            except Exception:
+            except Exception:  # as for a record: what is behind it waits
                 log.exception("a change of a run could not be told and is passed over")
                 self._observed.count("RecordsSkipped")
 

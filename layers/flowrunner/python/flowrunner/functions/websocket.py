@@ -34,7 +34,7 @@ class WebSocket:
         with self._observed.invocation(context):
             try:
                 return self._serve(event, ends_at(context, self._clock) - RESERVE)
-            except Exception:
+            except Exception:  # the gateway tells a client nothing of what is raised; it gets an answer instead
                 log.exception("a request of a WebSocket failed")
                 return FAILED
 

@@ -88,7 +88,7 @@ class Background:
                 failures = 0
                 if isinstance(back, int):
                     pause = max(0, min(pause, back - self._clock.now()))
-            except Exception:
+            except Exception:  # a thread that ended here would never serve its task again
                 failures = min(failures + 1, MAX_FAILURES)
                 pause = max(pause, 250 * 2**failures)
                 log.exception("a round of %s failed; it comes again in %s ms", task.name, pause)
@@ -100,5 +100,5 @@ class Background:
     def _last(self, task: Task) -> None:
         try:
             task.round()
-        except Exception:
+        except Exception:  # the process ends all the same
             log.exception("the last round of %s failed", task.name)

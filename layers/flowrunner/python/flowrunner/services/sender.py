@@ -217,7 +217,7 @@ class Sender:
             result, wait = self._try(delivery, endpoint, timeout)
             self._durations.put(endpoint.id, result.duration, 1)
             self._settle(delivery, endpoint, result, wait)
-        except Exception:
+        except Exception:  # in a thread of the pool nobody would hear of it
             # It comes due again when its lease is over.
             log.exception("the delivery %s was sent, but not recorded", delivery.id)
         finally:

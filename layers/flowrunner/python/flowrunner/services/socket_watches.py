@@ -215,7 +215,7 @@ class Watches:
                     self.catch_up(watch, until)
                 except StoreError:
                     raise
-                except Exception:
+                except Exception:  # a watch that nobody can serve keeps no other from its turn
                     log.exception("a watch of run %s could not be told what is new", watch.name)
                     self._write(replace(watch, due=self._clock.now() + AGAIN))
 

@@ -327,5 +327,5 @@ def _safely(work: Callable[[], None]) -> None:
         work()
     except StoreError:
         raise
-    except Exception:
+    except Exception:  # one connection's trouble, whatever it is, is logged and harms no other
         log.exception("a watch could not be told what is new")

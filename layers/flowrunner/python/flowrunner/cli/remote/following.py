@@ -43,7 +43,7 @@ def follow(client: Client, path: str, query: Mapping[str, Any] | None = None) ->
                     return
             # The server has let go of us, to stop or because we were too slow.
             error: BaseException | None = None
-        except Exception as lost_with:
+        except Exception as lost_with:  # which of them mean a lost connection the client knows
             if not client.is_lost(lost_with):
                 raise
             error = lost_with

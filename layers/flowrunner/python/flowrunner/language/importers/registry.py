@@ -44,7 +44,7 @@ class Importers:
             raise NotFound(f"there is no importer for {name[:80]!r}; {meant}")
         try:
             plugged: Importer = self._plugins[name].load()()
-        except Exception as error:
+        except Exception as error:  # a plugin is other people's code, and may raise anything when it is loaded
             raise InvalidInput(f"the importer {name!r} cannot be loaded: {error!r}") from error
         return plugged
 
