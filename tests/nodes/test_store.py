@@ -8,7 +8,7 @@ import pytest
 from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId
-from flowrunner.errors import ParamsInvalid, StepError
+from flowrunner.errors import StepError
 from flowrunner.nodes import store
 from flowrunner.nodes.store import StoreNode
 from flowrunner.ports.kv import Item, KeyValues
@@ -110,15 +110,31 @@ def test_a_query_looks_at_every_page(values: KeyValues, monkeypatch: pytest.Monk
     assert [item["value"] for item in _do(values, "query", where="${item.value >= 7}")["items"]] == [7, 8]
 
 
-def test_a_query_over_too_much_is_refused(values: KeyValues, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A query that would have to look at too many items says how to narrow it down."""
+def test_a_query_goes_on_behind_what_it_has_looked_at(values: KeyValues, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is, each call looks at a part of it, and says where the next one begins."""
     monkeypatch.setattr(store, "QUERY_PAGE", 3)
     monkeypatch.setattr(store, "QUERY_LIMIT", 6)
-    for number in range(7):
-        _do(values, "set", key=f"k{number}", value=number)
-    with pytest.raises(ParamsInvalid, match="narrow it down with `prefix`"):
-        _do(values, "query", where="${false}")
-    assert len(_do(values, "query", where="${true}", limit=3)["items"]) == 3
+    for number in range(16):
+        _do(values, "set", key=f"k{number:02}", value=number)
+    pages, after = [], ""
+    while after is not None:
+        answer = _do(values, "query", where="${item.value % 5 == 0}", limit=2, after=after)
+        pages.append([item["value"] for item in answer["items"]])
+        after = answer["next"]
+    assert pages == [[0, 5], [10], [15]]
+    assert _do(values, "query", where="${true}", limit=2, prefix="k1") == {
+        "items": [{"key": "k10", "value": 10}, {"key": "k11", "value": 11}],
+        "next": "k11",
+    }
+
+
+def test_a_list_says_whether_there_is_more(values: KeyValues) -> None:
+    """A page that ends exactly with the last key has no next one."""
+    for key in ("a", "b"):
+        _do(values, "set", key=key, value=1)
+    assert _do(values, "list", limit=1)["next"] == "a"
+    assert _do(values, "list", limit=2)["next"] is None
+    assert _do(values, "list", prefix="x") == {"items": [], "next": None}
 
 
 def test_namespaces_scopes_and_accounts_share_nothing(values: KeyValues) -> None:

@@ -9,14 +9,14 @@ from pydantic import Field, field_validator, model_validator
 
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, Millis, RunId
-from flowrunner.errors import Conflict, ParamsInvalid, StepError
+from flowrunner.errors import Conflict, StepError
 from flowrunner.nodes.base import Context, Expression, NodeType, Params, Result
 from flowrunner.nodes.fields import Period, given, presence, truthy
 from flowrunner.ports.kv import Item, namespaces_of
 
 QUERY_PAGE = 500
 QUERY_LIMIT = 10_000
-"""Items that one query looks at; a larger collection belongs into a database."""
+"""Items that one query looks at; the next one goes on behind them."""
 
 MAX_STEP = 2**53
 """The largest `by`: the integers up to here are exact in every store and script."""
@@ -91,13 +91,13 @@ class StoreNode(NodeType[StoreParams]):
     """Gets, sets, deletes, lists, queries or counts values that outlive the run.
 
     Outputs: `get` → `{found, value}`, `set` → `{key, value}`, `delete` → `{deleted}`, `increment` →
-    `{value}`, `list` and `query` → `{items: [{key, value}]}`, in the order of the keys. Pass the last key as
-    `after` for the next page.
+    `{value}`, `list` and `query` → `{items: [{key, value}], next}`, in the order of the keys. Pass `next` as
+    `after` for the next page; it is null when there is none.
 
     An `increment` is one atomic step between all runs; of a value that is no number it fails with
     `NOT_A_NUMBER`. Like every effect it may happen twice when a worker dies in the very moment; mark the
-    node `at_most_once` where that is worse than not counting. A `query` looks at no more than 10,000 items;
-    narrow it down with `prefix`.
+    node `at_most_once` where that is worse than not counting. A `query` looks at no more than 10,000 items, so
+    it may find fewer than `limit` and still have a `next`; `prefix` leaves out what need not be looked at.
     """
 
     name = "store"
@@ -122,9 +122,9 @@ params: {op: increment, key: visits, by: 2}
             case "increment":
                 return Result({"value": place.increment()})
             case "list":
-                return Result({"items": place.page(ctx.params.after, ctx.params.limit)})
+                return Result(place.listed())
             case "query":
-                return Result({"items": place.query()})
+                return Result(place.query())
 
 
 class _Place:
@@ -164,22 +164,37 @@ class _Place:
             raise StepError(error.message, code="NOT_A_NUMBER") from error
         return _whole(value)
 
-    def page(self, after: str, limit: int) -> list[dict[str, Json]]:
+    def listed(self) -> dict[str, Json]:
+        limit = self._params.limit
+        found = self._page(self._params.after, limit + 1)
+        return _answer(found[:limit], found[limit - 1] if len(found) > limit else None)
+
+    def _page(self, after: str, limit: int) -> list[dict[str, Json]]:
         items = self._ctx.values.list(
             self._account, self._namespace, self._now, prefix=self._params.prefix, after=after, limit=limit
         )
         return [{"key": item.key, "value": item.value} for item in items]
 
-    def query(self) -> list[dict[str, Json]]:
-        params, found, after = self._params, list[dict[str, Json]](), self._params.after
+    def query(self) -> dict[str, Json]:
+        params, found = self._params, list[dict[str, Json]]()
+        last: dict[str, Json] = {"key": params.after}
         for _ in range(QUERY_LIMIT // QUERY_PAGE):
-            page = self.page(after, QUERY_PAGE)
+            page = self._page(str(last["key"]), QUERY_PAGE)
             holds = self._ctx.evaluate_each(params.where, page)
             found += [item for item, keep in zip(page, holds, strict=True) if truthy(keep)]
-            if len(page) < QUERY_PAGE or len(found) >= params.limit:
-                return found[: params.limit]
-            after = page[-1]["key"]
-        raise ParamsInvalid(f"the query looked at {QUERY_LIMIT:,} items; narrow it down with `prefix`")
+            if len(found) > params.limit:
+                return _answer(found[: params.limit], found[params.limit - 1])
+            if len(page) < QUERY_PAGE:
+                return _answer(found, None)
+            last = page[-1]
+            if len(found) == params.limit:
+                break
+        return _answer(found, last)
+
+
+def _answer(items: list[dict[str, Json]], last: dict[str, Json] | None) -> dict[str, Json]:
+    """A page, and the key behind which the next one begins."""
+    return {"items": items, "next": None if last is None else last["key"]}
 
 
 def _whole(number: float) -> float:
