@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,8 @@ PACKAGE = "flowrunner_plugins"
 MOST_FILES = 2_000
 """Of one plugin that are watched."""
 SOURCES = (".py", ".js")
+
+_loads = count(1)
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -52,7 +55,6 @@ class PluginFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._loads = 0
         self.plugins: dict[str, PluginFile] = {}
 
     def look(self) -> bool:
@@ -83,17 +85,22 @@ class PluginFolder:
             return PluginFile(name, path, stamp, before.version, before.node_types, before.helpers, going_on)
 
     def _imported(self, name: str, path: Path, stamp: Stamp) -> PluginFile:
-        self._loads += 1
-        module = _import(f"{PACKAGE}_{self._loads}_{name}", path)
-        version = getattr(module, "__version__", None)
-        return PluginFile(
-            name,
-            path,
-            stamp,
-            version=str(version) if version is not None else None,
-            node_types=dict(_node_types(module)),
-            helpers=helpers_of(getattr(module, "HELPERS", {}), "HELPERS"),
-        )
+        module_name = f"{PACKAGE}_{next(_loads)}_{name}"
+        try:
+            module = _import(module_name, path)
+            version = getattr(module, "__version__", None)
+            return PluginFile(
+                name,
+                path,
+                stamp,
+                version=str(version) if version is not None else None,
+                node_types=dict(_node_types(module)),
+                helpers=helpers_of(getattr(module, "HELPERS", {}), "HELPERS"),
+            )
+        except BaseException:
+            for one in [one for one in sys.modules if one == module_name or one.startswith(f"{module_name}.")]:
+                del sys.modules[one]
+            raise
 
 
 def helpers_of(value: object, where: str) -> Mapping[str, str]:
@@ -153,10 +160,6 @@ def _import(name: str, path: Path) -> ModuleType:
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
-    except BaseException:
-        for one in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
-            del sys.modules[one]
-        raise
     finally:
         sys.dont_write_bytecode = writes
     return module
