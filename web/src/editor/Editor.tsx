@@ -1,36 +1,32 @@
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { LayoutGrid, Plus, Redo2, Undo2 } from 'lucide-react';
+import { useQuery } from '@tanstack/react-query';
 import { useMemo, useRef, useState } from 'react';
 
 import { nodeTypesQuery, typeOf, type NodeType } from '~/api/nodeTypes';
-import { secretsQuery } from '~/api/secrets';
-import { useMay } from '~/api/session';
+import { copyNodes, pasteNodes } from '~/editor/clipboard';
 import { EdgeForm } from '~/editor/EdgeForm';
+import { EdgeList } from '~/editor/EdgeList';
+import { lineOf } from '~/editor/mentions';
 import { NodeForm } from '~/editor/NodeForm';
-import {
-  addNode,
-  connect,
-  disconnect,
-  freeName,
-  placeNodes,
-  relabel,
-  removeNode,
-  unplaceNodes,
-} from '~/editor/nodes';
+import { addNode, connect, disconnect, freeName, placeNodes, relabel, removeNode } from '~/editor/nodes';
 import { Palette } from '~/editor/Palette';
 import { nodeOf, useProblems } from '~/editor/problems';
 import { Problems } from '~/editor/Problems';
+import { Several } from '~/editor/Several';
+import { Tools } from '~/editor/Tools';
+import { useGraph } from '~/editor/useGraph';
+import { useKeys } from '~/editor/useKeys';
+import { useWriting } from '~/editor/useWriting';
 import { YamlEditor, type EditorHandle } from '~/editor/YamlEditor';
 import { EditCanvas } from '~/graph/EditCanvas';
-import { EMPTY_GRAPH, graphOf, type FlowEdge, type FlowGraph } from '~/graph/model';
-import { Button, IconButton } from '~/ui/Button';
+import { type FlowEdge } from '~/graph/model';
 import { WarnNote } from '~/ui/Notes';
 import { useSay } from '~/ui/Toasts';
-import { inputSchemaOf } from '~/views/flows/inputs';
 
 import styles from './Editor.module.css';
 
 interface Props {
+  /** The id of the flow. */
+  flow: string;
   /** The document that the editor begins with; whatever is typed since is its own. */
   initial: string;
   text: string;
@@ -40,23 +36,33 @@ interface Props {
 }
 
 /** Canvas and document side by side, each changing the other. The document is the one truth. */
-export function Editor({ initial, text, readOnly, onChange, onSave }: Props) {
+export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Props) {
+  const root = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorHandle>(null);
   const say = useSay();
-  const [selected, setSelected] = useState<string | null>(null);
+  const [chosen, setChosen] = useState<readonly string[]>([]);
   const [adding, setAdding] = useState(false);
   const [edges, setEdges] = useState<readonly FlowEdge[]>([]);
   const { data: types = [] } = useQuery(nodeTypesQuery);
   const { problems, checking } = useProblems(text);
   const { graph, broken } = useGraph(text);
+  const { writing, runs } = useWriting(flow, text, graph, types);
   const bad = useMemo(
     () => new Set(problems.filter((one) => one.severity === 'error').flatMap((one) => nodeOf(one) ?? [])),
     [problems],
   );
+  const there = useMemo(
+    () => chosen.filter((id) => graph.nodes.some((node) => node.id === id)),
+    [chosen, graph],
+  );
+  const selected = useMemo(() => new Set(there), [there]);
+  const only = there.length === 1 && !broken ? there[0] : undefined;
+  const typeOfNode = (id: string | undefined) =>
+    typeOf(types, graph.nodes.find((node) => node.id === id)?.type ?? '');
   /** A change from the canvas or a form; one that the document does not allow says why. */
   const edit = (change: (text: string) => string) => {
     try {
-      editor.current?.replace(change(text));
+      editor.current?.replace(change(editor.current.text()));
     } catch (error) {
       say(error instanceof Error ? error.message : 'The document is broken: mend it first.');
     }
@@ -66,39 +72,58 @@ export function Editor({ initial, text, readOnly, onChange, onSave }: Props) {
     edit((before) => {
       const after = addNode(before, id, type.name, type.example);
       // A new node follows the one that was chosen: that is what one is about to draw.
-      return selected !== null && graph.nodes.some((node) => node.id === selected)
-        ? connect(after, selected, id)
-        : after;
+      return there.length === 1 && there[0] !== undefined ? connect(after, there[0], id) : after;
     });
     setAdding(false);
-    setSelected(id);
+    setChosen([id]);
   };
-  const from = edges[0]?.from;
-  const fromType = typeOf(types, graph.nodes.find((node) => node.id === from)?.type ?? '');
+  const remove = (ids: readonly string[], lines: readonly FlowEdge[] = []) => {
+    edit((before) => ids.reduce(removeNode, lines.reduce(disconnect, before)));
+    setChosen([]);
+  };
+  const copied = () => (there.length > 0 && !broken ? copyNodes(text, there) : null);
+  const paste = (clip: string) => {
+    if (readOnly || broken) return false;
+    const pasted = pasteNodes(text, clip);
+    if (pasted === null) return false;
+    edit(() => pasted.text);
+    setChosen(pasted.ids);
+    return true;
+  };
+  const duplicate = () => {
+    const clip = copied();
+    if (clip !== null) paste(clip);
+  };
+  useKeys(root, {
+    copy: copied,
+    cut: () => {
+      const clip = readOnly ? null : copied();
+      if (clip !== null) remove(there);
+      return clip;
+    },
+    paste,
+    duplicate,
+    selectAll: () => setChosen(graph.nodes.map(({ id }) => id)),
+    undo: () => !readOnly && editor.current?.undo(),
+    redo: () => !readOnly && editor.current?.redo(),
+    save: onSave,
+  });
+  const show = (line: number | null) => {
+    setChosen([]);
+    // Only what can be seen is scrolled to.
+    if (line !== null) requestAnimationFrame(() => editor.current?.goTo(line));
+  };
   return (
-    <div className={styles.editor}>
+    <div className={styles.editor} ref={root}>
       <div className={styles.canvas}>
-        <div className={styles.tools} role="toolbar" aria-label="Canvas">
-          <Button small disabled={readOnly} onClick={() => setAdding(true)}>
-            <Plus aria-hidden />
-            Add a node
-          </Button>
-          <Button
-            small
-            disabled={readOnly}
-            onClick={() => edit(unplaceNodes)}
-            title="Forget where nodes were put"
-          >
-            <LayoutGrid aria-hidden />
-            Lay out
-          </Button>
-          <IconButton small label="Undo" disabled={readOnly} onClick={() => editor.current?.undo()}>
-            <Undo2 aria-hidden />
-          </IconButton>
-          <IconButton small label="Redo" disabled={readOnly} onClick={() => editor.current?.redo()}>
-            <Redo2 aria-hidden />
-          </IconButton>
-        </div>
+        <Tools
+          readOnly={readOnly}
+          runs={runs}
+          onAdd={() => setAdding(true)}
+          onEdit={edit}
+          onUndo={() => editor.current?.undo()}
+          onRedo={() => editor.current?.redo()}
+        />
         <section className={styles.drawing} aria-label="Canvas">
           {broken && (
             <div className={styles.broken}>
@@ -110,56 +135,68 @@ export function Editor({ initial, text, readOnly, onChange, onSave }: Props) {
             bad={bad}
             selected={selected}
             readOnly={readOnly || broken}
-            onSelect={setSelected}
+            onSelect={setChosen}
             onConnect={(source, target) => edit((before) => connect(before, source, target))}
-            onRemoveNodes={(ids) => edit((before) => ids.reduce(removeNode, before))}
-            onRemoveEdges={(gone) => edit((before) => gone.reduce(disconnect, before))}
+            onRemove={remove}
             onMove={(places) => edit((before) => placeNodes(before, places))}
             onEdge={setEdges}
           />
         </section>
       </div>
       <div className={styles.right}>
-        <Known text={text}>
-          {(known) => (
-            <div style={{ display: selected === null || broken ? 'contents' : 'none' }}>
-              <YamlEditor
-                ref={editor}
-                initial={initial}
-                readOnly={readOnly}
-                problems={problems}
-                known={{ ...known, types }}
-                onChange={onChange}
-                onSave={onSave}
-              />
-            </div>
-          )}
-        </Known>
-        {selected !== null && !broken && graph.nodes.some((node) => node.id === selected) && (
-          <NodeForm
-            key={selected}
-            text={text}
-            node={selected}
+        <div style={{ display: there.length === 0 || broken ? 'contents' : 'none' }}>
+          <YamlEditor
+            ref={editor}
+            initial={initial}
             readOnly={readOnly}
-            onChange={(after) => edit(() => after)}
-            onSelect={setSelected}
+            problems={problems}
+            known={writing.known}
+            onChange={onChange}
+            onSave={onSave}
+          />
+        </div>
+        {only !== undefined && (
+          <NodeForm
+            key={only}
+            node={only}
+            type={typeOfNode(only)}
+            graph={graph}
+            problems={problems}
+            writing={writing}
+            readOnly={readOnly}
+            onEdit={edit}
+            onSelect={(node) => setChosen(node === null ? [] : [node])}
+            onShow={() => show(lineOf(text, only))}
+            onDuplicate={duplicate}
+            onRemove={() => remove([only])}
+          >
+            <EdgeList
+              node={only}
+              graph={graph}
+              actions={typeOfNode(only)?.actions ?? []}
+              readOnly={readOnly}
+              onEdit={edit}
+              onSelect={(node) => setChosen([node])}
+            />
+          </NodeForm>
+        )}
+        {there.length > 1 && !broken && (
+          <Several
+            nodes={there}
+            readOnly={readOnly}
+            onDuplicate={duplicate}
+            onRemove={() => remove(there)}
+            onClose={() => setChosen([])}
           />
         )}
       </div>
-      <Problems
-        problems={problems}
-        checking={checking}
-        onGo={(problem) => {
-          setSelected(null);
-          if (problem.line !== null) editor.current?.goTo(problem.line);
-        }}
-      />
+      <Problems problems={problems} checking={checking} onGo={(problem) => show(problem.line)} />
       <Palette open={adding} onClose={() => setAdding(false)} onChoose={add} />
       {edges.length > 0 && !readOnly && (
         <EdgeForm
           key={edges[0]?.id}
           edges={edges}
-          actions={fromType?.actions ?? []}
+          actions={typeOfNode(edges[0]?.from)?.actions ?? []}
           onClose={() => setEdges([])}
           onRemove={(gone) => {
             edit((before) => gone.reduce(disconnect, before));
@@ -173,36 +210,4 @@ export function Editor({ initial, text, readOnly, onChange, onSave }: Props) {
       )}
     </div>
   );
-}
-
-/** The drawing of the document; while that is broken, of what it last was. */
-function useGraph(text: string): { graph: FlowGraph; broken: boolean } {
-  const [last, setLast] = useState<{ text: string; graph: FlowGraph; broken: boolean }>({
-    text: '',
-    graph: EMPTY_GRAPH,
-    broken: false,
-  });
-  if (last.text !== text) {
-    const graph = graphOf(text);
-    const next = { text, graph: graph ?? last.graph, broken: graph === null };
-    setLast(next);
-    return next;
-  }
-  return last;
-}
-
-interface KnownProps {
-  text: string;
-  children: (known: { secrets: readonly string[]; inputs: readonly string[] }) => React.ReactNode;
-}
-
-/** What expressions may name, beside the flow's own nodes. */
-function Known({ text, children }: KnownProps) {
-  const maySee = useMay('secrets:read');
-  const secrets = useInfiniteQuery({ ...secretsQuery, enabled: maySee });
-  const inputs = useMemo(() => (inputSchemaOf(text) ?? []).map(({ name }) => name), [text]);
-  return children({
-    inputs,
-    secrets: secrets.data?.pages.flatMap((page) => page.items.map(({ key }) => key)) ?? [],
-  });
 }

@@ -1,120 +1,171 @@
-import { useQuery } from '@tanstack/react-query';
-import { Trash2, X } from 'lucide-react';
+import { CopyPlus, FileCode, Trash2, X } from 'lucide-react';
+import { useMemo, type ReactNode } from 'react';
 
-import { nodeTypesQuery, typeOf } from '~/api/nodeTypes';
-import { getIn, setIn } from '~/editor/edits';
-import { removeNode, renameNode } from '~/editor/nodes';
+import { type NodeType } from '~/api/nodeTypes';
+import { getIn, removeIn, setIn } from '~/editor/edits';
+import { HookFields } from '~/editor/HookFields';
+import { COMMON, GROUPS, type Group } from '~/editor/nodeFields';
+import { renameNode } from '~/editor/nodes';
 import { NodeField, ParamField } from '~/editor/ParamField';
+import { placeOf, WritingContext, type Writing } from '~/editor/place';
+import type { Problem } from '~/editor/problems';
 import { fieldsOf, type FormField } from '~/editor/schema';
+import type { FlowGraph } from '~/graph/model';
 import { Button, IconButton } from '~/ui/Button';
 
 import styles from './Editor.module.css';
 
 interface Props {
-  text: string;
   node: string;
+  type: NodeType | undefined;
+  graph: FlowGraph;
+  problems: readonly Problem[];
+  writing: Writing;
   readOnly: boolean;
-  onChange: (text: string) => void;
+  /** Changes the document, whatever it is by then. */
+  onEdit: (change: (text: string) => string) => void;
   onSelect: (node: string | null) => void;
+  onShow: () => void;
+  onDuplicate: () => void;
+  onRemove: () => void;
+  children?: ReactNode;
 }
 
-/** Fields that every node has. */
-const COMMON: readonly FormField[] = [
-  {
-    name: 'when',
-    title: 'Only when',
-    hint: 'An expression; if it is false the node is skipped.',
-    kind: 'text',
-  },
-  { name: 'timeout', title: 'Timeout', hint: 'Of one attempt: 20s, 5m.', kind: 'text' },
-  { name: 'retry', title: 'Retry', hint: 'max_attempts, delay, backoff, max_delay, on', kind: 'yaml' },
-  { name: 'foreach', title: 'For each', hint: 'items, as, max_concurrency, tolerate_failures', kind: 'yaml' },
-  { name: 'fallback', title: 'Fallback', hint: 'The output when every attempt failed.', kind: 'yaml' },
-].map((field) => ({ required: false, choices: [], initial: undefined, ...field }) as FormField);
-
 /** Everything about one node as a form; each field is a place in the document. */
-export function NodeForm({ text, node, readOnly, onChange, onSelect }: Props) {
-  const { data: types = [] } = useQuery(nodeTypesQuery);
-  const name = getIn(text, ['nodes', node, 'type']);
-  const type = typeof name === 'string' ? typeOf(types, name) : undefined;
+export function NodeForm(props: Props) {
+  const { node, type, graph, problems, writing, readOnly, onEdit, onSelect } = props;
+  const { text } = writing;
+  const here = useMemo(
+    () => ({ ...writing, place: placeOf(text, graph, node) }),
+    [writing, text, graph, node],
+  );
+  const at = (...path: string[]) => getIn(text, ['nodes', node, ...path]);
   const set = (path: readonly string[], value: unknown) =>
-    onChange(setIn(text, ['nodes', node, ...path], value));
+    onEdit((before) => withoutEmpty(setIn(before, ['nodes', node, ...path], value), node, path));
+  const fault = (...path: string[]) => faultOf(problems, ['nodes', node, ...path].join('.'));
   const rename = (next: string) => {
     try {
-      onChange(renameNode(text, node, next));
+      const after = renameNode(text, node, next);
+      onEdit(() => after);
       onSelect(next);
       return null;
     } catch (error) {
       return error instanceof Error ? error.message : 'That is no name.';
     }
   };
-  const code = getIn(text, ['nodes', node, 'hooks', 'exec']);
-  return (
-    <div className={styles.form}>
-      <header className={styles.formHead}>
-        <h2 className="truncate">{type?.name ?? node}</h2>
-        <IconButton small label="Close the form" onClick={() => onSelect(null)}>
-          <X aria-hidden />
-        </IconButton>
-      </header>
-      {type && (
-        <details>
-          <summary>{type.title}</summary>
-          <p className="muted">{type.description}</p>
-        </details>
-      )}
-      <NodeField label="Node" value={node} readOnly={readOnly} onKeep={rename} />
-      {fieldsOf(type?.params_schema).map((field) => (
-        <ParamField
-          key={`${node}.${field.name}`}
-          field={field}
-          value={getIn(text, ['nodes', node, 'params', field.name])}
-          readOnly={readOnly}
-          onChange={(value) => set(['params', field.name], value)}
-        />
-      ))}
-      {(type?.name === 'script' || typeof code === 'string') && (
-        <ParamField
-          field={{
-            name: 'exec',
-            title: 'Script',
-            hint: 'JavaScript: `return` the output.',
-            required: false,
-            kind: 'lines',
-            choices: [],
-            initial: undefined,
-          }}
-          value={code}
-          readOnly={readOnly}
-          onChange={(value) => set(['hooks', 'exec'], value)}
-        />
-      )}
-      <details>
-        <summary>More</summary>
-        <div className={styles.form}>
-          {COMMON.map((field) => (
-            <ParamField
-              key={`${node}.${field.name}`}
-              field={field}
-              value={getIn(text, ['nodes', node, field.name])}
-              readOnly={readOnly}
-              onChange={(value) => set([field.name], value)}
-            />
-          ))}
-        </div>
-      </details>
-      {!readOnly && (
-        <Button
-          look="danger"
-          onClick={() => {
-            onChange(removeNode(text, node));
-            onSelect(null);
-          }}
-        >
-          <Trash2 aria-hidden />
-          Delete the node
-        </Button>
-      )}
-    </div>
+  const items = at('params', 'items') ?? at('params', 'value') ?? '${prev}';
+  const one = (field: FormField, ...path: string[]) => (
+    <ParamField
+      key={`${node}.${path.join('.')}`}
+      field={field}
+      value={at(...path)}
+      readOnly={readOnly}
+      fault={fault(...path)}
+      {...(field.deferred && { each: items })}
+      {...(field.name === 'when' && path.length === 1 && { each: null })}
+      {...(field.name === 'source' && type?.name === 'script' && { script: 'exec' as const })}
+      onChange={(value) => set(path, value)}
+    />
   );
+  const group = ({ name, title, hint, fields }: Group) => (
+    <details key={`${node}.${name}`} open={at(name) !== undefined || undefined}>
+      <summary>{title}</summary>
+      <div className={styles.group}>
+        <p className="muted">{hint}</p>
+        {fields.map((field) => (
+          <ParamField
+            key={field.name}
+            field={field}
+            value={at(name, field.name)}
+            readOnly={readOnly}
+            fault={fault(name, field.name)}
+            each={null}
+            onChange={(value) => set([name, field.name], value)}
+          />
+        ))}
+      </div>
+    </details>
+  );
+  const isScript = type?.name === 'script';
+  return (
+    <WritingContext value={here}>
+      <div className={styles.form} role="region" aria-label={`Node ${node}`}>
+        <header className={styles.formHead}>
+          <h2 className="truncate">{type?.name ?? node}</h2>
+          <span className={styles.formTools}>
+            <IconButton small label="Show in the document" onClick={props.onShow}>
+              <FileCode aria-hidden />
+            </IconButton>
+            {!readOnly && (
+              <>
+                <IconButton small label="Duplicate the node" onClick={props.onDuplicate}>
+                  <CopyPlus aria-hidden />
+                </IconButton>
+                <IconButton small label="Delete the node" onClick={props.onRemove}>
+                  <Trash2 aria-hidden />
+                </IconButton>
+              </>
+            )}
+            <IconButton small label="Close the form" onClick={() => onSelect(null)}>
+              <X aria-hidden />
+            </IconButton>
+          </span>
+        </header>
+        {type && (
+          <details>
+            <summary>{type.title}</summary>
+            <p className="muted">{type.description}</p>
+          </details>
+        )}
+        <NodeField label="Node" value={node} readOnly={readOnly} onKeep={rename} />
+        {isScript && (
+          <HookFields node={node} at={at} set={set} fault={fault} readOnly={readOnly} only="exec" />
+        )}
+        {fieldsOf(type?.params_schema)
+          .filter(({ name }) => !isScript || name !== 'source' || at('params', name) !== undefined)
+          .map((field) => one(field, 'params', field.name))}
+        {props.children}
+        <details key={`${node}.more`} open={COMMON.some(({ name }) => at(name) !== undefined) || undefined}>
+          <summary>Conditions and failures</summary>
+          <div className={styles.group}>{COMMON.map((field) => one(field, field.name))}</div>
+        </details>
+        {GROUPS.map(group)}
+        <HookFields
+          node={node}
+          at={at}
+          set={set}
+          fault={fault}
+          readOnly={readOnly}
+          {...(isScript && { but: 'exec' })}
+        />
+        {!readOnly && (
+          <Button look="danger" onClick={props.onRemove}>
+            <Trash2 aria-hidden />
+            Delete the node
+          </Button>
+        )}
+      </div>
+    </WritingContext>
+  );
+}
+
+/** What is wrong with a field, or with something in it. */
+function faultOf(problems: readonly Problem[], place: string): string | null {
+  const found = problems.find(
+    ({ field, severity }) => severity === 'error' && (field === place || isIn(field, place)),
+  );
+  return found?.message ?? null;
+}
+
+function isIn(field: string, place: string): boolean {
+  return field.startsWith(place) && /^[.[]/.test(field.slice(place.length));
+}
+
+/** A mapping of the node's own that was left empty goes, too: `retry: {}` says nothing. */
+function withoutEmpty(text: string, node: string, path: readonly string[]): string {
+  const [name] = path;
+  if (name === undefined || path.length < 2) return text;
+  const left = getIn(text, ['nodes', node, name]);
+  const empty = typeof left === 'object' && left !== null && Object.keys(left).length === 0;
+  return empty ? removeIn(text, ['nodes', node, name]) : text;
 }

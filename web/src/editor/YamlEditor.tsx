@@ -4,28 +4,37 @@ import {
   closeBracketsKeymap,
   completionKeymap,
 } from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap, indentWithTab, redo, undo } from '@codemirror/commands';
+import {
+  defaultKeymap,
+  history,
+  historyKeymap,
+  indentWithTab,
+  isolateHistory,
+  redo,
+  undo,
+} from '@codemirror/commands';
 import { yaml } from '@codemirror/lang-yaml';
 import {
   bracketMatching,
   foldGutter,
   foldKeymap,
-  HighlightStyle,
   indentOnInput,
   syntaxHighlighting,
 } from '@codemirror/language';
 import { lintGutter, lintKeymap, setDiagnostics, type Diagnostic } from '@codemirror/lint';
 import { EditorState } from '@codemirror/state';
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
-import { tags } from '@lezer/highlight';
 import { useEffect, useImperativeHandle, useRef, type Ref } from 'react';
 
 import type { Problem } from '~/editor/problems';
 
 import { completeWith, type Known } from './completion';
+import { colours, theme } from './look';
 import styles from './Editor.module.css';
 
 export interface EditorHandle {
+  /** The document as it is now, with what was typed since it was last drawn. */
+  text: () => string;
   /** Put other text in the place of all; only what differs is touched, and it can be undone. */
   replace: (text: string) => void;
   undo: () => void;
@@ -43,37 +52,7 @@ interface Props {
   ref: Ref<EditorHandle>;
 }
 
-const colours = HighlightStyle.define([
-  { tag: tags.propertyName, color: 'var(--accent)' },
-  { tag: [tags.string, tags.special(tags.string)], color: 'var(--good)' },
-  { tag: tags.comment, color: 'var(--muted)', fontStyle: 'italic' },
-  { tag: [tags.number, tags.bool, tags.null, tags.keyword], color: 'var(--hold)' },
-  { tag: tags.meta, color: 'var(--warn)' },
-]);
-
-const theme = EditorView.theme({
-  '&': { height: '100%', fontSize: '13px', backgroundColor: 'var(--surface)', color: 'var(--text)' },
-  '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.6' },
-  '.cm-content': { caretColor: 'var(--text)' },
-  '.cm-cursor': { borderLeftColor: 'var(--text)' },
-  '.cm-gutters': {
-    backgroundColor: 'var(--surface)',
-    color: 'var(--muted)',
-    borderRight: '1px solid var(--line)',
-  },
-  '.cm-activeLine, .cm-activeLineGutter': {
-    backgroundColor: 'color-mix(in srgb, var(--accent-soft) 45%, transparent)',
-  },
-  '&.cm-focused .cm-selectionBackground, .cm-selectionBackground': {
-    backgroundColor: 'var(--accent-soft) !important',
-  },
-  '.cm-tooltip': { backgroundColor: 'var(--raised)', border: '1px solid var(--line)', color: 'var(--text)' },
-  '.cm-tooltip-autocomplete > ul > li[aria-selected]': {
-    backgroundColor: 'var(--accent)',
-    color: 'var(--on-accent)',
-  },
-  '&.cm-focused': { outline: 'none' },
-});
+const tall = EditorView.theme({ '&': { height: '100%' } });
 
 /** A flow's document as text. It is the one truth: whatever the canvas does comes here, and is undone here. */
 export function YamlEditor({ initial, readOnly = false, problems, known, onChange, onSave, ref }: Props) {
@@ -103,6 +82,7 @@ export function YamlEditor({ initial, readOnly = false, problems, known, onChang
           yaml(),
           syntaxHighlighting(colours),
           theme,
+          tall,
           EditorState.readOnly.of(readOnly),
           EditorView.contentAttributes.of({ 'aria-label': 'Document (YAML)', tabindex: '0' }),
           EditorView.updateListener.of((update) => {
@@ -143,6 +123,7 @@ export function YamlEditor({ initial, readOnly = false, problems, known, onChang
   useImperativeHandle(
     ref,
     () => ({
+      text: () => view.current?.state.doc.toString() ?? '',
       replace: (text) => {
         if (view.current) dispatchDifference(view.current, text);
       },
@@ -183,5 +164,7 @@ function dispatchDifference(view: EditorView, text: string): void {
   view.dispatch({
     changes: { from: head, to: before.length - tail, insert: text.slice(head, text.length - tail) },
     userEvent: 'input.canvas',
+    // One thing that somebody did is one thing to undo, however quickly the next one follows.
+    annotations: isolateHistory.of('full'),
   });
 }

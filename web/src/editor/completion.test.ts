@@ -22,7 +22,7 @@ it.each([
   expect(labels).toEqual(expect.arrayContaining(some));
 });
 
-it.each(['# text', 'metadata: {name: ', '    x: ${a} b', '    x: ${vars.'])(
+it.each(['# text', 'metadata: {name: ', '    x: ${a} b', '    x: ${"input'])(
   'has nothing to add to %j',
   (before) => {
     expect(complete(FLOW, before, KNOWN)).toBeNull();

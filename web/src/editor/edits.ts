@@ -61,6 +61,36 @@ export function renameKey(text: string, path: Path, name: string): string {
   return text.slice(0, key.range[0]) + scalar(name) + text.slice(key.range[1]);
 }
 
+/** How a pair stands in the document, with the comments right above it, moved to the left margin; null for none. */
+export function sourceOf(text: string, path: Path): string | null {
+  const { map, depth, pair } = deepest(read(text), path);
+  if (pair === null || depth !== path.length - 1) return null;
+  if (map.flow) return written(path.at(-1) ?? '', isNode(pair.value) ? pair.value.toJSON() : pair.value, 0);
+  const { from, to } = linesOf(text, pair);
+  const lines = text.slice(commentAbove(text, from), to).trimEnd().split('\n');
+  const column = keyColumn(text, map);
+  return lines.map((line) => line.slice(Math.min(column, line.length - line.trimStart().length))).join('\n');
+}
+
+/** Add a pair to the mapping at a path, as `source` has it. Its key must not be there yet. */
+export function addSource(text: string, path: Path, source: string): string {
+  const document = read(text);
+  const map = document.getIn(path);
+  if (!isMap(map) || map.flow || map.items.length === 0) {
+    const [[key, value] = ['', null]] = Object.entries(
+      (parseDocument(source).toJS() ?? {}) as Record<string, Value>,
+    );
+    return setIn(text, [...path, key], value);
+  }
+  const indent = ' '.repeat(keyColumn(text, map));
+  const last = map.items.at(-1);
+  if (!isPair(last)) return text;
+  const lines = source.split('\n').map((line) => (line === '' ? line : indent + line));
+  const { to } = linesOf(text, last);
+  const before = text.slice(0, to);
+  return `${before}${before.endsWith('\n') ? '' : '\n'}${lines.join('\n')}\n${text.slice(to)}`;
+}
+
 // -- how ----------------------------------------------------------------------------------------------------------
 
 function read(text: string): Document {

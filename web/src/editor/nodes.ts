@@ -4,7 +4,8 @@ import { parse } from 'yaml';
 import { getIn, removeIn, renameKey, setIn } from '~/editor/edits';
 import { graphOf, type FlowEdge } from '~/graph/model';
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
+/** What a node may be called. */
+export const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
 
 type Next = Record<string, string | string[]>;
 
@@ -76,12 +77,31 @@ export function removeNode(text: string, id: string): string {
   return removeIn(after, ['nodes', id]);
 }
 
-/** Lets a node be followed by another, along an action. */
+/**
+ * Lets a node be followed by another, along an action.
+ *
+ * One that waits for others cannot be what follows: it waits for this one, too. A failure is waited for as well, if
+ * it is handled; so an edge along another action than `default` stays refused there (the server says why).
+ */
 export function connect(text: string, from: string, to: string, action = 'default'): string {
+  if (from !== to && action === 'default' && joins(text, to)) return wait(text, from, to);
   const next = nextOf(text, from);
   const targets = next[action] ?? [];
   if (targets.includes(to)) return text;
   return writeNext(text, from, { ...next, [action]: [...targets, to] });
+}
+
+function joins(text: string, id: string): boolean {
+  const needs = getIn(text, ['nodes', id, 'needs']);
+  return list(isMapping(needs) ? needs.nodes : needs).length > 0;
+}
+
+/** Lets a node wait for another. */
+export function wait(text: string, from: string, to: string): string {
+  const needs = getIn(text, ['nodes', to, 'needs']);
+  const path = isMapping(needs) ? ['nodes', to, 'needs', 'nodes'] : ['nodes', to, 'needs'];
+  const needed = list(getIn(text, path));
+  return needed.includes(from) ? text : setIn(text, path, [...needed, from]);
 }
 
 /** Takes an edge out: of `next`, of `needs`, or of the connections. */

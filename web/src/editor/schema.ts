@@ -10,6 +10,8 @@ export interface FormField {
   kind: FieldKind;
   choices: readonly string[];
   initial: unknown;
+  /** The node evaluates its expressions itself, for each item. */
+  deferred: boolean;
 }
 
 interface Schema {
@@ -25,9 +27,31 @@ interface Schema {
   anyOf?: Schema[];
   allOf?: Schema[];
   maxLength?: number;
+  'x-deferred'?: boolean;
 }
 
 const LONG = 1_000;
+
+/** A field that no schema describes. */
+export function field(
+  name: string,
+  title: string,
+  hint: string,
+  kind: FieldKind,
+  some: Partial<FormField> = {},
+): FormField {
+  return {
+    name,
+    title,
+    hint,
+    kind,
+    required: false,
+    choices: [],
+    initial: undefined,
+    deferred: false,
+    ...some,
+  };
+}
 
 /** A field for each parameter: those that are needed first, then as the type has them. */
 export function fieldsOf(schema: unknown): FormField[] {
@@ -58,6 +82,7 @@ function fieldOf(name: string, given: Schema, defs: Record<string, Schema>, requ
     kind: kindOf(options, choices),
     choices,
     initial: schema.default,
+    deferred: options.some((one) => one['x-deferred'] === true),
   };
 }
 

@@ -15,7 +15,7 @@ import { useMemo, useState } from 'react';
 
 import { useTheme } from '~/app/theme';
 import { drawnEdges, type DrawnEdge } from '~/graph/edges';
-import { places, type Place } from '~/graph/layout';
+import { CARD, places, type Place } from '~/graph/layout';
 import type { FlowEdge, FlowGraph } from '~/graph/model';
 import { NodeCard, type CardNode } from '~/graph/NodeCard';
 
@@ -26,8 +26,7 @@ const MANY = 40;
 
 export interface CanvasEdits {
   onConnect: (from: string, to: string) => void;
-  onRemoveNodes: (ids: readonly string[]) => void;
-  onRemoveEdges: (edges: readonly FlowEdge[]) => void;
+  onRemove: (nodes: readonly string[], edges: readonly FlowEdge[]) => void;
   onMove: (places: ReadonlyMap<string, Place>) => void;
   onEdge: (edges: readonly FlowEdge[]) => void;
 }
@@ -36,9 +35,9 @@ interface Props extends CanvasEdits {
   graph: FlowGraph;
   /** Nodes in which something is wrong. */
   bad: ReadonlySet<string>;
-  selected: string | null;
+  selected: ReadonlySet<string>;
   readOnly: boolean;
-  onSelect: (node: string | null) => void;
+  onSelect: (nodes: readonly string[]) => void;
 }
 
 /** The flow as a drawing that can be changed: each change becomes one of the document. */
@@ -50,8 +49,9 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
       graph.nodes.map((node): CardNode => ({
         id: node.id,
         type: 'card',
+        measured: CARD,
         position: where.get(node.id) ?? { x: 0, y: 0 },
-        selected: node.id === selected,
+        selected: selected.has(node.id),
         ariaLabel: `${node.name}, ${node.type}${bad.has(node.id) ? ', has a problem' : ''}`,
         data: { node, problem: bad.has(node.id), connectable: !readOnly },
       })),
@@ -65,14 +65,23 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
   const change = (changes: NodeChange<CardNode>[]) => {
     const kept = changes.filter((one) => one.type !== 'remove');
     if (kept.length > 0) setAhead({ of: drawn, nodes: applyNodeChanges(kept, [...nodes]) });
-    const chosen = changes.find((one) => one.type === 'select' && one.selected);
-    if (chosen?.type === 'select') onSelect(chosen.id);
+    const chosen = new Set(selected);
+    for (const one of changes) {
+      if (one.type === 'select' && one.selected) chosen.add(one.id);
+      else if (one.type === 'select') chosen.delete(one.id);
+    }
+    if (changes.some(({ type }) => type === 'select')) onSelect([...chosen]);
+    const moved = changes.flatMap((one) =>
+      one.type === 'position' && one.dragging === false && one.position
+        ? [[one.id, one.position] as const]
+        : [],
+    );
+    if (moved.length > 0) dropped(new Map(moved));
   };
-  const dropped = (moved: readonly CardNode[]) => {
+  /** Nodes were put somewhere, with the mouse or the arrow keys. */
+  const dropped = (moved: ReadonlyMap<string, Place>) => {
     // A node that was put somewhere puts the others where they stand: else the layout would move them.
-    const all = new Map(nodes.map((node) => [node.id, node.position]));
-    for (const node of moved) all.set(node.id, node.position);
-    edits.onMove(all);
+    edits.onMove(new Map([...nodes.map((node) => [node.id, node.position] as const), ...moved]));
   };
   const connect = ({ source, target }: Connection) => edits.onConnect(source, target);
   const chooseEdge: EdgeMouseHandler<DrawnEdge> = (_event, edge) => edits.onEdge(edge.data?.edges ?? []);
@@ -87,11 +96,16 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
         nodesConnectable={!readOnly}
         deleteKeyCode={readOnly ? null : ['Delete', 'Backspace']}
         onNodesChange={change}
-        onNodeClick={(_event, node) => onSelect(node.id)}
-        onPaneClick={() => onSelect(null)}
-        onNodeDragStop={(_event, _node, moved) => dropped(moved)}
-        onNodesDelete={(gone) => edits.onRemoveNodes(gone.map(({ id }) => id))}
-        onEdgesDelete={(gone) => edits.onRemoveEdges(gone.flatMap((edge) => edge.data?.edges ?? []))}
+        onNodeClick={(event, node) => {
+          if (!event.shiftKey && !event.metaKey && !event.ctrlKey) onSelect([node.id]);
+        }}
+        onPaneClick={() => onSelect([])}
+        onDelete={({ nodes: gone, edges: lines }) =>
+          edits.onRemove(
+            gone.map(({ id }) => id),
+            lines.flatMap((edge) => edge.data?.edges ?? []),
+          )
+        }
         onEdgeClick={chooseEdge}
         onConnect={connect}
         onlyRenderVisibleElements={graph.nodes.length > 150}

@@ -5,7 +5,7 @@ import { useMemo } from 'react';
 
 import { useTheme } from '~/app/theme';
 import { drawnEdges } from '~/graph/edges';
-import { places } from '~/graph/layout';
+import { CARD, places } from '~/graph/layout';
 import type { FlowGraph } from '~/graph/model';
 import { NodeCard, type CardNode } from '~/graph/NodeCard';
 
@@ -39,6 +39,7 @@ export function RunCanvas({ graph, states, taken, selected, onSelect }: Props) {
         return {
           id: node.id,
           type: 'card',
+          measured: CARD,
           position: where.get(node.id) ?? { x: 0, y: 0 },
           selected: node.id === selected,
           ariaLabel: `${node.name}, ${node.type}, ${state?.status ?? 'not reached'}`,
@@ -60,7 +61,10 @@ export function RunCanvas({ graph, states, taken, selected, onSelect }: Props) {
         edgesFocusable={false}
         onNodeClick={(_event, node) => onSelect(node.id)}
         onPaneClick={() => onSelect(null)}
-        onSelectionChange={({ nodes: [node] }) => node && onSelect(node.id)}
+        onNodesChange={(changes) => {
+          const chosen = changes.find((one) => one.type === 'select' && one.selected);
+          if (chosen?.type === 'select') onSelect(chosen.id);
+        }}
         onlyRenderVisibleElements={graph.nodes.length > 150}
         fitView
         fitViewOptions={{ maxZoom: 1, padding: 0.12 }}

@@ -6,6 +6,9 @@ import type { FlowGraph } from '~/graph/model';
 export const NODE_WIDTH = 190;
 export const NODE_HEIGHT = 58;
 
+/** What the drawing need not measure: a node that is drawn anew would be hidden until it has. */
+export const CARD = { width: NODE_WIDTH, height: NODE_HEIGHT };
+
 export interface Place {
   x: number;
   y: number;

@@ -105,6 +105,7 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
       <div className={styles.body}>
         <Editor
           key={begun.number}
+          flow={flow.id}
           initial={begun.document}
           text={draft.text}
           readOnly={!mayWrite}
