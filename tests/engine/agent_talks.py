@@ -170,6 +170,23 @@ TALKS: dict[str, Talk] = {
         asked=3,
     ),
     "a server that never recovers": Talk([Fails(503)] * 4, (), {"attempts": 3}, error="LLM_SERVER", asked=3),
+    "a conversation that is too long for the model": Talk(
+        [
+            calls(Calls("add", {"numbers": [1]})),
+            calls(Calls("add", {"numbers": [2]})),
+            Fails(400, "context_length_exceeded"),
+            Says("It was 1 first."),
+            Says("3"),
+        ],
+        [ADD],
+        text="3",
+        told=["2"],
+        asked=5,
+        output={"turns": 3},
+    ),
+    "a task that is too long for the model": Talk(
+        [Fails(400, "context_length_exceeded")], error="LLM_CONTEXT_OVERFLOW", asked=1
+    ),
     "a key that is wrong": Talk([Fails(401, "invalid_api_key")], error="LLM_AUTH", asked=1),
     "a final answer that is put right": Talk(
         [Says("five"), Says('{"n": "5"}'), Says('{"n": 5}')],

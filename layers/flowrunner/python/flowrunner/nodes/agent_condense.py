@@ -44,7 +44,9 @@ class AgentCondenseNode(NodeType[AgentCondenseParams]):
         task, state = ctx.params.task, newest(ctx.params.begun, ctx.params.thought)
         if state is None:
             raise StepError("there is no conversation to sum up")
-        old, kept = split(state.messages, int(task.context_tokens * KEPT_SHARE))
+        overflow = isinstance(ctx.params.thought, dict) and bool(ctx.params.thought.get("overflow"))
+        room = tokens_of(state.messages) if overflow else task.context_tokens
+        old, kept = split(state.messages, int(room * KEPT_SHARE))
         if not old:
             return Result({"state": state.after().dump(), "condensed": True})
         model, messages = asking(task, [{"role": "user", "content": f"{INSTRUCTION}\n\n{transcript(old)}"}])

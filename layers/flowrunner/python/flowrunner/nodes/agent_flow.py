@@ -14,6 +14,8 @@ from flowrunner.nodes.agent_params import AgentTool, AiAgentParams, Asking
 
 MAX_NAME = 100
 RETRY_DELAY = "1s"
+SPARE = 5_000
+"""Milliseconds that a step has beside the exchange that it is for."""
 EGRESS_LEVELS = 2
 """A flow and its nodes: how many lists of hosts one document can hold."""
 
@@ -26,43 +28,48 @@ Document = dict[str, Any]
 Egress = Sequence[Sequence[str]]
 
 
-def loop_document(node: str, params: AiAgentParams, tools: Sequence[Json], egress: Egress) -> Document:
+def loop_document(node: str, params: AiAgentParams, tools: Sequence[Document], egress: Egress) -> Document:
     """The flow of an agent: think, act, think again. `tools` are as written, expressions and all."""
     prepared = bool(params.mcp) or params.memory is not None or any(map(_needs_note, params.tools))
     retry = {"max_attempts": params.attempts, "delay": RETRY_DELAY, "max_delay": "1m"}
     begun = {"begun": "${nodes.begin.output}"} if prepared else {}
     asking = {"task": "${input}", **begun, "thought": "${nodes.think.output}"}
+    offered = [_offered(tool) for tool in tools]
+    last = {"default": "remember"} if params.memory is not None else {}
     nodes: Document = {}
     if prepared:
-        nodes["begin"] = {"type": "agent.begin", "params": {"task": "${input}", "tools": tools}, "retry": retry}
-        nodes["begin"] |= {"next": "think"}
-        if params.mcp:
-            nodes["begin"] |= {"timeout": f"{sum(server.timeout for server in params.mcp) + 5_000}ms"}
-    last = {"default": "remember"} if params.memory is not None else {}
+        nodes["begin"] = {"type": "agent.begin", "params": {"task": "${input}", "tools": offered}, "next": "think"}
     nodes["think"] = {
         "type": "agent.think",
-        "params": {**asking, "tools": tools, "condensed": "${nodes.condense.output}", "came": "${prev}"},
-        "retry": retry,
+        "params": {**asking, "tools": offered, "condensed": "${nodes.condense.output}", "came": "${prev}"},
         "next": {"tools": "act", "condense": "condense", "again": "think", **last},
     }
-    nodes["condense"] = {"type": "agent.condense", "params": asking, "retry": retry, "next": "think"}
+    nodes["condense"] = {"type": "agent.condense", "params": asking, "next": "think"}
     nodes["act"] = {
         "type": "agent.tool",
         "foreach": {"items": "${prev.calls}", "as": "call", "max_concurrency": params.parallel},
         "params": {"call": "${call}", "task": "${input}", **begun, "tools": tools},
-        "retry": retry,
         "next": "think",
     }
-    if params.mcp:
-        nodes["act"] |= {"timeout": f"{max(server.timeout for server in params.mcp) + 5_000}ms"}
     if params.memory is not None:
         thought = {"task": "${input}", "thought": "${nodes.think.output}"}
-        nodes["remember"] = {"type": "agent.remember", "params": thought, "retry": retry}
-    document = _document(f"agent {node}", nodes, egress)
-    document |= {"start": "begin" if prepared else "think", "outputs": {"answer": "${nodes.think.output.answer}"}}
+        nodes["remember"] = {"type": "agent.remember", "params": thought}
+    limits = _time_limits(params)
+    nodes = {name: {**each, "retry": retry, **limits.get(name, {})} for name, each in nodes.items()}
+    document = _document(f"agent {node}", nodes, egress, {"answer": "${nodes.think.output.answer}"})
+    document["start"] = "begin" if prepared else "think"
     if params.time_limit is not None:
         document["timeout"] = f"{params.time_limit}ms"
     return document
+
+
+def _time_limits(params: AiAgentParams) -> dict[str, Document]:
+    """Steps that talk to others have as long as the exchange may take: longer than steps usually have."""
+    limits = {"think": params.timeout, "condense": params.timeout}
+    if params.mcp:
+        limits["begin"] = sum(server.timeout for server in params.mcp)
+        limits["act"] = max(server.timeout for server in params.mcp)
+    return {name: {"timeout": f"{limit + SPARE}ms"} for name, limit in limits.items()}
 
 
 def tool_document(tool: AgentTool, egress: Egress) -> Document:
@@ -101,6 +108,12 @@ def asking_document(name: str, asking: Asking, tool: Json, served: Json, egress:
     }
     outputs = {"decided": True, "call": "${nodes.call.output}", "refused": "${nodes.refused.output}"}
     return _document(f"tool {name}", nodes, egress, outputs)
+
+
+def _offered(tool: Document) -> Document:
+    """A tool as far as it matters before it is called; all of it stands in the document once."""
+    about = {name: tool[name] for name in ("name", "description", "parameters", "flow", "revision") if name in tool}
+    return about if "flow" in tool else {**about, "script": "-"}
 
 
 def _call(tool: AgentTool) -> Document:

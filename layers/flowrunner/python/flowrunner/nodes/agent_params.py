@@ -184,7 +184,7 @@ class AiAgentParams(Task):
         description="What the agent may use; expressions see the call's arguments.",
     )
     parallel: int = Field(8, ge=1, le=100, description="Calls of tools at once.")
-    attempts: int = Field(4, ge=1, le=20, description="Of a call of the model that fails for a passing reason.")
+    attempts: int = Field(8, ge=1, le=20, description="Of a call of the model that fails for a passing reason.")
     time_limit: Period | None = Field(None, description="For all of it, the time it waits for people included.")
 
     @model_validator(mode="after")
@@ -220,7 +220,7 @@ def task_of(params: Task) -> dict[str, Json]:
     return _written(params.model_dump(mode="json", exclude=exclude, exclude_unset=True))
 
 
-def tool_as_written(tool: AgentTool) -> dict[str, Json]:
+def tool_as_written(tool: AgentTool) -> dict[str, Any]:
     """A tool as it stands in a document."""
     return _written(tool.model_dump(mode="json", exclude_unset=True))
 

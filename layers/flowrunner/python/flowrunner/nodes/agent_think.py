@@ -13,6 +13,7 @@ from flowrunner.nodes.agent_params import AgentTool, Task
 from flowrunner.nodes.agent_results import result_text
 from flowrunner.nodes.agent_state import AgentState, asking, newest, task_messages, tokens_of
 from flowrunner.nodes.base import Context, Deferred, NodeType, Params, Result
+from flowrunner.nodes.llm_errors import OVERFLOW
 from flowrunner.nodes.llm_memory import Messages
 from flowrunner.nodes.llm_talk import bad_output, checked_value, complaint, raise_refusal, request_body
 from flowrunner.nodes.llm_talk import tool_call as as_output
@@ -21,6 +22,8 @@ from flowrunner.nodes.llm_tokens import Tokens
 MAX_TURNS = "AGENT_MAX_TURNS"
 BUDGET = "AGENT_BUDGET_EXCEEDED"
 REPAIRS = 2
+MANY = 3
+"""Messages of which some can be summed up."""
 TOOLS, CONDENSE, AGAIN = "tools", "condense", "again"
 STOP = "Not called: {limit} used up. Answer now, with what you know."
 _WORDS = {"turns": "the calls of the model are", "tokens": "the budget of tokens is", "cost": "the budget of money is"}
@@ -57,7 +60,13 @@ class AgentThinkNode(NodeType[AgentThinkParams]):
         fresh = isinstance(params.came, dict) and bool(params.came.get("condensed"))
         if not fresh and tokens_of(state.messages) > task.context_tokens:
             return Result({"state": state.dump()}, CONDENSE)
-        return _Turn(ctx, state).take()
+        try:
+            return _Turn(ctx, state).take()
+        except StepError as error:
+            if error.code != OVERFLOW or fresh or len(state.messages) < MANY:
+                raise
+            ctx.log("the conversation is longer than the model can read: its older half is summed up", "warning")
+            return Result({"state": state.dump(), "overflow": True}, CONDENSE)
 
 
 def begun(task: Task, before: Messages | None = None) -> AgentState:
