@@ -31,6 +31,8 @@ TAKEN = {"README.md": "README.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING
 
 LINK = re.compile(r"(?<!\!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DRAWINGS = "images/diagrams"
 STAR = re.compile(r'^( *)"([\w/]+)/\*",\n', re.MULTILINE)
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 FOREIGN = re.compile(r"<(?:script|img|iframe|link|source|video)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
@@ -67,12 +69,27 @@ def sources(root: Path) -> dict[str, str]:
     """The text of every page by its place in the site, links included."""
     docs = root / "docs"
     found = {path.relative_to(docs).as_posix(): path for path in docs.rglob("*.md")}
-    pages = {name: relinked(path.read_text("utf-8"), f"docs/{name}", name) for name, path in found.items()}
+    pages = {name: relinked(drawn(path.read_text("utf-8"), name), f"docs/{name}", name) for name, path in found.items()}
     for name, page in TAKEN.items():
         if page not in pages:
             pages[page] = relinked((root / name).read_text("utf-8"), name, page)
     pages["examples.md"] = examples(root / "examples")
     return pages
+
+
+def drawn(text: str, page: str) -> str:
+    """The text with the drawings of its diagrams, which GitHub makes by itself; each opens in its own size."""
+
+    def one(block: re.Match[str]) -> str:
+        drawing = "../" * page.count("/") + file_of(block[1])
+        return f"[![Diagram]({drawing})]({drawing})\n"
+
+    return DIAGRAM.sub(one, text)
+
+
+def file_of(diagram: str) -> str:
+    """The place of a diagram's drawing below docs/: named by its text, so that a stale one is found."""
+    return f"{DRAWINGS}/{hashlib.sha256(diagram.encode()).hexdigest()[:12]}.svg"
 
 
 def relinked(text: str, at: str, page: str) -> str:

@@ -60,7 +60,7 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_no_link_of_the_site_is_dead() -> None:
     """Neither to a page nor to a heading; pictures are there."""
     pages = BUILDER.sources(ROOT)
-    images = {f"images/{path.name}": "" for path in (ROOT / "docs/images").iterdir()}
+    images = {path.relative_to(ROOT / "docs").as_posix(): "" for path in (ROOT / "docs/images").rglob("*.*")}
     assert dead(pages | images, pages) == []
 
 
@@ -78,6 +78,14 @@ def test_no_link_is_dead_where_the_files_are_read() -> None:
     }
     there |= {path.name: "" for path in ROOT.iterdir()}
     assert dead(there | written, written) == []
+
+
+def test_every_diagram_is_drawn() -> None:
+    """As it stands in its page; `uv run python scripts/draw_diagrams.py` draws those that have changed."""
+    pages = [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")]
+    wanted = {BUILDER.file_of(text) for page in pages for text in BUILDER.DIAGRAM.findall(page)}
+    assert wanted
+    assert wanted == {f"images/diagrams/{path.name}" for path in (ROOT / "docs/images/diagrams").iterdir()}
 
 
 def test_links_that_leave_the_pages_lead_to_pages_or_nowhere() -> None:
