@@ -11,7 +11,7 @@ import {
   type NodeChange,
   type NodeTypes,
 } from '@xyflow/react';
-import { useMemo, useState } from 'react';
+import { useMemo, useRef, useState } from 'react';
 
 import { useTheme } from '~/app/theme';
 import { drawnEdges, type DrawnEdge } from '~/graph/edges';
@@ -43,6 +43,7 @@ interface Props extends CanvasEdits {
 /** The flow as a drawing that can be changed: each change becomes one of the document. */
 export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits }: Props) {
   const theme = useTheme();
+  const frame = useRef<HTMLDivElement>(null);
   const where = useMemo(() => places(graph), [graph]);
   const drawn = useMemo(
     () =>
@@ -86,7 +87,7 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
   const connect = ({ source, target }: Connection) => edits.onConnect(source, target);
   const chooseEdge: EdgeMouseHandler<DrawnEdge> = (_event, edge) => edits.onEdge(edge.data?.edges ?? []);
   return (
-    <div className={styles.canvas}>
+    <div className={styles.canvas} ref={frame}>
       <ReactFlow
         nodes={nodes}
         edges={edges}
@@ -108,6 +109,8 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
         }
         onEdgeClick={chooseEdge}
         onConnect={connect}
+        onMoveStart={() => frame.current?.setAttribute('data-moving', 'true')}
+        onMoveEnd={() => frame.current?.removeAttribute('data-moving')}
         onlyRenderVisibleElements={graph.nodes.length > 150}
         fitView
         fitViewOptions={{ maxZoom: 1, padding: 0.12 }}
