@@ -191,14 +191,15 @@ class Committer:
         items_of = partial(self._services.reader.items_of, view.row.account, view.row.id)
         fold = Fold(view, self._services.clock.now(), self._services.draws.fraction, items_of)
         for one in items:
-            fold.acks.append(one.receipt)
+            taken = True
             if one.outcome is not None:
-                fold.take(one.outcome)
+                taken = fold.take(one.outcome)
             elif one.event is not None:
                 try:
                     fold.apply(one.event)
                 except Rejected:
-                    continue  # a late or repeated event; its message is acknowledged and that is all
+                    taken = False  # a late or repeated event; its message is done with and that is all
+            fold.done_with(one.receipt, taken=taken)
         return fold
 
     def _evaluate(self, fold: Fold, items: list[Done]) -> list[Done]:
@@ -218,6 +219,10 @@ class Committer:
 
     def _applied(self, fold: Fold, commit: Commit, result: Committed) -> None:
         row = fold.view.row
+        if fold.later:
+            for receipt, due in fold.later.items():
+                self._backend.queue.release([receipt], due)
+            result.due(fold.later.values())
         if commit.head is not None:
             self._views.keep(fold.renewed(commit))
         for step in commit.steps:

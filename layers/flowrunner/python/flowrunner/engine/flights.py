@@ -99,9 +99,6 @@ class Flights:
         """Threads that work for an account."""
         return self._own[account]
 
-    def has(self, receipt: Receipt) -> bool:
-        return receipt in self._flights
-
     def receipts(self) -> Collection[Receipt]:
         return self._flights.keys()
 

@@ -17,10 +17,10 @@ from flowrunner.core.events import ErrorFacts, Event, OutputFailed, StepWaiting,
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis, RunId, StepId
 from flowrunner.core.json_text import packed
-from flowrunner.core.state import MAX_HEAD_BYTES, Entry, State
+from flowrunner.core.state import MAX_HEAD_BYTES, Entry, Phase, State
 from flowrunner.core.status import RunStatus
 from flowrunner.engine.outcome import Outcome, RunView
-from flowrunner.engine.owed import look_at
+from flowrunner.engine.owed import look_at, owed_at
 from flowrunner.engine.program import Program
 from flowrunner.engine.records import Attempt
 from flowrunner.errors import StepError
@@ -62,6 +62,8 @@ class Fold:
         self.attempts: list[Attempt] = []
         self.scheduled: dict[tuple[str, int], ScheduleStep] = {}
         self.acks: list[Receipt] = []
+        self.later: dict[Receipt, Millis] = {}
+        """Messages to be given back until then, once this is written."""
         self.cancel: list[RunId] = []
         self.ended: RunStatus | None = None
         self.moved = False
@@ -96,7 +98,9 @@ class Fold:
         try:
             self.apply(outcome.event)
         except Rejected:
-            self.rows.append(outcome.attempt.row(0))
+            waiting = self.state.frontier.get(outcome.attempt.step)
+            if waiting is None or waiting.phase is not Phase.WAITING or waiting.attempt != outcome.attempt.attempt:
+                self.rows.append(outcome.attempt.row(0))
             self._leave(outcome.event)
             return False
         attempt = outcome.attempt
@@ -104,6 +108,18 @@ class Fold:
         again = attempt.status is RowStatus.FAILED and entry is not None and entry.attempt > attempt.attempt
         self._add(replace(attempt, rev=self.state.rev, retry_at=entry.due if again and entry else 0))
         return True
+
+    def done_with(self, receipt: Receipt, *, taken: bool) -> None:
+        """Acknowledge a message, unless the run lives on it.
+
+        What it led to may have been of no use because that was taken before, from another copy or by a try whose answer
+        was lost; and that may have sent the same message anew, to end a wait or to collect what items gave.
+        """
+        due = None if taken else owed_at(self.state, receipt, self.now)
+        if due is None:
+            self.acks.append(receipt)
+        else:
+            self.later[receipt] = due
 
     def _leave(self, event: Event) -> None:
         """Cancel a child run that nobody waits for, unless a redrive may still do so."""

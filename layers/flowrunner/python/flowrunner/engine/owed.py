@@ -31,6 +31,11 @@ def look_at(state: State, now: Millis) -> Millis | None:
     return max(now, min(moments)) + STILL if moments else None
 
 
+def owed_at(state: State, receipt: Receipt, now: Millis) -> Millis | None:
+    """When this message of a run is due; None if it is not owed (any more)."""
+    return next((due for step, attempt, due in _owed(state, now) if (step, attempt) == receipt[2:]), None)
+
+
 def _owed(state: State, now: Millis) -> list[tuple[StepId, int, Millis]]:
     """Step, attempt and due time of each message."""
     if state.status.over:

@@ -33,7 +33,7 @@ from flowrunner.engine.terms import WorkerTerms
 from flowrunner.engine.views import Views
 from flowrunner.engine.watch import Watchers
 from flowrunner.errors import StoreError
-from flowrunner.ports.queue import Delivery
+from flowrunner.ports.queue import Delivery, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +241,21 @@ class Worker:
         limit = min(room, self._settings.batch)
         received = self._backend.queue.receive(self.name, now, now + self._settings.lease, limit)
         self._look = len(received) == limit
+        held = self._held() if received else set()
         for delivery in received:
             self._views.drop(delivery.receipt)
-            if not self._flights.has(delivery.receipt):
+            if delivery.receipt not in held:
+                held.add(delivery.receipt)
                 self._push(delivery, 1)
         if not self._look:
             visible = self._backend.queue.next_visible()
             self._next_visible = visible if visible is not None else now + self._settings.idle_check
+
+    def _held(self) -> set[Receipt]:
+        """Messages that are here already. One whose lease has lapsed comes again, and its claim would be granted again."""
+        waiting = (delivery.receipt for _, _, delivery in self._ready)
+        done = (one.receipt for one in self._done)
+        return {*self._flights.receipts(), *waiting, *done, *self._parking.receipts()}
 
     def _push(self, delivery: Delivery, priority: int) -> None:
         heapq.heappush(self._ready, (priority, next(self._order), delivery))
