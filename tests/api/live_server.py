@@ -70,7 +70,7 @@ class LiveServer:
 
     def history(self, run: RunId) -> list[str]:
         """The ids of all events of a run that has ended."""
-        answer = httpx2.get(f"{self.url}/v1/runs/{run}/events?limit=1000", headers=self.headers())
+        answer = httpx2.get(f"{self.url}/v1/runs/{run}/events?limit=1000", headers=self.headers(), timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         assert body["ended"]
@@ -80,7 +80,7 @@ class LiveServer:
 def eventually(holds: Callable[[], bool]) -> None:
     """Wait until something holds that another thread brings about."""
     never = threading.Event()
-    for _ in range(1_500):
+    for _ in range(6_000):
         if holds():
             return
         never.wait(0.02)

@@ -237,7 +237,13 @@ def everything_shown(api: Service) -> Iterator[tuple[str, bytes]]:
     paths += ["/v1/webhooks", "/v1/schedules", "/metrics", "/openapi.json"]
     for run in runs:
         base = f"/v1/runs/{run['id']}"
-        paths += [base, f"{base}/steps?limit=100", f"{base}/events?limit=100", f"{base}/logs?limit=100", f"{base}/timeline"]
+        paths += [
+            base,
+            f"{base}/steps?limit=100",
+            f"{base}/events?limit=100",
+            f"{base}/logs?limit=100",
+            f"{base}/timeline",
+        ]
         steps = api.call("GET", f"{base}/steps?limit=100").json()["items"]
         paths += [f"{base}/steps/{quote(step['id'], safe='')}" for step in steps]
     for path in paths:

@@ -128,7 +128,9 @@ def test_pages_lead_through_the_history_and_on(server: LiveServer) -> None:
     got, after = [], ""
     for _ in range(100):
         query = {"limit": "4", **({"after": after} if after else {})}
-        page = httpx2.get(f"{server.url}/v1/runs/{run}/events", params=query, headers=server.headers()).json()
+        page = httpx2.get(
+            f"{server.url}/v1/runs/{run}/events", params=query, headers=server.headers(), timeout=PATIENCE
+        ).json()
         got += [event["id"] for event in page["events"]]
         after = page["cursor"]
         assert page["more"] == (len(page["events"]) == 4 and not page["ended"])
@@ -136,7 +138,7 @@ def test_pages_lead_through_the_history_and_on(server: LiveServer) -> None:
             break
     assert got == server.history(run)
     assert httpx2.get(
-        f"{server.url}/v1/runs/{run}/events", params={"after": after}, headers=server.headers()
+        f"{server.url}/v1/runs/{run}/events", params={"after": after}, headers=server.headers(), timeout=PATIENCE
     ).json() == {
         "events": [],
         "cursor": after,
@@ -156,7 +158,7 @@ def test_a_position_that_is_none_is_refused(server: LiveServer, stream: bool) ->
         ({"headers": {**headers, "Last-Event-ID": "x y"}}, "Last-Event-ID"),
         ({"params": {"after": "12"}, "headers": headers}, "after"),
     ):
-        answer = httpx2.get(url, **given)  # type: ignore[arg-type]  # one of two shapes
+        answer = httpx2.get(url, **given, timeout=PATIENCE)  # type: ignore[arg-type]  # one of two shapes
         assert answer.status_code == 400
         assert answer.json()["error"]["details"] == {"field": place}
 
@@ -168,7 +170,11 @@ def test_another_accounts_run_is_as_good_as_missing(server: LiveServer, path: st
     run = server.start()
     server.go_on(3)
     answers = [
-        httpx2.get(f"{server.url}/v1/runs/{one}/{path}", headers=server.headers({"Accept": accept}, team=team))
+        httpx2.get(
+            f"{server.url}/v1/runs/{one}/{path}",
+            headers=server.headers({"Accept": accept}, team=team),
+            timeout=PATIENCE,
+        )
         for one, team in ((run, "other"), ("nothing", "acme"))
     ]
     assert [answer.status_code for answer in answers] == [404, 404]
@@ -183,7 +189,9 @@ def test_logs_are_filtered_and_paged(server: LiveServer) -> None:
     server.ended(run)
 
     def logs(**query: str) -> list[str]:
-        answer = httpx2.get(f"{server.url}/v1/runs/{run}/logs", params=query, headers=server.headers())
+        answer = httpx2.get(
+            f"{server.url}/v1/runs/{run}/logs", params=query, headers=server.headers(), timeout=PATIENCE
+        )
         assert answer.status_code == 200, answer.text
         return [line["message"] for line in answer.json()["logs"]]
 
@@ -193,10 +201,15 @@ def test_logs_are_filtered_and_paged(server: LiveServer) -> None:
     assert logs(text="T") == ["two", "three"]
     assert logs(node="b", text="one") == ["one"]
     assert logs(node="nothing") == []
-    first = httpx2.get(f"{server.url}/v1/runs/{run}/logs?limit=3", headers=server.headers()).json()
+    first = httpx2.get(f"{server.url}/v1/runs/{run}/logs?limit=3", headers=server.headers(), timeout=PATIENCE).json()
     assert (first["more"], first["ended"]) == (True, False)
     assert logs(after=first["cursor"]) == ["done"]
-    assert httpx2.get(f"{server.url}/v1/runs/{run}/logs?level=loud", headers=server.headers()).status_code == 400
+    assert (
+        httpx2.get(
+            f"{server.url}/v1/runs/{run}/logs?level=loud", headers=server.headers(), timeout=PATIENCE
+        ).status_code
+        == 400
+    )
 
 
 def test_logs_can_be_followed(server: LiveServer) -> None:
@@ -255,9 +268,9 @@ def test_too_many_readers_are_told_to_come_back() -> None:
         url = f"{server.url}/v1/runs/{run}/events"
         with httpx2.stream("GET", url, headers=server.headers(STREAM), timeout=PATIENCE) as answer:
             assert answer.status_code == 200
-            refused = httpx2.get(url, headers=server.headers(STREAM))
+            refused = httpx2.get(url, headers=server.headers(STREAM), timeout=PATIENCE)
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
-            assert httpx2.get(url, headers=server.headers()).status_code == 200
+            assert httpx2.get(url, headers=server.headers(), timeout=PATIENCE).status_code == 200
 
 
 LOUD = """
@@ -324,7 +337,9 @@ def page_ids(server: LiveServer, run: RunId) -> Iterator[str]:
     after: dict[str, str] = {}
     while True:
         query = {"limit": "1000", **after}
-        page = httpx2.get(f"{server.url}/v1/runs/{run}/events", params=query, headers=server.headers()).json()
+        page = httpx2.get(
+            f"{server.url}/v1/runs/{run}/events", params=query, headers=server.headers(), timeout=PATIENCE
+        ).json()
         yield from (event["id"] for event in page["events"])
         if not page["more"]:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -13,7 +14,8 @@ from flowrunner.api import websocket
 from flowrunner.services.identity import Permission, Role
 from flowrunner.services.socket_messages import MOST_MESSAGE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync import client as sockets
+from websockets.sync.client import ClientConnection
 from websockets.typing import Origin
 
 from tests.api.harness import service
@@ -22,6 +24,7 @@ from tests.attacks import attacks, needs_corpus
 from tests.engine.talking import PATIENCE
 
 Message = dict[str, Any]
+connect = partial(sockets.connect, open_timeout=PATIENCE, close_timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def ticket(server: LiveServer) -> str:
 
 def test_a_ticket_comes_with_the_address_to_open(server: LiveServer) -> None:
     """A client need not know where WebSockets are."""
-    answer = httpx2.post(f"{server.url}/v1/ws/tickets", headers=server.headers()).json()
+    answer = httpx2.post(f"{server.url}/v1/ws/tickets", headers=server.headers(), timeout=PATIENCE).json()
     assert answer["url"] == f"{server.socket_url}?ticket={answer['ticket']}"
     with connect(answer["url"]) as connection:
         assert Client(connection).hear() == {"type": "ready"}

@@ -247,14 +247,16 @@ def test_the_address_refuses_what_is_no_message(server: LiveServer) -> None:
     """Streams and sessions there are none; another page's requests, bodies that are no JSON and strangers get nothing."""
     url, headers = f"{server.url}/mcp", server.headers({"Accept": "application/json, text/event-stream"}, Role.OWNER)
     for method in ("GET", "DELETE"):
-        answer = httpx2.request(method, url, headers=headers)
+        answer = httpx2.request(method, url, headers=headers, timeout=PATIENCE)
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-    answer = httpx2.post(url, headers={**headers, "Origin": "https://elsewhere.example"}, json={})
+    answer = httpx2.post(url, headers={**headers, "Origin": "https://elsewhere.example"}, json={}, timeout=PATIENCE)
     assert answer.status_code == 403
-    answer = httpx2.post(url, headers={**headers, "Content-Type": "application/json"}, content='{"a": 1, "a": 2}')
+    answer = httpx2.post(
+        url, headers={**headers, "Content-Type": "application/json"}, content='{"a": 1, "a": 2}', timeout=PATIENCE
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32700)
-    assert httpx2.post(url, json={}).status_code == 401
-    assert httpx2.post(url, headers=server.headers(role=Role.VIEWER), json={}).status_code == 403
+    assert httpx2.post(url, json={}, timeout=PATIENCE).status_code == 401
+    assert httpx2.post(url, headers=server.headers(role=Role.VIEWER), json={}, timeout=PATIENCE).status_code == 403
 
 
 def test_tools_come_in_pages(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,9 +181,12 @@ def test_who_may_not_read_gets_nothing(server: LiveServer) -> None:
     """Another account's run is not there, and a position that is none is refused."""
     run = server.start(WAITS)
     url = f"{server.url}/v1/runs/{run}/events"
-    assert httpx2.get(url, headers={**server.headers(team="other"), **STREAM}).status_code == 404
-    assert httpx2.get(url, headers={**server.headers(), **STREAM, "Last-Event-ID": "x"}).status_code == 400
-    assert httpx2.get(url, headers=STREAM).status_code == 401
+    assert httpx2.get(url, headers={**server.headers(team="other"), **STREAM}, timeout=PATIENCE).status_code == 404
+    assert (
+        httpx2.get(url, headers={**server.headers(), **STREAM, "Last-Event-ID": "x"}, timeout=PATIENCE).status_code
+        == 400
+    )
+    assert httpx2.get(url, headers=STREAM, timeout=PATIENCE).status_code == 401
 
 
 def test_a_revoked_token_gets_no_more(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +198,7 @@ def test_a_revoked_token_gets_no_more(server: LiveServer, monkeypatch: pytest.Mo
     assert token.status_code == 201, token.text
     headers = {"Authorization": f"Bearer {token.json()['token']}", **STREAM}
     url = f"{server.url}/v1/runs/{run}/events"
-    assert httpx2.get(url, headers=headers).status_code == 200
+    assert httpx2.get(url, headers=headers, timeout=PATIENCE).status_code == 200
     recheck = platform.authenticator.recheck
 
     def revoke_first(actor: Any) -> Any:
@@ -203,5 +206,5 @@ def test_a_revoked_token_gets_no_more(server: LiveServer, monkeypatch: pytest.Mo
         return recheck(actor)
 
     monkeypatch.setattr(platform.authenticator, "recheck", revoke_first)
-    assert httpx2.get(url, headers=headers).status_code == 401
+    assert httpx2.get(url, headers=headers, timeout=PATIENCE).status_code == 401
     assert team.account

@@ -90,7 +90,7 @@ def test_what_does_not_end_is_cut_off(start: bytes, more: bytes) -> None:
 
 def test_a_large_body_is_none_of_it() -> None:
     """In one piece or in many small chunks, one request after the other on the same connection."""
-    with served() as (app, server), httpx2.Client(base_url=server.url, trust_env=False) as client:
+    with served() as (app, server), httpx2.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
         assert client.post("/", content=b"x" * 3_000_000).text == "3000000"
         assert client.post("/", content=(b"xy" for _ in range(50_000))).text == "100000"
         assert client.get("/", headers={"X-Long": "a" * 30_000}).text == "0"
