@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import ENTRY_POINTS, Registry
 from flowrunner.services.identity import Role
+from flowrunner.services.plugins import LOOK_AGAIN
 
 from tests.api.harness import service
 
@@ -75,3 +77,66 @@ def test_the_schema_of_flows_is_open_to_editors() -> None:
     with service() as made:
         schema = made.call("GET", "/v1/schema/flow", role=None).json()
         assert schema["title"] == "Flowrunner flow"
+
+
+LOUD = '''
+from flowrunner.nodes.base import Context, NodeType, Params, Result
+
+__version__ = "2.0"
+HELPERS = {"shout": "(text) => text.toUpperCase()"}
+
+
+class LoudParams(Params):
+    text: str
+
+
+class Loud(NodeType[LoudParams]):
+    """Says it twice."""
+
+    name = "loud"
+    params = LoudParams
+
+    def execute(self, ctx: Context[LoudParams]) -> Result:
+        return Result(ctx.params.text * 2)
+'''
+LOUD_FLOW = 'metadata: {name: loud}\nnodes: {a: {type: loud, params: {text: "${shout(input)}"}}}\n'
+
+
+def test_a_plugin_in_the_folder(tmp_path: Path) -> None:
+    """It is listed whole, runs, is switched off with its node types and helpers, and changes without a restart."""
+    file = tmp_path / "loud.py"
+    file.write_text(LOUD)
+    (tmp_path / "torn.js").write_text("(x => ")
+    with service(registry=Registry((), tmp_path, (), every=0)) as api:
+        torn, loud = sorted(
+            api.call("GET", "/v1/plugins").json()["items"], key=lambda one: one["helpers"], reverse=True
+        )
+        assert loud == {
+            "name": "loud",
+            "title": "Says it twice.",
+            "version": "2.0",
+            "source": "folder",
+            "node_types": [{"name": "loud", "title": "Says it twice.", "error": None}],
+            "helpers": ["shout"],
+            "enabled": True,
+            "error": None,
+        }
+        assert "the helper torn: " in torn["error"]
+        flow = api.flow(LOUD_FLOW)
+        run = api.start(flow["id"], "a")
+        assert api.call("GET", f"/v1/runs/{run}").json()["output"] == {"a": "AA"}
+        file.write_text(LOUD.replace("text * 2", "text * 3"))
+        run = api.start(flow["id"], "a")
+        assert api.call("GET", f"/v1/runs/{run}").json()["output"] == {"a": "AAA"}
+        file.write_text("broken(")
+        run = api.start(flow["id"], "a")
+        assert api.call("GET", f"/v1/runs/{run}").json()["output"] == {"a": "AAA"}
+        plain = api.flow('metadata: {name: plain}\nnodes: {a: {type: transform, params: {value: "${shout(input)}"}}}')
+        assert api.call("PATCH", "/v1/plugins/loud", json={"enabled": False}).status_code == 200
+        api.later(LOOK_AGAIN)
+        for one, code in ((flow, "PLUGIN_DISABLED"), (plain, "EXPRESSION_ERROR")):
+            run = api.start(one["id"], "a")
+            assert api.call("GET", f"/v1/runs/{run}").json()["error"]["code"] == code
+        other = api.flow(LOUD_FLOW, team="other")
+        run = api.start(other["id"], "a", team="other")
+        assert api.call("GET", f"/v1/runs/{run}", team="other").json()["status"] == "completed"

@@ -164,6 +164,9 @@ class Execution:
         return self._post(self._work())
 
     def _work(self) -> Result | Wait:
+        node_type = self.node.type.name
+        if not self.services.may_execute(self.scope.account, node_type):
+            raise StepError(f"the plugin {node_type} is disabled in this account", code="PLUGIN_DISABLED")
         if self.node.ports is not None:
             self.scope.given["ports"] = self._evaluate(self.node.ports, "inputs")
         self.input = self.scope.start_input()
@@ -187,9 +190,6 @@ class Execution:
         return result
 
     def _execute(self) -> Result | Wait:
-        node_type = self.node.type.name
-        if not self.services.may_execute(self.scope.account, node_type):
-            raise StepError(f"the plugin {node_type} is disabled in this account", code="PLUGIN_DISABLED")
         model = self.services.registry.validate(self.node.node.type, self.params)
         self._worked = True
         exec_hook = self.node.node.hooks.get("exec")
