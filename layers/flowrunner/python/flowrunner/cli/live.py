@@ -7,9 +7,12 @@ from typing import Self
 
 from rich.text import Text
 
+from flowrunner.cli.exits import escape
 from flowrunner.cli.lines import said
+from flowrunner.cli.questions import Questions
 from flowrunner.cli.tree import LiveTree
 from flowrunner.cli.view import Answer, Board, SilentView
+from flowrunner.core.ids import RunId
 from flowrunner.engine.engine import Engine, RunResult
 from flowrunner.engine.watch import Change
 
@@ -17,10 +20,11 @@ from flowrunner.engine.watch import Change
 class LiveView(SilentView):
     """Shows the tree, and asks the person at the terminal what waits for a decision."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, run: RunId) -> None:
         self._clock = engine.parts.clock
         self._board = Board()
-        self._asked: set[str] = set()
+        self._questions = Questions(run)
+        self._asked: set[tuple[RunId, str]] = set()
         self._tree = LiveTree(name, self._board, self._clock.now)
 
     def __enter__(self) -> Self:
@@ -35,25 +39,22 @@ class LiveView(SilentView):
             for entry in attempt.logs:
                 self._tree.log(attempt.label, said(entry), str(entry.get("level")))
 
+    def other(self, change: Change) -> None:
+        self._questions.change(change)
+
     def ask(self, answer: Answer) -> None:
         if not sys.stdin.isatty():
             return
-        with self._board.lock:
-            waiting = [
-                (step, line)
-                for step, line in self._board.lines.items()
-                if line.status == "waiting" and isinstance(line.wait, dict) and line.wait.get("message")
-            ]
-        for step, line in waiting:
-            if step in self._asked:
+        for one in self._questions.waiting():
+            if (one.run, one.step) in self._asked:
                 continue
-            self._asked.add(step)
+            self._asked.add((one.run, one.step))
             question = Text.from_markup("[yellow]?[/] ").append(
-                f"{line.label}: approve? y, n, or anything else to leave it waiting: "
+                f"{one.label}: {escape(one.message)} Approve? y, n, or anything else to leave it waiting: "
             )
             reply = self._tree.ask(question)
             if reply in ("y", "yes", "n", "no"):
-                answer(step, {"approved": reply.startswith("y"), "by": "terminal"})
+                answer(one.run, one.step, {"approved": reply.startswith("y"), "by": "terminal"})
 
     def finish(self, result: RunResult) -> None:
         took = result.ended_at - result.started_at if result.ended_at else None

@@ -58,7 +58,7 @@ def run_flow(options: RunOptions) -> ExitCode:
         row = _flow(engine, options)
         run = RunId(engine.parts.draws.new_id())
         view = make_view(engine, run, row.name, quiet=options.json)
-        leave = engine.watchers.watch(run, view.change)
+        leave, leave_others = engine.watchers.watch(run, view.change), engine.watchers.watch_all(view.other)
         try:
             with view, _cancelled_by_signal(engine, run) as stopped:
                 engine.start(StartRequest(ACCOUNT, row.id, row.revision, value, run=run, started_by="cli"))
@@ -67,6 +67,7 @@ def run_flow(options: RunOptions) -> ExitCode:
                 result = _wait(engine, run, view, timeout)
         finally:
             leave()
+            leave_others()
         if result is None:
             print(f"run {run} has not ended within {options.timeout}; it goes on", file=sys.stderr)
             return ExitCode.FAILED
@@ -125,7 +126,7 @@ def _wait(engine: Engine, run: RunId, view: RunView, timeout: float | None) -> R
         result = engine.wait(ACCOUNT, run, left)
         if result is not None or (deadline is not None and clock.monotonic() >= deadline):
             return result
-        view.ask(lambda step, payload: engine.control.signal(ACCOUNT, run, step, payload))
+        view.ask(lambda asking, step, payload: engine.control.signal(ACCOUNT, asking, step, payload))
 
 
 def _print(engine: Engine, result: RunResult, options: RunOptions, view: RunView) -> None:

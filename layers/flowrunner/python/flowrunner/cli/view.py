@@ -17,7 +17,7 @@ from flowrunner.engine.records import Attempt
 from flowrunner.engine.watch import Change
 from flowrunner.ports.runs import RowStatus
 
-Answer = Callable[[str, Any], None]
+Answer = Callable[[RunId, str, Any], None]
 
 LAST_CHANGE_SECONDS = 1.0
 """The store may show the end of a run a moment before its last change has been shown here."""
@@ -34,6 +34,10 @@ class RunView(Protocol):
 
     def change(self, change: Change) -> None:
         """A change of the run; called from the worker's thread."""
+        ...
+
+    def other(self, change: Change) -> None:
+        """A change of any run of this process; called from the threads of its workers."""
         ...
 
     def ask(self, answer: Answer) -> None:
@@ -105,6 +109,9 @@ class SilentView:
     def change(self, change: Change) -> None:
         return
 
+    def other(self, change: Change) -> None:
+        return
+
     def ask(self, answer: Answer) -> None:
         return
 
@@ -145,4 +152,4 @@ def make_view(engine: Engine, run: RunId, name: str, *, quiet: bool) -> RunView:
         return PlainView(engine, name, run)
     from flowrunner.cli.live import LiveView
 
-    return LiveView(engine, name)
+    return LiveView(engine, name, run)
