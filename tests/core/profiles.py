@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "core-ci",
-    max_examples=500,
+    max_examples=300,
     deadline=None,
     derandomize="CHECK_RANDOM" not in os.environ,
     print_blob=True,
