@@ -16,7 +16,7 @@ const pluginsQuery = listQuery(['plugins'], async (_cursor, signal) =>
   data(await api.GET('/v1/plugins', { signal })),
 );
 
-/** Node types that the server has beyond its own; each can be switched off in an account. */
+/** What the server has beyond its own node types; each can be switched off in an account. */
 export function PluginsPage() {
   const plugins = useInfiniteQuery(pluginsQuery);
   const mayWrite = useMay('plugins:write');
@@ -25,14 +25,33 @@ export function PluginsPage() {
     api.PATCH('/v1/plugins/{name}', { params: { path: { name } }, body: { enabled } }),
   );
   return (
-    <Page title="Plugins" subtitle="Node types that are installed beside the built-in ones.">
+    <Page title="Plugins" subtitle="Node types and helpers for scripts beside the built-in ones.">
       <PagedTable
         label="Plugins"
         query={plugins}
         keyOf={(plugin) => plugin.name}
         columns={[
-          { name: 'Node type', cell: (plugin) => <code>{plugin.name}</code> },
-          { name: 'Title', cell: (plugin) => plugin.title },
+          {
+            name: 'Plugin',
+            cell: (plugin) => (
+              <>
+                <code>{plugin.name}</code> {plugin.version}
+              </>
+            ),
+          },
+          {
+            name: 'Node types',
+            cell: (plugin) =>
+              plugin.node_types.map((type) => (
+                <div key={type.name}>
+                  <code>{type.name}</code> {type.title}
+                </div>
+              )),
+          },
+          {
+            name: 'Helpers for scripts',
+            cell: (plugin) => plugin.helpers.map((name) => `${name}()`).join(', '),
+          },
           {
             name: 'State',
             cell: (plugin) =>
@@ -63,7 +82,8 @@ export function PluginsPage() {
         ]}
         empty={
           <Empty icon={Puzzle} title="No plugins are installed">
-            A Python package with the entry point <code>flowrunner.nodes</code> adds node types.
+            A Python package with the entry point <code>flowrunner.nodes</code>, or a file in the folder of
+            the setting <code>plugins.folder</code>, adds node types.
           </Empty>
         }
       />
