@@ -1,4 +1,4 @@
-"""The console's files behind CloudFront, and with them, under the same name, the API.
+"""The console's files behind CloudFront, and with them, under the same name, the documents and the API.
 
 Its session is a cookie that browsers send to no other site (`__Host-`, SameSite=Lax), so the console must be able to
 call the API under its own name. `flowrunner deploy` puts the files into the bucket.
@@ -31,6 +31,13 @@ VIEWS = """\
 // A view of the console is no file: it gets the page. Files have a dot in their last part.
 function handler(event) {
   var request = event.request;
+  if (request.uri === '/docs') {
+    return {statusCode: 302, statusDescription: 'Found', headers: {location: {value: '/docs/'}}};
+  }
+  if (request.uri.startsWith('/docs/')) { // a page of the documents is a folder
+    if (request.uri.endsWith('/')) request.uri += 'index.html';
+    return request;
+  }
   if (!request.uri.startsWith('/assets/') && !request.uri.split('/').pop().includes('.')) {
     request.uri = '/index.html';
   }

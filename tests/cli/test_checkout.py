@@ -240,6 +240,8 @@ def test_a_built_console_is_deployed_and_the_api_told_its_origin(
 ) -> None:
     """CloudFront gives the origin at the first deployment; the second call knows it from the start."""
     built(project)
+    (project / "build/docs").mkdir()
+    (project / "build/docs/index.html").write_text("<html>docs")
     outputs = {"ConsoleUrl": "https://d1.cloudfront.net", "ConsoleBucket": "console-files"}
     original: Any = aws.execute_change_set
 
@@ -256,6 +258,8 @@ def test_a_built_console_is_deployed_and_the_api_told_its_origin(
     assert contexts[0]["console"] == str(project / "build/console")
     page = Cloud("eu-west-1").s3().get_object(Bucket="console-files", Key="index.html")
     assert page["Body"].read() == b"<html>"
+    page = Cloud("eu-west-1").s3().get_object(Bucket="console-files", Key="docs/index.html")
+    assert page["Body"].read() == b"<html>docs"
     contexts.clear()
     assert run_deploy(options, aws.wait) == 0
     assert [one["console_url"] for one in contexts] == ["https://d1.cloudfront.net"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
+import pytest
 from flowrunner.api.console import OURS, POLICY
 
-from infra.console import API_PATHS
+from infra.console import API_PATHS, VIEWS
 from tests.infra.assembly import Assembly, text
 
 
@@ -63,3 +66,23 @@ def test_a_domain_of_its_own(full: Assembly) -> None:
     assert config["Logging"]["Prefix"] == "console/"
     assert full.outputs("console")["ConsoleUrl"] == "https://console.example.com"
     assert set(full.outputs("console")) == {"ConsoleUrl", "ConsoleBucket", "DistributionId"}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node to try CloudFront's function with")
+def test_which_file_answers_a_path() -> None:
+    """Views are the page, files are themselves, and a page of the documents is its folder's index."""
+    paths = {
+        "/": "/index.html",
+        "/runs/01a1": "/index.html",
+        "/assets/index-1.js": "/assets/index-1.js",
+        "/favicon.svg": "/favicon.svg",
+        "/docs": "to /docs/",
+        "/docs/": "/docs/index.html",
+        "/docs/nodes/json.parse/": "/docs/nodes/json.parse/index.html",
+        "/docs/search.json": "/docs/search.json",
+    }
+    program = f"""{VIEWS}
+    const answers = {json.dumps(list(paths))}.map((uri) => handler({{request: {{uri}}}}));
+    console.log(JSON.stringify(answers.map((one) => one.uri ?? "to " + one.headers.location.value)));"""
+    done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == list(paths.values())

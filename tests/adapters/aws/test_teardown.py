@@ -202,6 +202,19 @@ def test_the_first_page_comes_last(aws: Cloud, tmp_path: Path) -> None:
     assert aws.s3.get_object(Bucket="site", Key="index.html")["CacheControl"] == "no-cache"
 
 
+def test_the_documents_come_with_the_console(aws: Cloud, tmp_path: Path) -> None:
+    """Under a folder of their own; the console's first page is the last file all the same."""
+    aws.s3.create_bucket(Bucket="site", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    (tmp_path / "console").mkdir()
+    (tmp_path / "docs").mkdir()
+    said: list[str] = []
+    docs = site(tmp_path / "docs")
+    assert publish_website(Operator("eu-west-1"), site(tmp_path / "console"), "site", "", "1", said.append, docs) == 8
+    assert aws.s3.get_object(Bucket="site", Key="docs/index.html")["CacheControl"] == "no-cache"
+    script = aws.s3.get_object(Bucket="site", Key="docs/assets/index-3f2a.js")
+    assert script["CacheControl"] == "public, max-age=31536000, immutable"
+
+
 def test_the_distribution_forgets_what_it_has(aws: Cloud, tmp_path: Path) -> None:
     """By an invalidation of everything."""
     calls: list[Any] = []

@@ -26,6 +26,7 @@ from flowrunner.services.cloud_costs import Load, month, total
 
 CONSOLE = "build/console"
 """Where a built console is, unless the context names another folder."""
+DOCS = "build/docs"
 
 OTHER_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables that would win over a profile that is named by a variable, but not over one that is named by an option."""
@@ -157,12 +158,19 @@ class _Deploying:
         folder = self._context.get("console")
         if "ConsoleBucket" not in found or not folder:
             return outputs
-        self._installer.publish(Path(folder), found["ConsoleBucket"], found.get("DistributionId", ""))
+        self._installer.publish(Path(folder), found["ConsoleBucket"], found.get("DistributionId", ""), self._docs())
         if self._options.app is not None or self._context.get("console_url") or self._context.get("console_domain"):
             return outputs
         self._context["console_url"] = found["ConsoleUrl"]
         again = self._synthesized(find_checkout(self._options.project))
         return again.deploy(allow_losses=False)
+
+    def _docs(self) -> Path | None:
+        """The documents, if they were built; stacks that others have synthesized come without a checkout."""
+        if self._options.app is not None:
+            return None
+        folder = find_checkout(self._options.project) / DOCS
+        return folder if (folder / "index.html").is_file() else None
 
     def _first_account(self, outputs: Outputs) -> Made | None:
         options = self._options

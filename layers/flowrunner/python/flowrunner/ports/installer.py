@@ -169,8 +169,8 @@ class Installer(Protocol):
         """The stacks of a stage, in the order in which they can be deleted."""
         ...
 
-    def publish(self, folder: Path, bucket: str, distribution: str) -> None:
-        """Upload the console. Raises `ConfigurationError` if the folder holds none."""
+    def publish(self, folder: Path, bucket: str, distribution: str, docs: Path | None = None) -> None:
+        """Upload the console, with the documents in `docs`. Raises `ConfigurationError` if the folder holds none."""
         ...
 
     def destroy(self, stacks: Sequence[Found], *, with_data: bool) -> None:

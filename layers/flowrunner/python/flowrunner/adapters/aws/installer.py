@@ -69,8 +69,9 @@ class AwsInstaller:
     def deployed(self, name: str, stage: str) -> Sequence[Found]:
         return deployed(self._stacks, name, stage)
 
-    def publish(self, folder: Path, bucket: str, distribution: str) -> None:
-        publish_website(self._cloud, folder, bucket, distribution, f"flowrunner-{self._draws.new_id()}", self._say)
+    def publish(self, folder: Path, bucket: str, distribution: str, docs: Path | None = None) -> None:
+        label = f"flowrunner-{self._draws.new_id()}"
+        publish_website(self._cloud, folder, bucket, distribution, label, self._say, docs)
 
     def destroy(self, stacks: Sequence[Found], *, with_data: bool) -> None:
         Teardown(self._cloud, self._stacks, self._say, self._wait).destroy(stacks, with_data=with_data)

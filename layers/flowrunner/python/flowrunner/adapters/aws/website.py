@@ -1,4 +1,4 @@
-"""The console's files: into its bucket, so that no browser ever sees a half of it."""
+"""The console's files, and the documents': into their bucket, so that no browser ever sees a half of it."""
 
 from __future__ import annotations
 
@@ -14,40 +14,53 @@ FOR_EVER = "public, max-age=31536000, immutable"
 """For files whose names carry a hash of their content."""
 EACH_TIME = "no-cache"
 """A browser may keep it, but asks each time whether it has changed."""
-HASHED = "assets/"
+DOCS = "docs/"
+HASHED = ("assets/", f"{DOCS}assets/")
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 """What `mimetypes` takes from the machine's own tables, which may be wrong; a browser refuses a script without it."""
 
 
 def publish_website(
-    cloud: Cloud, folder: Path, bucket: str, distribution: str, label: str, say: Callable[[str], None]
+    cloud: Cloud,
+    folder: Path,
+    bucket: str,
+    distribution: str,
+    label: str,
+    say: Callable[[str], None],
+    docs: Path | None = None,
 ) -> int:
     """Upload a built website, its first page last, and let the distribution forget what it has; how many files.
 
+    With `docs` the documents come with it, under `docs/`.
     What an earlier one had stays: somebody may have its page open. Raises `CloudError`, `ConfigurationError`.
     """
     if not (folder / FIRST_PAGE).is_file():
         raise ConfigurationError(
             f"{folder} holds no {FIRST_PAGE}", hint="build the console first: scripts/build-console"
         )
-    paths = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = _files(folder, "") | (_files(docs, DOCS) if docs is not None else {})
     s3 = cloud.s3()
-    for path in sorted(paths, key=lambda one: (one == FIRST_PAGE, not one.startswith(HASHED), one)):
-        with asked(f"uploading {path} to {bucket}"):
+    for key in sorted(files, key=lambda one: (one == FIRST_PAGE, not one.startswith(HASHED), one)):
+        with asked(f"uploading {key} to {bucket}"):
             s3.put_object(
                 Bucket=bucket,
-                Key=path,
-                Body=(folder / path).read_bytes(),
-                ContentType=content_type(path),
-                CacheControl=FOR_EVER if path.startswith(HASHED) else EACH_TIME,
+                Key=key,
+                Body=files[key].read_bytes(),
+                ContentType=content_type(key),
+                CacheControl=FOR_EVER if key.startswith(HASHED) else EACH_TIME,
                 ExpectedBucketOwner=cloud.place.account,
             )
     if distribution:
         with asked(f"telling the distribution {distribution}"):
             batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": label}
             cloud.cloudfront().create_invalidation(DistributionId=distribution, InvalidationBatch=batch)
-    say(f"console: {len(paths)} files uploaded")
-    return len(paths)
+    say(f"console: {len(files)} files uploaded")
+    return len(files)
+
+
+def _files(folder: Path, prefix: str) -> dict[str, Path]:
+    """The files of a folder by their keys."""
+    return {prefix + path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 def content_type(path: str) -> str:
