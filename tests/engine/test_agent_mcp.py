@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import RunId
+from flowrunner.errors import NodeTimeout
+from flowrunner.nodes.agent_params import McpServer
+from flowrunner.nodes.mcp_client import list_tools
 
 from tests.engine.agent_talks import calls
 from tests.engine.harness import bench
 from tests.engine.mcp_program import BEARER, serving_tools
 from tests.engine.test_agents import agent, child_of, decide, tool_texts
 from tests.model_server import Calls, ModelServer, Says
+from tests.nodes.context import FakeContext
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {"TOKEN": BEARER}
@@ -26,10 +31,10 @@ TALK = [
 ]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["json", "events"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a server whose answers are JSON, or events."""
-    with serving_tools(json_response=request.param) as found:
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a server."""
+    with serving_tools(json_response=True) as found:
         yield found
 
 
@@ -39,7 +44,7 @@ def over_http(url: str, more: dict[str, Json] | None = None) -> dict[str, Json]:
 
 def program() -> dict[str, Json]:
     command = [sys.executable, "-m", "tests.engine.mcp_program"]
-    return {"name": "weather", "command": command, "env": {"PYTHONPATH": str(ROOT)}}
+    return {"name": "weather", "command": command, "env": {"PYTHONPATH": str(ROOT)}, "timeout": "4m"}
 
 
 def check_talk(server: ModelServer) -> None:
@@ -54,9 +59,14 @@ def check_talk(server: ModelServer) -> None:
     assert offered["weather__warmth"]["parameters"]["required"] == ["city"]
 
 
-def test_tools_of_a_server_over_http(url: str) -> None:
+@pytest.mark.parametrize("json_response", [True, False], ids=["json", "events"])
+def test_tools_of_a_server_over_http(json_response: bool) -> None:
     """They are found, called, and their failures told to the model; the credential is a secret of the account."""
-    with ModelServer(TALK) as server, bench(allow=["127.0.0.1"], secrets=SECRETS) as one:
+    with (
+        serving_tools(json_response=json_response) as url,
+        ModelServer(TALK) as server,
+        bench(allow=["127.0.0.1"], secrets=SECRETS) as one,
+    ):
         run = one.start(agent(server, mcp=[over_http(url)]))
         one.work()
         assert (one.result(run).status, one.result(run).error) == ("completed", None)
@@ -122,3 +132,34 @@ def test_a_program_that_does_not_answer_is_given_up() -> None:
         result = one.run(agent(server, mcp=[silent], attempts=1))
         assert result.error is not None
         assert result.error["code"] == "NodeTimeout"
+
+
+def test_a_server_that_is_gone_later_is_told_to_the_model() -> None:
+    """Once the tools are known, a call that cannot be made is a result like another."""
+    with ExitStack() as stack:
+        url = stack.enter_context(serving_tools(json_response=True))
+
+        def leave(_body: Any) -> Says:
+            stack.close()
+            return calls(Calls("weather__echo", {"text": "a"}))
+
+        with ModelServer([leave, Says("sorry")]) as server, bench(allow=["127.0.0.1"], secrets=SECRETS) as one:
+            assert one.run(agent(server, mcp=[over_http(url)])).status == "completed"
+            assert "HttpConnect" in tool_texts(server)[0]
+
+
+def test_two_tools_of_one_name_are_refused(url: str) -> None:
+    """A server's tool cannot take the place of the agent's own."""
+    own = {"name": "weather__echo", "script": "return 1"}
+    with ModelServer() as server, bench(allow=["127.0.0.1"], secrets=SECRETS) as one:
+        result = one.run(agent(server, [own], mcp=[over_http(url)], attempts=1))
+        assert result.error is not None
+        assert "two tools would be called 'weather__echo'" in result.error["message"]
+
+
+def test_an_exchange_of_a_cancelled_step_is_given_up() -> None:
+    """Nobody waits for a server on behalf of a run that is over."""
+    silent = McpServer(name="silent", command=[sys.executable, "-c", "import sys; sys.stdin.read()"])
+    given = FakeContext[Any](params=None, programs_allowed=True, is_cancelled=True)
+    with pytest.raises(NodeTimeout, match="given up"):
+        list_tools(given, silent)

@@ -103,8 +103,9 @@ async def _connected(
     ctx: Context[Any], server: McpServer, wire: _Wire, nowhere: TextIO, seconds: float, exchange: Exchange[T]
 ) -> T:
     found: list[T] = []
+    ended = anyio.Event()
 
-    async def talk(scope: anyio.CancelScope) -> None:
+    async def talk() -> None:
         if server.command is not None:
             program = StdioServerParameters(command=server.command[0], args=server.command[1:], env=server.env)
             async with Client(stdio_client(program, nowhere)) as client:
@@ -114,14 +115,16 @@ async def _connected(
                 transport = streamable_http_client((server.url or "").strip(), http_client=http)
                 async with Client(transport) as client:
                     found.append(await exchange(client))
-        scope.cancel()
+        ended.set()
 
     with anyio.fail_after(seconds):
         async with anyio.create_task_group() as group:
-            group.start_soon(talk, group.cancel_scope)
-            while not ctx.cancelled():  # noqa: ASYNC110 - another thread sets the flag, and no event of ours
-                await anyio.sleep(LOOK_EVERY)
-            group.cancel_scope.cancel()
+            group.start_soon(talk)
+            while not (ended.is_set() or ctx.cancelled()):
+                with anyio.move_on_after(LOOK_EVERY):
+                    await ended.wait()
+            if not ended.is_set():
+                group.cancel_scope.cancel()
     if not found:
         raise NodeTimeout("the step was given up")
     return found[0]
