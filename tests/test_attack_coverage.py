@@ -56,7 +56,7 @@ RUN_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
         "tests.services.test_signatures::test_the_corpus",
     ),
     ("corpus.json", "webhook_out"): (
-        "tests.services.test_sender::test_webhook_out_corpus",
+        "tests.services.test_sender_attacks::test_webhook_out_corpus",
         "tests.nodes.test_webhook::test_webhook_out_corpus",
     ),
     ("corpus.json", "auth"): (

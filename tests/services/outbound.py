@@ -23,12 +23,31 @@ from flowrunner.services.webhooks import NewWebhook, WithKey
 from flowrunner.settings import WebhookSettings
 
 from tests.engine.harness import ACCOUNT, Bench, bench
+from tests.engine.test_runs import flow
 
 OWNER = Actor(ACCOUNT, "ann", PERMISSIONS[Role.OWNER])
 VIEWER = Actor(ACCOUNT, "vic", PERMISSIONS[Role.VIEWER])
 URL = "https://receiver.example.com/hook"
 
 Answer = Callable[[HttpRequest], HttpResponse]
+
+DAY = 86_400_000
+DONE = flow("a: {type: transform}")
+
+
+def answering(*statuses: int, **headers: str) -> Answer:
+    """One status after the other, the last one for ever."""
+    left = list(statuses)
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        status = left.pop(0) if len(left) > 1 else left[0]
+        return HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, b"said")
+
+    return answer
+
+
+def headers(request: HttpRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers}
 
 
 class Receiver:
