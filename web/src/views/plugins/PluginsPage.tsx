@@ -34,9 +34,9 @@ export function PluginsPage() {
           {
             name: 'Plugin',
             cell: (plugin) => (
-              <>
+              <span>
                 <code>{plugin.name}</code> {plugin.version}
-              </>
+              </span>
             ),
           },
           {
@@ -58,9 +58,12 @@ export function PluginsPage() {
               plugin.error === null ? (
                 <Badge tone="good">loaded</Badge>
               ) : (
-                <span title={plugin.error}>
-                  <Badge tone="bad">{plugin.error}</Badge>
-                </span>
+                <>
+                  <Badge tone="bad">
+                    {plugin.node_types.length + plugin.helpers.length > 0 ? 'faulty' : 'not loaded'}
+                  </Badge>
+                  <div style={{ overflowWrap: 'anywhere' }}>{plugin.error}</div>
+                </>
               ),
           },
           {
