@@ -36,6 +36,7 @@ export default defineConfig({
     proxy: {
       '/v1': { target: SERVER, ws: true },
       '/hooks': SERVER,
+      '/docs': SERVER,
     },
   },
   test: {

@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import {
   Activity,
+  BookOpen,
   CalendarClock,
   ChartColumn,
   KeyRound,
@@ -131,6 +132,10 @@ function Side({ open, onLeave }: { open: boolean; onLeave: () => void }) {
           );
         })}
       </nav>
+      <a className={`${styles.link} ${styles.documents}`} href="/docs/" target="_blank" rel="noopener">
+        <BookOpen aria-hidden />
+        Documents
+      </a>
       <Foot name={identity?.name ?? ''} />
     </div>
   );
