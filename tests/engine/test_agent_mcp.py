@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import RunId
+from flowrunner.engine.program import compile_program
 from flowrunner.errors import NodeTimeout
-from flowrunner.nodes.agent_params import McpServer
+from flowrunner.nodes.agent_flow import asking_document, loop_document
+from flowrunner.nodes.agent_params import AiAgentParams, Asking, McpServer
 from flowrunner.nodes.mcp_client import list_tools
 
 from tests.engine.agent_talks import calls
@@ -163,3 +166,35 @@ def test_an_exchange_of_a_cancelled_step_is_given_up() -> None:
     given = FakeContext[Any](params=None, programs_allowed=True, is_cancelled=True)
     with pytest.raises(NodeTimeout, match="given up"):
         list_tools(given, silent)
+
+
+def test_an_installation_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package is left out, the agent fails with a hint, and no model is asked."""
+    monkeypatch.setitem(sys.modules, "flowrunner.nodes.mcp_client", None)
+    with ModelServer() as server, bench() as one:
+        result = one.run(agent(server, mcp=[{"name": "weather", "url": "http://127.0.0.1:9/mcp"}]))
+        assert result.error is not None
+        assert result.error["code"] == "NotInstalled"
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_what_talks_to_servers_and_models_is_executed_where_their_packages_are(served: bool) -> None:
+    """On AWS only slow steps have them: however short a time limit is, an exchange is one, and a script is not."""
+    params = {"model": "m", "prompt": "Go.", "memory": "k", "timeout": "1s"}
+    mcp = [{"name": "weather", "url": "http://a.example", "timeout": "1s", "approval": True}]
+    agent_params = AiAgentParams.model_validate({**params, "mcp": mcp if served else []})
+    documents = {"loop": loop_document("a", agent_params, [], [])}
+    if served:
+        tool = {"name": "weather__a", "server": "weather", "tool": "a"}
+        documents["ask"] = asking_document("weather__a", Asking(), None, (agent_params.mcp[0], tool), [])
+    with bench() as one:
+        slow = {
+            node.node.id
+            for document in documents.values()
+            for node in compile_program(
+                one.engine.load(json.dumps(document)).flow, one.engine.parts.registry
+            ).nodes.values()
+            if node.slow
+        }
+    assert slow == ({"begin", "think", "condense", "act", "call"} if served else {"think", "condense"})

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowrunner.core.flow import Json
-from flowrunner.nodes.agent_params import AgentTool, AiAgentParams, Asking
+from flowrunner.core.ids import Millis
+from flowrunner.nodes.agent_params import AgentTool, AiAgentParams, Asking, McpServer
 
 MAX_NAME = 100
 RETRY_DELAY = "1s"
-SPARE = 5_000
-"""Milliseconds that a step has beside the exchange that it is for."""
+SPARE: Millis = 5_000
+"""What a step has beside the exchange that it is for."""
+LONG: Millis = 60_000
 EGRESS_LEVELS = 2
 """A flow and its nodes: how many lists of hosts one document can hold."""
 
@@ -69,7 +71,14 @@ def _time_limits(params: AiAgentParams) -> dict[str, Document]:
     if params.mcp:
         limits["begin"] = sum(server.timeout for server in params.mcp)
         limits["act"] = max(server.timeout for server in params.mcp)
-    return {name: {"timeout": f"{limit + SPARE}ms"} for name, limit in limits.items()}
+    return {name: {"timeout": _patience(limit)} for name, limit in limits.items()}
+
+
+def _patience(exchange: Millis) -> str:
+    """The time limit of a step with an exchange of that length. It is never short: on AWS a step that says that it
+    ends soon is executed where the libraries for models and MCP servers are not.
+    """
+    return f"{max(exchange + SPARE, LONG)}ms"
 
 
 def tool_document(tool: AgentTool, egress: Egress) -> Document:
@@ -81,7 +90,9 @@ def tool_document(tool: AgentTool, egress: Egress) -> Document:
     return _document(f"tool {tool.name}", nodes, egress, {"result": "${nodes.shown.output}"})
 
 
-def asking_document(name: str, asking: Asking, tool: Json, served: Json, egress: Egress) -> Document:
+def asking_document(
+    name: str, asking: Asking, tool: Json, served: tuple[McpServer, Document] | None, egress: Egress
+) -> Document:
     """The flow of a call that a person decides about. Its input is the arguments, which the question may name.
 
     What a server's tool needs comes along in the input as `$task`, since credentials stand in no document.
@@ -92,20 +103,22 @@ def asking_document(name: str, asking: Asking, tool: Json, served: Json, egress:
     if asking.timeout is not None:
         params["timeout"] = f"{asking.timeout}ms"
     ways = {"approved": "call", "rejected": "refused", "timeout": "refused"}
-    nodes = {
+    nodes: Document = {
         "ask": {"type": "approval", "params": params, "next": ways},
         "call": {
             "type": "agent.tool",
             "params": {
                 "call": {"name": name, "arguments": ARGUMENTS if served else "${input}"},
                 "task": "${input['$task']}" if served else NO_TASK,
-                "begun": {"served": [served]} if served else None,
+                "begun": {"served": [served[1]]} if served else None,
                 "tools": [tool] if tool else [],
                 "approved": True,
             },
         },
         "refused": {"type": "transform", "params": {"value": "${prev}"}},
     }
+    if served is not None:
+        nodes["call"]["timeout"] = _patience(served[0].timeout)
     outputs = {"decided": True, "call": "${nodes.call.output}", "refused": "${nodes.refused.output}"}
     return _document(f"tool {name}", nodes, egress, outputs)
 

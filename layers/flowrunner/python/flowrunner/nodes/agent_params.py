@@ -106,6 +106,8 @@ class ModelParams(Params):
 
     model: str = Field(min_length=1, max_length=256, description="As the server calls it.")
     system: str | None = Field(None, description="Who the agent is and what it is to do.")
+    prompt: str | None = Field(None, min_length=1, description="The task; or give `messages`.")
+    messages: list[Message] | None = Field(None, min_length=1, max_length=2000, description="Instead of `prompt`.")
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False, description="0 for the likeliest answer.")
     max_tokens: int | None = Field(None, ge=1, description="Of one answer of the model.")
     json_schema: dict[str, Json] | None = Field(
@@ -131,8 +133,6 @@ class ModelParams(Params):
 class Task(ModelParams):
     """All that an agent's run is given as its input."""
 
-    prompt: str | None = Field(None, min_length=1, description="The task; or give `messages`.")
-    messages: list[Message] | None = Field(None, min_length=1, max_length=2000, description="Instead of `prompt`.")
     fixed: dict[str, dict[str, Json]] = Field(
         default_factory=dict,
         description="By tool: arguments that the model neither sees nor chooses, such as whose data it may read.",

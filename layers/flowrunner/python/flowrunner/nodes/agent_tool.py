@@ -75,7 +75,7 @@ class AgentToolNode(NodeType[AgentToolParams]):
         params = ctx.params
         tool = next((_as_written(one) for one in params.tools if one.name == name), None)
         served = _served(params, name)
-        document = asking_document(name, asking, tool, served[1] if served is not None else None, ctx.egress)
+        document = asking_document(name, asking, tool, served, ctx.egress)
         given: dict[str, Json] = dict(arguments)
         if served is not None:
             given[TASK] = task_of(Task(model="-", prompt="-", mcp=[served[0]]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from importlib.util import find_spec
 from typing import Any
 
 from flowrunner.core.flow import Json
@@ -20,7 +21,7 @@ _STRANGE = re.compile(r"[^A-Za-z0-9_-]")
 
 def served_tools(ctx: Context[Any], server: McpServer, taken: Collection[str]) -> list[Json]:
     """The tools of a server as the agent offers them, under names of their own. Raises `MCP_SERVER`."""
-    _check_allowed(ctx, server)
+    _check_usable(ctx, server)
     # Imported by now: most agents have no such servers.
     from flowrunner.nodes.mcp_client import list_tools
 
@@ -44,7 +45,7 @@ def served_tools(ctx: Context[Any], server: McpServer, taken: Collection[str]) -
 
 def call_tool(ctx: Context[Any], server: McpServer, tool: str, arguments: dict[str, Json]) -> Result:
     """A call of a server's tool; what goes wrong is for the model to know."""
-    _check_allowed(ctx, server)
+    _check_usable(ctx, server)
     from flowrunner.nodes.mcp_client import call
 
     try:
@@ -54,7 +55,21 @@ def call_tool(ctx: Context[Any], server: McpServer, tool: str, arguments: dict[s
     return bad("TOOL_FAILED", answer.text) if answer.failed else good(answer.value)
 
 
-def _check_allowed(ctx: Context[Any], server: McpServer) -> None:
+def _check_usable(ctx: Context[Any], server: McpServer) -> None:
+    try:
+        import flowrunner.nodes.mcp_client  # noqa: F401 - whether it can be imported is the question
+    except ImportError as error:
+        raise StepError(
+            "the client for MCP servers (the package mcp) is not installed here",
+            code="NotInstalled",
+            hint="on AWS, deploy with the extra `mcp`",
+        ) from error
+    if find_spec("mcp") is None:
+        raise StepError(
+            "tools of MCP servers need the package mcp, which is not installed here",
+            code="NotInstalled",
+            hint="on AWS, deploy with the extra `mcp`",
+        )
     if server.command is not None and not ctx.programs_allowed:
         raise StepError(
             f"the server {server.name} is a program, and this installation starts none",
