@@ -13,6 +13,7 @@ from constructs import Construct
 
 from infra import environment, grants
 from infra.api import ApiStack
+from infra.bundling import extra_layer
 from infra.data import DataStack
 from infra.function import Function, Layers, Shared
 from infra.nag import accept, wildcard
@@ -77,7 +78,10 @@ class EngineStack(Stack):
             service="executor-slow" if slow else "executor",
             description="executes slow steps" if slow else "executes steps",
             # Steps that talk to models are slow ones, so only the lane that takes these needs the clients of models.
-            layers=("flowrunner", "core", *(() if lanes == "fast" else ("ai",))),
+            layers=(
+                *("flowrunner", "core", *(() if lanes == "fast" else ("ai",))),
+                *extra_layer(settings, "fast" if lanes == "fast" else "slow"),
+            ),
             statements=[*self._working(), grants.taking(queue)],
             timeout=settings.slow_timeout if slow else settings.executor_timeout,
             memory=settings.executor_memory,

@@ -42,7 +42,9 @@ class Settings:
     architecture: str = "arm64"  # or x86_64
     layers: str = ""  # where the layers are; default: build/layers/py313-arm64
     build: str = "auto"  # auto: scripts/build-layers runs before each synth; never: they are there
+    plugins: str = ""  # a folder whose python/ holds plugins as packages; see docs/plugins.md
     console: str = ""  # the folder of a built console; without it there is no console stack
+    extras: tuple[str, ...] = ()  # mcp, postgres, wasm: what only some flows need, in a layer of its own
 
     # -- functions
     executor_memory: int = 512
@@ -125,7 +127,9 @@ READERS: Mapping[str, Reader] = {
     "architecture": choice("arm64", "x86_64"),
     "layers": _folder,
     "build": choice("auto", "never"),
+    "plugins": _folder,
     "console": _folder,
+    "extras": texts(choice("mcp", "postgres", "wasm")),
     "executor_memory": _memory,
     "executor_timeout": number(15, 900),
     "slow_timeout": number(60, 900),

@@ -25,6 +25,9 @@ PACKAGE = ROOT / "layers/flowrunner/python/flowrunner"
 GROUPS = {"core": ["layer-core"], "api": ["layer-core", "layer-api"], "ai": ["layer-core", "layer-ai"]}
 """The dependency groups of a set. What is in `core` is left out of the others: their functions have both layers."""
 
+EXTRAS = ("mcp", "postgres", "wasm")
+"""Sets that are built when they are asked for, those of one function into one layer: Lambda takes five."""
+
 OF_THE_RUNTIME = ["boto3", "botocore", "s3transfer", "jmespath", "urllib3", "six", "python-dateutil"]
 """Lambda's Python runtimes bring the AWS SDK and what it is made of."""
 
@@ -53,24 +56,34 @@ def main() -> int:
     parser.add_argument("--python", default="3.13", help="the runtime's Python (3.13)")
     parser.add_argument("--arch", default="arm64", choices=sorted(PLATFORMS), help="the functions' architecture")
     parser.add_argument("--out", type=Path, default=ROOT / "build/layers", help="the folder (build/layers)")
+    parser.add_argument(
+        "--extras", action="append", default=[], help="one more layer, of these: mcp,postgres,wasm; may be repeated"
+    )
     parser.add_argument("--sets", action="store_true", help="only write the locked sets anew")
     given = parser.parse_args()
     if given.sets:
-        for name in GROUPS:
+        for name in (*GROUPS, *EXTRAS):
             (SETS / f"{name}.txt").write_text(locked_set(name), encoding="utf-8")
         return 0
+    for wrong in {name for extras in given.extras for name in extras.split(",")} - {*EXTRAS}:
+        parser.error(f"--extras {wrong}: there are {', '.join(EXTRAS)}")
     if not re.fullmatch(r"3\.\d+", given.python):
         parser.error(f"--python {given.python}: a version is like 3.13")
     target = Target(given.python, given.arch, given.out)
     with target.alone():
-        for name in ("flowrunner", *GROUPS):
+        for name in ("flowrunner", *GROUPS, *(f"extra-{extras.replace(',', '-')}" for extras in given.extras)):
             target.build(name)
     return 0
 
 
+def sets_of(layer: str) -> Sequence[str]:
+    """The sets of packages that a layer is made of: `extra-mcp-wasm` of two."""
+    return layer.split("-")[1:] if layer.startswith("extra-") else (layer,)
+
+
 def locked_set(name: str) -> str:
     """The packages of a set with their hashes, as uv.lock has them, for all platforms."""
-    text = _export(GROUPS[name])
+    text = _export(GROUPS.get(name, ["layer-core", f"layer-{name}"]))
     if name != "core":
         core = {package for package, _ in _entries(_export(GROUPS["core"]))}
         text = "".join(entry for package, entry in _entries(text) if package not in core)
@@ -147,12 +160,15 @@ class Target:
             for path in sorted(path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"):
                 digest.update(f"\0{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes())
         else:
-            digest.update((SETS / f"{name}.txt").read_bytes())
+            for one in sets_of(name):
+                digest.update((SETS / f"{one}.txt").read_bytes())
         return digest.hexdigest()
 
     def _install(self, name: str, folder: Path) -> None:
-        command = [_uv(), "pip", "install", "--quiet", "--target", str(folder), "--requirements"]
-        command += [str(SETS / f"{name}.txt"), "--require-hashes", "--no-deps", "--only-binary", ":all:"]
+        command = [_uv(), "pip", "install", "--quiet", "--target", str(folder)]
+        for one in sets_of(name):
+            command += ["--requirements", str(SETS / f"{one}.txt")]
+        command += ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
         command += ["--python", sys.executable, "--python-version", self.python]
         command += ["--python-platform", self.platform, "--link-mode", "copy", "--no-config"]
         subprocess.run(command, cwd=ROOT, check=True)

@@ -93,9 +93,9 @@ def _fetched(uv: str, version: str, python: str) -> Runtime:
     return Runtime(python, version, client, sam / f"samcli/local/rapid/aws-lambda-rie-{ARCH}", layers)
 
 
-def build_layers(version: str, arch: str) -> None:
+def build_layers(version: str, arch: str, *options: str) -> None:
     """Run scripts/build-layers. Raises `Unavailable`."""
-    _run(str(ROOT / "scripts/build-layers"), "--python", version, "--arch", arch)
+    _run(str(ROOT / "scripts/build-layers"), "--python", version, "--arch", arch, *options)
 
 
 def _python() -> tuple[str, str]:

@@ -23,7 +23,18 @@ MOST = {"executor": 80 * MB, "executor-slow": 80 * MB, "api": 120 * MB}
 OF_THE_RUNTIME = {"boto3", "botocore", "s3transfer"}
 HEAVY = {
     *("aws_encryption_sdk", "aws_xray_sdk", "boto3", "jsonpath", "jsonschema", "openai", "opentelemetry.sdk"),
-    *("mcp", "prometheus_client", "psycopg", "regex", "rich", "sqlite3", "standardwebhooks", "typer", "uvicorn", "httpx2"),
+    *(
+        "mcp",
+        "prometheus_client",
+        "psycopg",
+        "regex",
+        "rich",
+        "sqlite3",
+        "standardwebhooks",
+        "typer",
+        "uvicorn",
+        "httpx2",
+    ),
 }
 """What no function imports before it is used."""
 
@@ -67,7 +78,7 @@ def files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("name", ["core", "api", "ai"])
+@pytest.mark.parametrize("name", ["core", "api", "ai", "mcp", "postgres", "wasm"])
 def test_sets_are_those_of_the_lock(builder: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """layers/dependencies holds what uv.lock says now; `scripts/build-layers --sets` writes it anew."""
     monkeypatch.setenv("PATH", f"{os.environ.get('PATH', '')}{os.pathsep}{Path.home() / '.local/bin'}")
@@ -105,7 +116,9 @@ def test_functions_are_small(builder: Any, deployed: Path, function: str) -> Non
 def test_a_second_build_changes_nothing(deployed: Path) -> None:
     """The same sources are not built again, and the hash beside a layer names its content."""
     before = {path.name: (path.read_text(), path.stat().st_mtime_ns) for path in deployed.glob("*.hash")}
-    assert set(before) == {"flowrunner.hash", "core.hash", "api.hash", "ai.hash"}
+    assert {name for name in before if not name.startswith("extra-")} == {
+        *("flowrunner.hash", "core.hash", "api.hash", "ai.hash")
+    }
     build_layers("3.13", "arm64")
     after = {path.name: (path.read_text(), path.stat().st_mtime_ns) for path in deployed.glob("*.hash")}
     assert {name: after[name] for name in ("core.hash", "api.hash", "ai.hash")} == {
@@ -176,12 +189,14 @@ ON_SERVERS = (
     "adapters/postgres",
     "adapters/sqlite",
     "cli",
-    "nodes/postgres_",  # psycopg is in no layer: the step says so (docs/aws-functions.md)
     "telemetry",
     "testing.py",
     "__main__.py",
 )
 """What no function imports; of `telemetry`, what they do import needs no package."""
+
+WITH_EXTRAS = ("nodes/postgres_", "nodes/wasm_worker.py", "nodes/mcp_client.py", "api/mcp_")
+"""What says that it is not installed where a deployment is without the extra; tests/functions/test_extras.py."""
 
 DEPLOYING = ("adapters/aws/cloud.py",)
 """What runs where `flowrunner deploy` does."""
@@ -209,7 +224,7 @@ def test_what_is_imported_later_is_there(real: Runtime, function: str) -> None:
     for path in PACKAGE.rglob("*.py"):
         module = path.relative_to(PACKAGE).as_posix()
         elsewhere = (WITH_API if function != "api" else ()) + (WITH_AI if function != "executor-slow" else ())
-        if not module.startswith((*ON_SERVERS, *DEPLOYING, *elsewhere)):
+        if not module.startswith((*ON_SERVERS, *WITH_EXTRAS, *DEPLOYING, *elsewhere)):
             wanted |= libraries(path.read_text(encoding="utf-8"))
     assert {"aws_encryption_sdk", "httpcore", "jsonschema", "_quickjs"} <= wanted
     program = f"import sys; sys.path[:0] = {[*map(str, real.paths(function))]!r}\n"

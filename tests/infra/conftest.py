@@ -28,6 +28,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
         "slow_queue": "false",
         "paused": "true",
         "tracing": "true",
+        "extras": "wasm,mcp",
         "vpc_id": "vpc-12345678",
         "vpc_subnets": "subnet-12345678,subnet-12345679",
         "vpc_security_groups": "sg-12345678",
@@ -98,7 +99,7 @@ def restored(assemblies: dict[str, Assembly]) -> Assembly:
 
 def empty_build(folder: Path) -> dict[str, str]:
     """A context with layers and a console in which there is next to nothing."""
-    for name in ("flowrunner", "core", "api", "ai"):
+    for name in ("flowrunner", "core", "api", "ai", "extra-mcp", "extra-mcp-wasm"):
         (folder / "layers" / name / "python").mkdir(parents=True, exist_ok=True)
         (folder / "layers" / name / "python" / "empty.txt").write_text(name)
     (folder / "web").mkdir(exist_ok=True)
@@ -112,6 +113,8 @@ def _synthesize(folder: Path) -> None:
     contexts = {name: context | layers for name, context in CONTEXTS.items()}
     for name in ("full", "console"):
         contexts[name] |= build
+    (folder / "plugins/python").mkdir(parents=True)
+    contexts["full"]["plugins"] = str(folder / "plugins")
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("synthesize.py")), str(folder)],
         input=json.dumps(contexts),

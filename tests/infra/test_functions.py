@@ -37,7 +37,26 @@ def test_layers(dev: Assembly, full: Assembly) -> None:
     for name, function in dev.functions().items():
         layers = {re.sub(r"Layer\w+>$", "", text(layer))[1:] for layer in function["Layers"]}
         assert layers == {"Flowrunner", "Core"} | more.get(name, set()), name
-    assert len(full.functions()["executor"]["Layers"]) == 3, "one lane for everything needs everything"
+    everything = {name: [text(layer) for layer in one["Layers"]] for name, one in full.functions().items()}
+    assert len(everything["executor"]) == 5, "one lane for everything needs everything"
+    assert any("ExtraMcpWasm" in layer for layer in everything["executor"]), "and its extras are one layer"
+    assert any("ExtraMcpLayer" in layer for layer in everything["api"]), "the API has a use for one of them"
+    assert len(everything["stream"]) == 2
+
+
+def test_plugins_are_a_layer_of_what_loads_flows(dev: Assembly, full: Assembly) -> None:
+    """Of no other function, and of none without plugins."""
+
+    def having(assembly: Assembly) -> set[str]:
+        return {
+            name
+            for name, one in assembly.functions().items()
+            if any("PluginsLayer" in text(layer) for layer in one["Layers"])
+        }
+
+    assert having(dev) == set()
+    assert having(full) == {"api", "executor", "dead-letter", "scheduler"}
+    assert max(len(one["Layers"]) for one in full.functions().values()) <= 5, "Lambda takes no more"
 
 
 def test_only_executors_may_go_round(dev: Assembly, full: Assembly) -> None:

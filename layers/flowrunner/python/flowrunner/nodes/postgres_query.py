@@ -125,7 +125,8 @@ class PostgresQueryNode(NodeType[PostgresQueryParams]):
     32 MiB in all, `VALUE_TOO_LARGE`. When the connection breaks during the commit nobody knows whether it happened: let
     a retry find that out by `INSERT … ON CONFLICT`.
 
-    The functions on AWS do not have the driver, for its size: there the step fails with `NotInstalled`.
+    The functions on AWS have the driver when they are deployed with the extra `postgres`; without it a step fails with
+    `NotInstalled`.
     """
 
     name = "postgres.query"
@@ -158,7 +159,7 @@ params:
             raise StepError(
                 "the PostgreSQL driver (the package psycopg) is not installed here",
                 code="NotInstalled",
-                hint="the functions on AWS do without it; run the flow on a worker of your own",
+                hint="on AWS, deploy with the extra `postgres`",
             ) from error
         params = ctx.params
         limits = Limits.of(min(params.timeout / 1000, ctx.time_left()), ctx.cancelled)

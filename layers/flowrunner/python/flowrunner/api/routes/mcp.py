@@ -22,8 +22,12 @@ api = router("mcp")
 @takes_large
 async def exchange_mcp(caller: Caller, platform: ThePlatform, request: Request) -> Response:
     """Lists the tools, calls them, reads runs."""
-    from flowrunner.api.mcp_exchange import McpExchange  # the package `mcp` takes as long to import as all else here
-
+    try:
+        from flowrunner.api.mcp_exchange import McpExchange  # `mcp` takes as long to import as all else here
+    except ImportError:
+        # On AWS it is there when the deployment has the extra `mcp` (docs/deploying-settings.md).
+        words = "this server has no MCP: the package mcp is not installed"
+        return answer(501, "NotInstalled", words, correlation_of(request))
     origin = request.headers.get("origin")
     allowed = origin is None or platform.authenticator.own_origin(origin, host_of(request))
     if not allowed and origin not in platform.settings.api.cors_origins:
