@@ -14,7 +14,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra import environment
-from infra.bundling import function_code, layer_code
+from infra.bundling import function_code, layer_code, plugin_layer
 from infra.grants import statement
 from infra.nag import accept, wildcard
 from infra.settings import Settings
@@ -109,7 +109,7 @@ class Function(Construct):
             handler="handler.handler",
             runtime=RUNTIMES[settings.python],
             architecture=architecture(settings),
-            layers=shared.layers.take(*layers),
+            layers=shared.layers.take(*layers, *plugin_layer(settings, source)),
             description=f"{settings.prefix}: {description}",
             role=self.role,
             timeout=Duration.seconds(timeout),
