@@ -12,7 +12,6 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra import environment, grants
-from infra.bundling import extra_layer
 from infra.data import DataStack
 from infra.domains import use_domain
 from infra.function import Function, Layers, Shared, log_days
@@ -114,7 +113,7 @@ class ApiStack(Stack):
             shared,
             source="api",
             description="the HTTP API",
-            layers=("flowrunner", "core", "api", *extra_layer(self._settings, "api")),
+            layers=("flowrunner", "core", "api"),
             statements=[
                 *self._data.storing(),
                 grants.vault(self._data.key),

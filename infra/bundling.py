@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("flowrunner", "core", "api", "ai")
 LOADS_FLOWS = ("api", "executor", "dead_letter", "scheduler")
 """Functions that need the node types of a flow, those of plugins too."""
-EXTRAS = {"fast": ("postgres", "wasm"), "slow": ("mcp", "postgres", "wasm"), "api": ("mcp",)}
-"""Which of the deployment's extras a function has a use for: agents, who call tools by MCP, are slow."""
+EXTRAS = {"fast": ("postgres", "wasm"), "slow": ("mcp", "postgres", "wasm")}
+"""Which of the deployment's extras an executor has a use for: agents, who call tools by MCP, are slow."""
 
 
-def extra_layer(settings: Settings, function: str) -> tuple[str, ...]:
-    """The layer with a function's extras: one for all of them, since Lambda takes five layers; none without extras."""
-    chosen = [name for name in EXTRAS[function] if name in settings.extras]
+def extra_layer(settings: Settings, lane: str) -> tuple[str, ...]:
+    """The layer with an executor's extras: one for all of them, since Lambda takes five layers; none without extras."""
+    chosen = [name for name in EXTRAS[lane] if name in settings.extras]
     return (f"extra-{'-'.join(chosen)}",) if chosen else ()
 
 
@@ -36,8 +36,8 @@ def layers_folder(settings: Settings) -> Path:
 
 def ensure_layers(settings: Settings) -> None:
     """Build the layers, which takes no time when they are there and up to date. Raises `BadContext`."""
-    functions = [name for name in EXTRAS if name != "fast" or settings.slow_queue]  # without it one executor is all
-    extras = sorted({layer for name in functions for layer in extra_layer(settings, name)})
+    lanes = [name for name in EXTRAS if name != "fast" or settings.slow_queue]  # without it one executor is all
+    extras = sorted({layer for name in lanes for layer in extra_layer(settings, name)})
     options = tuple(f"--extras={','.join(layer.split('-')[1:])}" for layer in extras)
     if not settings.layers and settings.build == "auto":
         _build(settings.python, settings.architecture, options)

@@ -195,7 +195,7 @@ ON_SERVERS = (
 )
 """What no function imports; of `telemetry`, what they do import needs no package."""
 
-WITH_EXTRAS = ("nodes/postgres_", "nodes/wasm_worker.py", "nodes/mcp_client.py", "api/mcp_")
+WITH_EXTRAS = ("nodes/postgres_", "nodes/wasm_worker.py", "nodes/mcp_client.py")
 """What says that it is not installed where a deployment is without the extra; tests/functions/test_extras.py."""
 
 DEPLOYING = ("adapters/aws/cloud.py",)

@@ -99,7 +99,7 @@ def restored(assemblies: dict[str, Assembly]) -> Assembly:
 
 def empty_build(folder: Path) -> dict[str, str]:
     """A context with layers and a console in which there is next to nothing."""
-    for name in ("flowrunner", "core", "api", "ai", "extra-mcp", "extra-mcp-wasm"):
+    for name in ("flowrunner", "core", "api", "ai", "extra-mcp-wasm"):
         (folder / "layers" / name / "python").mkdir(parents=True, exist_ok=True)
         (folder / "layers" / name / "python" / "empty.txt").write_text(name)
     (folder / "web").mkdir(exist_ok=True)

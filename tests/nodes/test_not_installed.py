@@ -43,7 +43,7 @@ def test_a_node_type_says_what_is_missing(
 
 def test_an_agent_says_so_of_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it opens a connection."""
-    monkeypatch.setattr(mcp_servers, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "flowrunner.nodes.mcp_client", None)
     server = McpServer.model_validate({"name": "docs", "url": "https://mcp.example.com"})
     ctx: Any = None  # it is not looked at
     with pytest.raises(StepError) as caught:

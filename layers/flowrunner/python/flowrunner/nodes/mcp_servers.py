@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from importlib.util import find_spec
 from typing import Any
 
 from flowrunner.core.flow import Json
@@ -64,12 +63,6 @@ def _check_usable(ctx: Context[Any], server: McpServer) -> None:
             code="NotInstalled",
             hint="on AWS, deploy with the extra `mcp`",
         ) from error
-    if find_spec("mcp") is None:
-        raise StepError(
-            "tools of MCP servers need the package mcp, which is not installed here",
-            code="NotInstalled",
-            hint="on AWS, deploy with the extra `mcp`",
-        )
     if server.command is not None and not ctx.programs_allowed:
         raise StepError(
             f"the server {server.name} is a program, and this installation starts none",

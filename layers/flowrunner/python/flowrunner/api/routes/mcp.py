@@ -25,7 +25,7 @@ async def exchange_mcp(caller: Caller, platform: ThePlatform, request: Request) 
     try:
         from flowrunner.api.mcp_exchange import McpExchange  # `mcp` takes as long to import as all else here
     except ImportError:
-        # On AWS it is there when the deployment has the extra `mcp` (docs/deploying-settings.md).
+        # Whoever installed the program left it out.
         words = "this server has no MCP: the package mcp is not installed"
         return answer(501, "NotInstalled", words, correlation_of(request))
     origin = request.headers.get("origin")
