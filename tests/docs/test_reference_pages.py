@@ -35,8 +35,9 @@ def test_every_field_of_the_language_has_a_row() -> None:
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
     assert len(headings) == len(set(headings)) == len(schema["$defs"]) + 1
     for model in (schema, *schema["$defs"].values()):
-        for name in model["properties"]:
+        for name, field in model["properties"].items():
             assert f"\n| `{name}` | " in page
+            assert field.get("description"), f"{model['title']}.{name} does not say what it is"
 
 
 def test_a_command_is_told_with_all_that_it_takes() -> None:

@@ -46,7 +46,7 @@ class Model(BaseModel):
 
 class Metadata(Model):
     name: str = Field(pattern=r"^[A-Za-z0-9 _.-]{1,128}$", description="The flow's name, unique in the account.")
-    description: str | None = Field(None, max_length=4096)
+    description: str | None = Field(None, max_length=4096, description="For people, and for assistants that use it.")
     version: str | None = Field(None, max_length=64, description="The author's own label.")
     labels: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=256)]] = Field(
         default_factory=dict, max_length=32, description="For searching."
@@ -64,14 +64,14 @@ class RetryDocument(Model):
 
 class RetryRunDocument(Model):
     max_attempts: int = Field(ge=1, le=100, description="Starts of the run, the first one included.")
-    delay: Duration = Field(1_000)
-    backoff: float = Field(2.0, ge=1, le=100)
-    max_delay: Duration = Field(300_000)
-    jitter: Literal["none", "full"] = "full"
+    delay: Duration = Field(1_000, description="Wait before the second start.")
+    backoff: float = Field(2.0, ge=1, le=100, description="Each further wait is this many times longer.")
+    max_delay: Duration = Field(300_000, description="No wait is longer.")
+    jitter: Literal["none", "full"] = Field("full", description="full: a random share of the wait.")
 
 
 class RetryRun(Model):
-    retry_run: RetryRunDocument
+    retry_run: RetryRunDocument = Field(description="Start the run again, so often and after such waits.")
 
 
 def _tolerance(value: Any) -> Any:
@@ -101,8 +101,10 @@ class ForeachDocument(Model):
 
 
 class NeedsDocument(Model):
-    nodes: list[NodeName] = Field(min_length=1)
-    mode: Literal["all", "any", "settled"] = "all"
+    nodes: list[NodeName] = Field(min_length=1, description="Those that it waits for.")
+    mode: Literal["all", "any", "settled"] = Field(
+        "all", description="all: runs if none failed unhandled; any: at the first success; settled: whatever happened."
+    )
 
 
 class HooksDocument(Model):
@@ -113,7 +115,7 @@ class HooksDocument(Model):
 
 class CacheDocument(Model):
     key: Json = Field(description="Usually an expression.")
-    ttl: PositiveDuration
+    ttl: PositiveDuration = Field(description="How long an output is used again.")
 
 
 class EgressDocument(Model):
@@ -121,8 +123,8 @@ class EgressDocument(Model):
 
 
 class UiDocument(Model):
-    x: float
-    y: float
+    x: float = Field(description="From the left, in pixels.")
+    y: float = Field(description="From the top, in pixels.")
 
 
 Next = NodeName | list[NodeName] | dict[str, NodeName | list[NodeName]]
@@ -131,36 +133,38 @@ Next = NodeName | list[NodeName] | dict[str, NodeName | list[NodeName]]
 class NodeDefaults(Model):
     """What `defaults` may set for every node."""
 
-    retry: RetryDocument | None = None
+    retry: RetryDocument | None = Field(None, description="What is tried again, how often, after which waits.")
     timeout: PositiveDuration | None = Field(None, description="For one attempt.")
-    on_error: Literal["fail", "continue"] | None = None
+    on_error: Literal["fail", "continue"] | None = Field(
+        None, description="continue: go on along `default`, with the output null. Default: fail."
+    )
     at_most_once: bool | None = Field(None, description="Never executed a second time after a crash.")
-    egress: EgressDocument | None = None
+    egress: EgressDocument | None = Field(None, description="Narrows what it may reach.")
 
 
 class NodeDocument(NodeDefaults):
     type: str = Field(min_length=1, max_length=128, description="A node type; see `flowrunner nodes`.")
-    params: dict[str, Json] = Field(default_factory=dict)
+    params: dict[str, Json] = Field(default_factory=dict, description="What the type takes; may hold expressions.")
     next: Next | None = Field(None, description="What follows: a node, a list, or an object by action.")
     needs: Annotated[list[NodeName], Field(min_length=1)] | NeedsDocument | NodeName | None = Field(
         None, description="A join: the nodes it waits for."
     )
     inputs: dict[str, Json] = Field(default_factory=dict, description="Named ports.")
     when: Json = Field(None, description="An expression; false: the node is skipped.")
-    foreach: ForeachDocument | None = None
+    foreach: ForeachDocument | None = Field(None, description="Runs the node once per item.")
     fallback: Json = Field(None, description="The output when every attempt failed.")
-    hooks: HooksDocument | None = None
-    cache: CacheDocument | None = None
-    name: str | None = Field(None, max_length=256)
-    description: str | None = Field(None, max_length=4096)
-    ui: UiDocument | None = None
+    hooks: HooksDocument | None = Field(None, description="JavaScript before, instead of and after its work.")
+    cache: CacheDocument | None = Field(None, description="Not executed when the same was computed lately.")
+    name: str | None = Field(None, max_length=256, description="For people; the id is what edges name.")
+    description: str | None = Field(None, max_length=4096, description="For people.")
+    ui: UiDocument | None = Field(None, description="Where it stands on the console's canvas.")
 
 
 class ConnectionDocument(Model):
-    from_node: NodeName
+    from_node: NodeName = Field(description="Whose output it is.")
     from_port: str | None = Field(None, pattern=PORT, description="A field of the output; left out: all of it.")
-    to_node: NodeName
-    to_port: str = Field(pattern=KEY)
+    to_node: NodeName = Field(description="Who waits for it.")
+    to_port: str = Field(pattern=KEY, description="Its name there: `ports.NAME`.")
 
 
 class LimitsDocument(Model):
@@ -169,33 +173,37 @@ class LimitsDocument(Model):
 
 
 class ConcurrencyDocument(Model):
-    max_runs: int = Field(ge=1, le=10_000)
+    max_runs: int = Field(ge=1, le=10_000, description="Runs at once for each value of `key`.")
     key: Json = Field(None, description="An expression; runs with different values do not count together.")
-    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = Field("queue", description="What becomes of one too many.")
 
 
 class VerifyDocument(Model):
-    scheme: Literal["standard-webhooks", "github", "stripe", "slack", "shared-secret"]
+    scheme: Literal["standard-webhooks", "github", "stripe", "slack", "shared-secret"] = Field(
+        description="How the sender signs."
+    )
     secret: SecretName = Field(description="The name of the secret with the signing key.")
     header: str | None = Field(None, pattern=HEADER, description="For shared-secret.")
 
 
 class WebhookTrigger(Model):
-    type: Literal["webhook"]
-    path: str = Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128)
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-    verify: VerifyDocument | None = None
-    respond: Literal["async", "sync"] = "async"
+    type: Literal["webhook"] = Field(description="A request of others starts the flow.")
+    path: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128, description="Below /hooks/ACCOUNT/."
+    )
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="Of the request.")
+    verify: VerifyDocument | None = Field(None, description="Left out, whoever knows the address may call it.")
+    respond: Literal["async", "sync"] = Field("async", description="sync: answered with the run's output.")
 
 
 class ScheduleTrigger(Model):
-    type: Literal["schedule"]
+    type: Literal["schedule"] = Field(description="The clock starts the flow.")
     cron: str | None = Field(None, max_length=256, description="Five fields: minute, hour, day, month, weekday.")
     at: str | None = Field(None, max_length=64, description="One moment (RFC 3339).")
-    timezone: str = "UTC"
-    input: Json = None
-    enabled: bool = True
-    missed: Literal["skip", "run_once"] = "skip"
+    timezone: str = Field("UTC", description="Of `cron`, like Europe/Berlin.")
+    input: Json = Field(None, description="The run's input.")
+    enabled: bool = Field(True, description="False: it rests.")
+    missed: Literal["skip", "run_once"] = Field("skip", description="run_once: one run makes up for all missed ones.")
 
 
 EVENTS = (
@@ -231,10 +239,12 @@ EVENT_ALIASES = {
 
 
 class WebhookDocument(Model):
-    url: str = Field(pattern=r"^https?://", max_length=2048)
-    events: list[Literal[EVENTS]] = Field(min_length=1)  # type: ignore[valid-type]  # a tuple of literals is meant
-    nodes: list[NodeName] = Field(default_factory=list)
-    secret: SecretName | None = None
+    url: str = Field(pattern=r"^https?://", max_length=2048, description="Where it is sent.")
+    events: list[Literal[EVENTS]] = Field(  # type: ignore[valid-type]  # a tuple of literals is meant
+        min_length=1, description="What is told."
+    )
+    nodes: list[NodeName] = Field(default_factory=list, description="Only of these nodes; left out: of all.")
+    secret: SecretName | None = Field(None, description="The name of the secret that signs it.")
     headers: dict[Annotated[str, Field(pattern=HEADER)], Annotated[str, Field(pattern=ONE_LINE)]] = Field(
         default_factory=dict, description="Sent along; never secrets, which are not masked here."
     )
@@ -243,16 +253,18 @@ class WebhookDocument(Model):
 class FlowDocument(Model):
     """A flow of flowrunner."""
 
-    metadata: Metadata
+    metadata: Metadata = Field(description="What it is called.")
     inputs: dict[str, Json] | bool | None = Field(None, description="JSON Schema (2020-12) of the run's input.")
     outputs: dict[str, Json] | None = Field(None, description="The run's result; usually expressions.")
-    defaults: NodeDefaults = Field(default_factory=NodeDefaults)
-    on_error: Literal["stop", "continue"] | RetryRun = "stop"
+    defaults: NodeDefaults = Field(default_factory=NodeDefaults, description="For nodes that say nothing else.")
+    on_error: Literal["stop", "continue"] | RetryRun = Field(
+        "stop", description="What a failure does that no node handles."
+    )
     timeout: PositiveDuration | None = Field(None, description="For the whole run.")
-    limits: LimitsDocument = Field(default_factory=LimitsDocument)
-    concurrency: ConcurrencyDocument | None = None
-    priority: Literal["high", "normal", "low"] = "normal"
-    egress: EgressDocument | None = None
+    limits: LimitsDocument = Field(default_factory=LimitsDocument, description="Of steps, at once and in all.")
+    concurrency: ConcurrencyDocument | None = Field(None, description="How many runs of it there may be at once.")
+    priority: Literal["high", "normal", "low"] = Field("normal", description="Which runs a busy worker takes first.")
+    egress: EgressDocument | None = Field(None, description="The flow may reach nothing else.")
     mode: Literal["standard", "express"] = Field(
         "standard", description="express: on AWS one invocation executes several steps, while there is time."
     )
@@ -264,7 +276,7 @@ class FlowDocument(Model):
     )
     start: NodeName | list[NodeName] | None = Field(None, description="The first node or nodes.")
     connections: list[str | ConnectionDocument] = Field(default_factory=list, description="`fetch.body -> parse.text`")
-    nodes: dict[NodeName, NodeDocument] = Field(min_length=1)
+    nodes: dict[NodeName, NodeDocument] = Field(min_length=1, description="By their ids.")
 
 
 def flow_json_schema() -> dict[str, Any]:
