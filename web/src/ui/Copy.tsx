@@ -1,13 +1,21 @@
 import { Check, Copy as CopyIcon } from 'lucide-react';
 import { useState } from 'react';
 
+import { copyText } from '~/lib/clipboard';
 import { IconButton } from '~/ui/Button';
+import { useSay } from '~/ui/Toasts';
 
 /** Puts a text into the clipboard. */
 export function Copy({ text, label }: { text: string; label: string }) {
+  const say = useSay();
   const [done, setDone] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    try {
+      await copyText(text);
+    } catch {
+      say('It could not be copied: select the text, and copy it yourself.');
+      return;
+    }
     setDone(true);
     setTimeout(() => setDone(false), 1_500);
   };

@@ -8,7 +8,9 @@ import { useMay } from '~/api/session';
 import { Editor } from '~/editor/Editor';
 import { Button, buttonClass } from '~/ui/Button';
 import { Dialog, DialogActions } from '~/ui/Dialog';
+import frame from '~/ui/Frame.module.css';
 import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
+import { Page } from '~/ui/Page';
 import { Badge, Status } from '~/ui/Status';
 import { Revisions } from '~/views/flow/Revisions';
 import { useDraft } from '~/views/flow/useDraft';
@@ -22,8 +24,20 @@ const route = getRouteApi('/flows/$flowId');
 export function FlowPage() {
   const { flowId } = route.useParams();
   const flow = useQuery(flowQuery(flowId));
-  if (flow.isPending) return <Skeleton lines={10} />;
-  if (flow.isError && !flow.data) return <ErrorNote error={flow.error} onRetry={() => void flow.refetch()} />;
+  if (flow.isPending) {
+    return (
+      <Page title="Flow">
+        <Skeleton lines={10} />
+      </Page>
+    );
+  }
+  if (flow.isError && !flow.data) {
+    return (
+      <Page title="Flow">
+        <ErrorNote error={flow.error} onRetry={() => void flow.refetch()} />
+      </Page>
+    );
+  }
   return <Loaded key={flowId} flow={flow.data} onRefresh={() => flow.refetch().then(({ data }) => data)} />;
 }
 
@@ -49,15 +63,15 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
     if (newest) draft.saveOver(newest.revision);
   };
   return (
-    <div className={styles.page}>
-      <header className={styles.head}>
-        <div className={styles.line}>
+    <div className={frame.page}>
+      <header className={frame.head}>
+        <div className={`${frame.line ?? ''} ${frame.what ?? ''}`}>
           <h1>{flow.name}</h1>
           <Status status={flow.status} />
           <span className="muted">revision {draft.base.revision}</span>
           {draft.dirty && <Badge tone="warn">not saved</Badge>}
         </div>
-        <div className={styles.actions}>
+        <div className={frame.actions}>
           <Link to="/runs" search={{ flow: flow.id }} className={buttonClass()}>
             <Activity aria-hidden />
             Runs
@@ -85,11 +99,11 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
           )}
         </div>
       </header>
-      <div className={styles.notes}>
+      <div className={frame.notes}>
         {draft.lost ? (
           <WarnNote>
             <p>Somebody else has saved this flow since you opened it. Your changes are still here.</p>
-            <span className={styles.actions}>
+            <span className={frame.actions}>
               <Button small onClick={() => setShown('revisions')}>
                 Look at their revision
               </Button>

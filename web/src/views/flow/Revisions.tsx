@@ -5,6 +5,7 @@ import { api, data } from '~/api/client';
 import type { Flow } from '~/api/flows';
 import { listQuery } from '~/api/lists';
 import { Button } from '~/ui/Button';
+import frame from '~/ui/Frame.module.css';
 import { ErrorNote, Skeleton } from '~/ui/Notes';
 import { Table } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
@@ -57,7 +58,7 @@ export function Revisions({ flow, onRestore }: Props) {
             end: true,
             cell: (row) =>
               row.revision !== flow.revision && (
-                <span className={styles.actions}>
+                <span className={frame.actions}>
                   <Button small onClick={() => setCompared(row.revision)}>
                     What changed since
                   </Button>

@@ -16,6 +16,8 @@ import { Answer } from '~/views/run/Answer';
 import styles from './Inspector.module.css';
 
 const MANY = 200;
+/** Lines that are shown on both sides of a wrong one. */
+const AROUND = 2;
 
 function stepQuery(run: string, attempt: Attempt) {
   return queryOptions({
@@ -40,10 +42,12 @@ interface Props {
   onSelect: (attempt: Attempt) => void;
   /** Shows where in the flow's document a node is. */
   lineOf: (node: string) => number | null;
+  /** The flow as the run has it. */
+  document: string | null;
 }
 
 /** Everything about one step: what it was given, what it gave, why it failed, and its other attempts. */
-export function Inspector({ run, story, causes, node, selected, onSelect, lineOf }: Props) {
+export function Inspector({ run, story, causes, node, selected, onSelect, lineOf, document }: Props) {
   const attempts = [...story.attempts.values()].filter((one) => one.node === (selected?.node ?? node));
   if (selected === null && node === null) {
     return (
@@ -88,6 +92,7 @@ export function Inspector({ run, story, causes, node, selected, onSelect, lineOf
           attempt={selected}
           readyAt={causes.get(selected.key)?.readyAt ?? selected.scheduledAt}
           line={lineOf(selected.node)}
+          document={document}
         />
       )}
     </div>
@@ -99,9 +104,10 @@ interface StepProps {
   attempt: Attempt;
   readyAt: number;
   line: number | null;
+  document: string | null;
 }
 
-function Step({ run, attempt, readyAt, line }: StepProps) {
+function Step({ run, attempt, readyAt, line, document }: StepProps) {
   const step = useQuery(stepQuery(run, attempt));
   return (
     <>
@@ -127,7 +133,7 @@ function Step({ run, attempt, readyAt, line }: StepProps) {
               .
             </p>
           )}
-          {step.data.error && <Failure error={step.data.error} />}
+          {step.data.error && <Failure error={step.data.error} line={line} document={document} />}
           {step.data.cached && <p className="muted">The output was kept from an earlier execution.</p>}
           {step.data.fallback && <p className="muted">Every attempt failed; this is the fallback.</p>}
           {step.data.action !== null && step.data.action !== 'default' && (
@@ -164,14 +170,51 @@ function Times({ attempt, readyAt }: { attempt: Attempt; readyAt: number }) {
   );
 }
 
-function Failure({ error }: { error: Record<string, unknown> }) {
+interface FailureProps {
+  error: Record<string, unknown>;
+  line: number | null;
+  document: string | null;
+}
+
+function Failure({ error, line, document }: FailureProps) {
   const { code, message, details } = error;
+  const place = lineOfError(details) ?? line;
   const said = `${typeof code === 'string' ? `${code}: ` : ''}${typeof message === 'string' ? message : 'It failed.'}`;
   return (
     <>
       <ErrorNote error={new Error(said)} />
+      {place !== null && document !== null && <Excerpt document={document} line={place} />}
       {details !== undefined && details !== null && <Part title="Details of the error" value={details} />}
     </>
+  );
+}
+
+/** The line of the flow at which a script or an expression failed, if the error knows it. */
+function lineOfError(details: unknown): number | null {
+  if (typeof details !== 'object' || details === null) return null;
+  const line = (details as Record<string, unknown>).document_line;
+  return typeof line === 'number' ? line : null;
+}
+
+/** The lines of the flow around the one where it went wrong. */
+function Excerpt({ document, line }: { document: string; line: number }) {
+  const from = Math.max(1, line - AROUND);
+  const lines = document.split('\n').slice(from - 1, line + AROUND);
+  // What all of them are indented by says nothing here.
+  const indent = Math.min(...lines.filter((text) => text.trim()).map((text) => text.search(/\S/)));
+  return (
+    <section className={styles.part} aria-label="Where it went wrong">
+      <h3>Line {line} of the flow</h3>
+      <pre className={styles.excerpt}>
+        {lines.map((text, index) => (
+          <span key={index} data-wrong={from + index === line}>
+            <span className={styles.number}>{from + index}</span>
+            {text.slice(indent)}
+            {'\n'}
+          </span>
+        ))}
+      </pre>
+    </section>
   );
 }
 

@@ -13,6 +13,7 @@ import { Copy } from '~/ui/Copy';
 import { Confirm, Dialog } from '~/ui/Dialog';
 import { Select } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
+import frame from '~/ui/Frame.module.css';
 import { Badge, Status } from '~/ui/Status';
 import { Ago } from '~/ui/Time';
 
@@ -32,9 +33,9 @@ export function RunHead({ run, node, onRedriven }: Props) {
   const live = isLive(run.status);
   const redrivable = run.status === 'failed' || run.status === 'cancelled';
   return (
-    <header className={styles.head}>
-      <div className={styles.title}>
-        <div className={styles.line}>
+    <header className={frame.head}>
+      <div className={frame.what}>
+        <div className={frame.line}>
           <h1>
             <Link to="/flows/$flowId" params={{ flowId: run.flow.id }}>
               {run.flow.name}
@@ -63,7 +64,7 @@ export function RunHead({ run, node, onRedriven }: Props) {
         </div>
       </div>
       {mayWrite && (
-        <div className={styles.actions}>
+        <div className={frame.actions}>
           {live && (
             <Button look="danger" onClick={() => setAsking('cancel')}>
               <Ban aria-hidden />

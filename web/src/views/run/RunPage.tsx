@@ -11,8 +11,10 @@ import { causesOf } from '~/run/causes';
 import { nodeStates, takenEdges } from '~/run/shape';
 import { toldUntil, type Attempt, type Story } from '~/run/story';
 import { useStory, type Followed } from '~/run/useStory';
+import frame from '~/ui/Frame.module.css';
 import { Json } from '~/ui/Json';
 import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
+import { Page } from '~/ui/Page';
 import { Tabs } from '~/ui/Tabs';
 import { Console } from '~/views/run/Console';
 import { Inspector } from '~/views/run/Inspector';
@@ -34,8 +36,14 @@ export function RunPage() {
   useEffect(() => {
     document.title = `${run.data?.flow.name ?? 'Run'} · flowrunner`;
   }, [run.data?.flow.name]);
-  if (run.isPending) return <Skeleton lines={10} />;
-  if (run.isError && !run.data) return <ErrorNote error={run.error} onRetry={() => void run.refetch()} />;
+  if (run.isPending) return <Waiting />;
+  if (run.isError && !run.data) {
+    return (
+      <Page title="Run">
+        <ErrorNote error={run.error} onRetry={() => void run.refetch()} />
+      </Page>
+    );
+  }
   return (
     <Shown
       key={`${runId}:${String(again)}`}
@@ -44,6 +52,14 @@ export function RunPage() {
       away={run.isError || run.fetchStatus === 'paused'}
       onAgain={() => setAgain(again + 1)}
     />
+  );
+}
+
+function Waiting() {
+  return (
+    <Page title="Run">
+      <Skeleton lines={10} />
+    </Page>
   );
 }
 
@@ -117,12 +133,14 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
   const choice = useChoice(story);
   const live = isLive(run.status);
   return (
-    <div className={styles.page}>
+    <div className={frame.page}>
       <RunHead run={run} node={choice.node} onRedriven={onAgain} />
-      <div className={styles.notes}>
-        {run.error && <ErrorNote error={new Error(failure(run.error))} />}
-        {away && <WarnNote>The connection is lost. It is being made again; nothing is missed.</WarnNote>}
-        {document.isError && <WarnNote>The flow of this run is gone, so its drawing is, too.</WarnNote>}
+      <div>
+        <div className={frame.notes}>
+          {run.error && <ErrorNote error={new Error(failure(run.error))} />}
+          {away && <WarnNote>The connection is lost. It is being made again; nothing is missed.</WarnNote>}
+          {document.isError && <WarnNote>The flow of this run is gone, so its drawing is, too.</WarnNote>}
+        </div>
         {!live && run.started_at && run.ended_at && run.ended_at > run.started_at && (
           // From the run itself, which is here: what came later would push the canvas away under a click.
           <Scrubber
@@ -178,6 +196,7 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
             selected={choice.selected}
             onSelect={choice.chooseAttempt}
             lineOf={(node) => lines.get(node) ?? null}
+            document={text ?? null}
           />
         </aside>
       </div>

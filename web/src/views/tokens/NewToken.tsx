@@ -5,12 +5,11 @@ import { api, data } from '~/api/client';
 import { sessionQuery, type Permission } from '~/api/session';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
+import { ChoiceSet } from '~/ui/ChoiceSet';
 import { Dialog, DialogActions } from '~/ui/Dialog';
-import { Checkbox, Select, TextField } from '~/ui/Field';
+import { Select, TextField } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
 import { ShownOnce } from '~/ui/ShownOnce';
-
-import styles from './NewToken.module.css';
 
 const DAY_MS = 86_400_000;
 const EXPIRIES = [
@@ -63,12 +62,6 @@ function Body({ onMade, onClose }: { onMade: (token: string) => void; onClose: (
       ),
     (made) => onMade(made.token),
   );
-  const choose = (scope: Permission, on: boolean) => {
-    const next = new Set(scopes);
-    if (on) next.add(scope);
-    else next.delete(scope);
-    setScopes(next);
-  };
   return (
     <DialogForm
       action="Make"
@@ -91,17 +84,7 @@ function Body({ onMade, onClose }: { onMade: (token: string) => void; onClose: (
         choices={EXPIRIES}
         onChange={(event) => setDays(event.target.value)}
       />
-      <fieldset className={styles.scopes}>
-        <legend>It may</legend>
-        {all.map((scope) => (
-          <Checkbox
-            key={scope}
-            label={scope}
-            checked={scopes.has(scope)}
-            onChange={(event) => choose(scope, event.target.checked)}
-          />
-        ))}
-      </fieldset>
+      <ChoiceSet legend="It may" choices={all} chosen={scopes} onChange={setScopes} />
     </DialogForm>
   );
 }

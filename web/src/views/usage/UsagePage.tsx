@@ -84,7 +84,13 @@ interface ShownProps {
 
 function Shown({ usage, days, measure }: ShownProps) {
   if (usage.items.length === 0) {
-    return <Empty icon={ChartColumn} title="Nothing ran in this time" />;
+    return (
+      <Card>
+        <Empty icon={ChartColumn} title="Nothing ran in this time">
+          A longer span may show more.
+        </Empty>
+      </Card>
+    );
   }
   const perDay = days.map((day) => ({
     day,

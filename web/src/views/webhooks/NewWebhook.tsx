@@ -4,11 +4,10 @@ import { useState } from 'react';
 import { api, data, type Schemas } from '~/api/client';
 import { flowNamesQuery } from '~/api/flowNames';
 import { useAction } from '~/lib/useAction';
+import { ChoiceSet } from '~/ui/ChoiceSet';
 import { Dialog } from '~/ui/Dialog';
-import { Checkbox, Select, TextField } from '~/ui/Field';
+import { Select, TextField } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
-
-import styles from '../tokens/NewToken.module.css';
 
 type Event = Schemas['WebhookWish']['events'][number];
 
@@ -67,12 +66,6 @@ function Body({ onClose, onKey }: Omit<Props, 'open'>) {
       onKey(made.signing_key);
     },
   );
-  const choose = (event: Event, on: boolean) => {
-    const next = new Set(events);
-    if (on) next.add(event);
-    else next.delete(event);
-    setEvents(next);
-  };
   return (
     <DialogForm
       action="Make"
@@ -103,17 +96,7 @@ function Body({ onClose, onKey }: Omit<Props, 'open'>) {
         ]}
         onChange={(event) => setFlow(event.target.value)}
       />
-      <fieldset className={styles.scopes}>
-        <legend>Events</legend>
-        {EVENTS.map((event) => (
-          <Checkbox
-            key={event}
-            label={event}
-            checked={events.has(event)}
-            onChange={(change) => choose(event, change.target.checked)}
-          />
-        ))}
-      </fieldset>
+      <ChoiceSet legend="Events" choices={EVENTS} chosen={events} onChange={setEvents} />
     </DialogForm>
   );
 }
