@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 from flowrunner.core.ids import AccountId, RunId
-from flowrunner.errors import StepError
+from flowrunner.errors import StepError, StoreError
 from flowrunner.nodes.base import Context, NodeType, Params, Result, Wait
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.history import RunFilter
@@ -122,3 +122,27 @@ def test_a_run_that_nobody_will_wait_for_is_cancelled(b: Bench, waits: Waits) ->
     b.work()
     assert b.result(run).status == "cancelled"
     assert [b.result(one).status for one in children(b)] == ["cancelled"]
+
+
+def test_a_redrive_finds_the_run_that_a_dead_worker_has_started(b: Bench, waits: Waits) -> None:
+    """It has ended meanwhile, and told that to a run that was over: the step is executed again and finds its output."""
+    waits.child = True
+    run = b.start(flow("waits: {type: waits}"))
+    runs = b.engine.parts.backend.runs
+    commit = runs.commit
+
+    def dying(commits: object) -> Sequence[bool]:
+        runs.commit = commit  # type: ignore[method-assign]  # it died once
+        raise StoreError("the worker dies")
+
+    runs.commit = dying  # type: ignore[method-assign]  # where the worker dies
+    with pytest.raises(StoreError):
+        b.worker.drain()
+    b.worker = b.engine.worker()
+    b.engine.control.cancel(ACCOUNT, run)
+    b.work()
+    assert [b.result(one).status for one in children(b)] == ["completed"]
+    b.engine.control.redrive(ACCOUNT, run)
+    b.work()
+    assert b.result(run).status == "completed"
+    assert waits.executed == 2

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import AccountId, FlowId, RunId
+from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
 from flowrunner.core.status import TERMINAL, RunStatus
+from flowrunner.engine.dispatch import POKE
 from flowrunner.engine.redaction import Redactor
 from flowrunner.engine.run_ids import derived_run_id
 from flowrunner.engine.sealed_values import SecretInName
@@ -20,6 +21,7 @@ from flowrunner.engine.watch import Change, Watchers
 from flowrunner.errors import Conflict, InvalidInput, QuotaExceeded, StepError
 from flowrunner.nodes.base import FlowNote, NodeType, Result
 from flowrunner.ports.flows import FlowRow
+from flowrunner.ports.queue import Message, Receipt
 
 SaveFlow = Callable[[AccountId, str], FlowRow]
 """Stores an inline document as a flow and answers its row. Raises `InvalidInput` with its problems."""
@@ -94,7 +96,7 @@ class StepChildren:
         row = self._flow(flow, revision, document)
         run = child_run_id(parent.run, parent.step, parent.attempt)
         if self._services.backend.runs.load([(parent.account, run)])[0] is not None:
-            return run
+            return self._found(run, signal_parent=signal_parent)
         try:
             self._services.admit_child(parent.account)
         except QuotaExceeded as error:
@@ -121,6 +123,14 @@ class StepChildren:
         if created and self._watchers.watched(run):
             self._watchers.tell(Change(prepared.view, prepared.view.state, created=True))
         self._starter.admit(prepared)
+        return run if created else self._found(run, signal_parent=signal_parent)
+
+    def _found(self, run: RunId, *, signal_parent: bool) -> RunId:
+        """A run that an execution before this one has started. It may be over, and have told that to nobody."""
+        if signal_parent:
+            parent, services = self._parent, self._services
+            poke = Receipt(parent.account, RunId(parent.run), StepId(parent.step), POKE)
+            services.backend.queue.send([Message(poke, services.clock.now(), 0)])
         return run
 
     def note(self, flow: str, revision: int | None) -> FlowNote:
