@@ -1,0 +1,127 @@
+"""A run in the page: through lost connections and reloads, back and forth in time, mended and redriven."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.person import Person
+from tests.cli.remote.server import WAITING
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+BROKEN = """
+metadata: {name: mended}
+nodes:
+  first: {type: transform, params: {value: 1}, next: second}
+  second:
+    type: script
+    hooks:
+      exec: |
+        const found = input.nothing;
+        return found.length;
+    next: last
+  last: {type: log, params: {message: done}}
+"""
+LOST = "The connection is lost"
+
+
+def test_a_run_survives_a_lost_connection_and_a_reload(person: Person) -> None:
+    """What happens meanwhile is there when the server is, and again after a reload."""
+    page = person.page
+    person.log_in()
+    run = person.run(WAITING)
+    person.go(f"/runs/{run}")
+    person.status("waiting")
+    page.context.set_offline(True)
+    person.call("POST", f"/v1/runs/{run}/steps/ask/signal", {"payload": {"approved": True}})
+    page.context.set_offline(False)
+    person.status("completed")
+    expect(page.get_by_text(LOST)).to_be_hidden()
+    page.reload()
+    person.status("completed")
+    expect(page.get_by_role("tabpanel", name="Timeline").get_by_role("button")).to_have_count(1)
+    # The requests that failed meanwhile are no fault of the page's.
+    person.complaints[:] = [said for said in person.complaints if "ERR_INTERNET_DISCONNECTED" not in said]
+
+
+def test_a_server_that_is_away_is_told_and_come_back_to(person: Person) -> None:
+    """A proxy that answers for it ends the stream for good: the page makes a new one, and misses nothing."""
+    page = person.page
+    person.log_in()
+    run = person.run(WAITING)
+    away = "**/v1/runs/**"
+    page.route(away, lambda route: route.fulfill(status=502, body="bad gateway"))
+    person.go(f"/runs/{run}")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.unroute(away)
+    person.press("Try again")
+    person.status("waiting")
+    page.route("**/events*", lambda route: route.fulfill(status=502, body="bad gateway"))
+    page.reload()
+    person.status("waiting")
+    page.unroute("**/events*")
+    person.call("POST", f"/v1/runs/{run}/steps/ask/signal", {"payload": {"approved": True}})
+    person.status("completed")
+
+
+def test_the_line_is_mended_and_the_run_goes_on_with_the_newer_revision(person: Person) -> None:
+    """The wrong line of the flow stands beside the error; what had succeeded is not executed again."""
+    page = person.page
+    person.log_in()
+    flow = person.flow(BROKEN)
+    run = person.call("POST", f"/v1/flows/{flow}/runs", {"input": {}})["id"]
+    person.go(f"/runs/{run}")
+    person.status("failed")
+    person.choose("second")
+    excerpt = page.get_by_role("region", name="Where it went wrong")
+    expect(excerpt.locator("[data-wrong=true]")).to_contain_text("return found.length;")
+    page.request.put(
+        f"{person.url}/v1/flows/{flow}",
+        headers={
+            "X-CSRF-Token": person.csrf,
+            "Origin": person.url,
+            "If-Match": '"1"',
+            "Content-Type": "application/yaml",
+        },
+        data=BROKEN.replace("found.length", "1"),
+    )
+    person.press("Redrive…")
+    asked = person.dialog("Redrive the run")
+    asked.get_by_label("Revision of the flow").select_option(label="2: the newest")
+    asked.get_by_label("From").select_option(label="Node second")
+    person.press("Redrive", asked)
+    person.status("completed")
+    expect(page.get_by_text("revision 2", exact=True)).to_be_visible()
+    timeline = page.get_by_role("tabpanel", name="Timeline")
+    expect(timeline.get_by_role("button").filter(has_text="first")).to_have_count(1)
+    expect(timeline.get_by_role("button").filter(has_text="last")).to_have_count(1)
+
+
+def test_a_finished_run_is_looked_at_as_it_was(person: Person) -> None:
+    """At the beginning of the replay nothing has been reached; at its end all is as before."""
+    page = person.page
+    person.log_in()
+    person.go(f"/runs/{person.run(BROKEN)}")
+    person.status("failed")
+    rows = page.get_by_role("tabpanel", name="Timeline").get_by_role("button")
+    expect(rows).to_have_count(2)
+    moment = page.get_by_role("slider", name="Moment")
+    moment.press("Home")
+    canvas = page.get_by_role("region", name="Canvas")
+    expect(canvas.get_by_role("img", name="failed")).to_have_count(0)
+    moment.press("End")
+    expect(canvas.get_by_role("img", name="failed")).to_have_count(1)
+    expect(rows).to_have_count(2)
+
+
+def test_what_waits_is_rejected(person: Person) -> None:
+    """A rejection is an answer like any other, and is seen on the step."""
+    page = person.page
+    person.log_in()
+    person.go(f"/runs/{person.run(WAITING)}")
+    person.status("waiting")
+    person.choose("ask")
+    person.press("Reject", page.get_by_role("region", name="Answer"))
+    person.status("completed")
+    expect(page.get_by_role("complementary", name="Step")).to_contain_text("rejected")
