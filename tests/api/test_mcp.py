@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp.types import INVALID_PARAMS, CallToolResult, ResourceLink, TextContent
+from mcp.types import INVALID_PARAMS, CallToolResult, ResourceLink, TextContent, TextResourceContents
 from mcp.types.version import SUPPORTED_PROTOCOL_VERSIONS
 
 from tests.api.live_server import LiveServer, eventually, live_server
@@ -173,7 +173,9 @@ def test_a_long_run_is_asked_for(server: LiveServer, mode: str, impatient: None)
         link = begun.content[1]
         assert isinstance(link, ResourceLink)
         await anyio.to_thread.run_sync(lambda: server.talk.said.acquire(timeout=PATIENCE))
-        shown = json.loads((await mcp.read_resource(str(link.uri))).contents[0].text)  # type: ignore[union-attr]  # text
+        content = (await mcp.read_resource(str(link.uri))).contents[0]
+        assert isinstance(content, TextResourceContents)
+        shown = json.loads(content.text)
         assert (shown["run_id"], shown["status"], shown["current_nodes"]) == (run, "running", ["b"])
         looked = await mcp.call_tool("flowrunner_get_run", {"run_id": run})
         assert looked.structured_content == {key: value for key, value in shown.items() if key != "output"}

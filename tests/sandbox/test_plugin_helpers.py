@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from flowrunner.sandbox.errors import ExpressionError, ScriptError
 from flowrunner.sandbox.evaluator import Sandbox, Script
-from flowrunner.sandbox.helpers import helper_codes
+from flowrunner.sandbox.plugged import helper_codes
 
 HELPERS = {
     "slug": "(text) => clean(text).replace(/ +/g, '-') // a comment at the end",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from flowrunner.core.addresses import parse_address, parse_origin
-from flowrunner.core.durations import format_duration, parse_duration
+from flowrunner.core.durations import parse_duration
 from flowrunner.core.sizes import parse_size
 from flowrunner.errors import ConfigurationError
 
@@ -299,23 +299,6 @@ def load_settings(
 def keys() -> dict[str, str]:
     """Every key with what it means."""
     return dict(_walk(Settings, ""))
-
-
-def in_units(key: str, value: int) -> str | None:
-    """A duration or a size as one would write it; None for a setting that is neither."""
-    model: Any = Settings
-    *path, last = key.split(".")
-    for part in path:
-        model = model.model_fields[part].annotation
-    field = model.model_fields[last]
-    kind = f"{field.annotation} {field.metadata}"
-    if "parse_duration" in kind:
-        text = format_duration(value)
-        return text if " " not in text and parse_duration(text) == value else f"{value}ms"
-    if "parse_size" in kind:
-        units = (("MiB", 1024**2), ("KiB", 1024))
-        return next((f"{value // unit}{name}" for name, unit in units if value and not value % unit), f"{value}B")
-    return None
 
 
 def masked(url: str) -> str:

@@ -10,8 +10,8 @@ from flowrunner.core.ids import Millis
 from flowrunner.sandbox.code import analyse, checked_codes, fault_of
 from flowrunner.sandbox.errors import ScriptError
 from flowrunner.sandbox.failures import limit_error
-from flowrunner.sandbox.helpers import TAKEN, helper_codes
 from flowrunner.sandbox.paths import Loader, parse_path
+from flowrunner.sandbox.plugged import TAKEN, helper_codes
 from flowrunner.sandbox.pool import WorkerPool
 from flowrunner.sandbox.process import Request, WorkerLost
 from flowrunner.sandbox.rounds import Rounds
