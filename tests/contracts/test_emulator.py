@@ -16,8 +16,9 @@ from flowrunner.adapters.aws.clients import Clients
 from flowrunner.adapters.local.clock import SystemClock, SystemDraws
 from flowrunner.ports.backend import Backend
 
+from tests.contracts.suites.claims import ClaimRules, ReportRules
 from tests.contracts.suites.entities import EntityWriteRules
-from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
+from tests.contracts.suites.runs import CommitRules, CreateRules
 from tests.contracts.suites.things import BlobRules, CallbackRules, FlowRevisionRules
 from tests.contracts.suites.values import KeyValueRules
 from tests.e2e.emulator import CREDENTIALS, REGION, Emulator

@@ -9,11 +9,12 @@ import pytest
 from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.ports.backend import Backend
 
+from tests.contracts.suites.claims import ClaimRules, ReportRules
 from tests.contracts.suites.entities import EntityListRules, EntityRules, EntityWriteRules
 from tests.contracts.suites.erasure import ErasureRules
 from tests.contracts.suites.history import RetentionRules, RunListRules, StepHistoryRules
 from tests.contracts.suites.queue import ExactQueueRules
-from tests.contracts.suites.runs import ClaimRules, CommitRules, CreateRules, ReportRules
+from tests.contracts.suites.runs import CommitRules, CreateRules
 from tests.contracts.suites.things import BlobRules, CallbackRules, DocumentRules, FlowRevisionRules, FlowRules
 from tests.contracts.suites.values import KeyValueRules
 from tests.contracts.suites.wakeups import WakeupRules

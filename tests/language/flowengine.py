@@ -7,9 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from flowrunner.core.flow import Json
+from flowrunner.language.importers.base import CannotImport
+from flowrunner.language.importers.registry import import_flow
+from flowrunner.language.reader import read_document
 
 Ports = dict[str, Json]
+FAST: dict[str, Json] = {"max_attempts": 2}
 
 
 def node(id: str, kind: str, config: Mapping[str, Json] | None = None, **others: Json) -> dict[str, Json]:
@@ -92,3 +97,15 @@ class Model:
                 return {port: ports.get("payload")}
             case _:
                 return {"merged": ports}
+
+
+def refusals(document: Json, check: Any = lambda _: None) -> list[str]:
+    """Each problem as `field: message`."""
+    with pytest.raises(CannotImport) as caught:
+        import_flow(data(document), check)
+    return [f"{problem.field}: {problem.message}" for problem in caught.value.problems]
+
+
+def flow_of(document: Json, check: Any) -> dict[str, Any]:
+    value: dict[str, Any] = read_document(import_flow(data(document), check)).value
+    return value

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from copy import deepcopy
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
-import yaml
 from flowrunner.bootstrap import make_engine
 from flowrunner.core.flow import Json
 from flowrunner.errors import InvalidInput, NotFound
 from flowrunner.language.importers.base import CannotImport, Converted, Problems
 from flowrunner.language.importers.flowengine import FlowengineImporter
 from flowrunner.language.importers.registry import Importers, import_flow
-from flowrunner.language.importers.yaml_text import comment, entry
-from flowrunner.language.reader import read_document
 from flowrunner.settings import Settings
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tests.language.flowengine import data, node, workflow
+from tests.language.flowengine import data, flow_of, node, refusals, workflow
 
 
 class Words:
@@ -55,18 +48,6 @@ def check() -> Any:
     engine = make_engine(Settings(), {})
     yield engine.load
     engine.close()
-
-
-def refusals(document: Json, check: Any = lambda _: None) -> list[str]:
-    """Each problem as `field: message`."""
-    with pytest.raises(CannotImport) as caught:
-        import_flow(data(document), check)
-    return [f"{problem.field}: {problem.message}" for problem in caught.value.problems]
-
-
-def flow_of(document: Json, check: Any) -> dict[str, Any]:
-    value: dict[str, Any] = read_document(import_flow(data(document), check)).value
-    return value
 
 
 # -- the place for importers ----------------------------------------------------------------------------------------------
@@ -280,7 +261,6 @@ def test_a_header_with_a_credential_is_pointed_out(check: Any) -> None:
 
 
 LOG = node("a", "debug.log")
-FAST: dict[str, Json] = {"max_attempts": 2}
 
 
 @pytest.mark.parametrize(
@@ -407,163 +387,3 @@ def test_all_problems_come_at_once() -> None:
     ]
     many = refusals(workflow([node(f"n{place}", "nope") for place in range(500)]))
     assert many[-1] == ": there are more problems"
-
-
-HOSTILE = [
-    "__proto__",
-    "constructor",
-    "a: b",
-    "- x",
-    "#",
-    "&a",
-    "*a",
-    "<<",
-    "null",
-    "~",
-    "on",
-    "1e3",
-    "0x1",
-    "'",
-    '"',
-    "${input}",
-    "$${",
-    "\u2028",
-    "\x85",
-    "é\n#x",
-    "]}",
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_texts_stay_texts(text: str, check: Any) -> None:
-    """In every place where a text can be: refused by name, or as it was."""
-    document = workflow(
-        [
-            node(text, "debug.log", {"message": text}, name=text),
-            node("m", "flow.merge"),
-            node("s", "transform.json_stringify", {"value": {"k": [text]}}),
-        ],
-        description=text,
-    )
-    wires: Any = document["connections"]
-    wires.append({"from_node": text, "from_port": "message", "to_node": "m", "to_port": text})
-    if text in ("__proto__", "constructor"):
-        assert "reserved" in refusals(document, check)[0]
-        return
-    flow = flow_of(document, check)
-    escaped = text.replace("${", "$${")
-    assert flow["metadata"]["description"] == text
-    assert [one["params"]["message"] for one in flow["nodes"].values() if one["type"] == "log"] == [escaped]
-    assert flow["nodes"]["s"]["params"]["value"] == {"k": [escaped]}
-    assert list(flow["nodes"]["m"]["params"]["value"]) == [text]
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs", "Cc"])),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(value=JSON)
-def test_the_writer_says_what_it_is_given(value: Json) -> None:
-    """Our reader and PyYAML's both read back the same value, except keys that our reader refuses."""
-    text = "\n".join([comment(str(value)), *entry("value", value)])
-    assert (
-        yaml.safe_load(text.replace("\t", " "))["value"] == value
-        or "<<" in text
-        or "=" in text
-        or "." in text
-        or "e" in text
-    )
-    if "__proto__" not in text and "constructor" not in text and "prototype" not in text:
-        assert read_document(text).value == {"value": value}
-
-
-PIECES: st.SearchStrategy[Any] = st.sampled_from(
-    [
-        None,
-        True,
-        0,
-        -1,
-        1.5,
-        "x",
-        "",
-        [],
-        {},
-        {"type": "String"},
-        {"type": "Number", "value": "x"},
-        "a",
-        "message",
-        "debug.log",
-        "http.request",
-    ]
-)
-
-
-@st.composite
-def damaged(draw: st.DrawFn) -> Json:
-    """A workflow with one to three values replaced or removed at random places."""
-    document: Any = json.loads(
-        data(
-            workflow(
-                [
-                    node(
-                        "get",
-                        "http.request",
-                        {"method": "POST", "headers": {"A": "b"}},
-                        retry_policy=FAST,
-                        position={"x": 1, "y": 2},
-                    ),
-                    node("parse", "transform.json_parse", name="Parse"),
-                    node("b", "flow.branch"),
-                    node("w", "time.delay", {"delay_ms": {"type": "Number", "value": 1}}),
-                    node("l", "debug.log"),
-                    node("m", "flow.merge"),
-                ],
-                "get.body -> parse.json",
-                "parse.parsed -> b.payload",
-                "get.status -> b.condition",
-                "b.true_out -> w.x",
-                "b.false_out -> l.message",
-                "w.x -> m.x",
-                "l.message -> m.y",
-                triggers=[{"trigger_type": {"type": "Cron", "expression": "0 9 * * *"}, "enabled": True}],
-                settings={"max_parallel_nodes": 3, "on_error": {"RetryWorkflow": {"max_attempts": 2}}},
-            )
-        )
-    )
-    for _ in range(draw(st.integers(1, 3))):
-        at = document
-        while isinstance(at, dict | list) and at:
-            key: Any = draw(st.sampled_from(sorted(at))) if isinstance(at, dict) else draw(st.integers(0, len(at) - 1))
-            if not isinstance(at[key], dict | list) or draw(st.booleans()):
-                if draw(st.booleans()):
-                    at[key] = deepcopy(draw(PIECES))
-                else:
-                    del at[key]
-                break
-            at = at[key]
-    damaged_document: Json = document
-    return damaged_document
-
-
-@settings(max_examples=200, deadline=None)
-@given(document=damaged())
-def test_a_document_imports_or_is_refused_with_named_problems(check: Any, document: Json) -> None:
-    """Whatever is damaged: no other error, no flow that does not load, no problem without words."""
-    found = ["imported"]
-    try:
-        import_flow(data(document), check, "flowengine")
-    except CannotImport as refused:
-        found = [problem.message for problem in refused.problems]
-    assert found
-    assert all(found)

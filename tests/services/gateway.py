@@ -22,6 +22,15 @@ NUMBERS = count()
 """For names that nothing else has."""
 
 
+WAITS = """
+metadata: {name: waits}
+nodes:
+  a: {type: transform, params: {value: 1}, next: b}
+  b: {type: approval, params: {message: "go?"}, next: {approved: c}}
+  c: {type: log, params: {message: done}}
+"""
+
+
 class Gateway:
     """See `ports.push.Push`."""
 
@@ -132,3 +141,18 @@ def lines(**options: Any) -> Iterator[Callable[[], Line]]:
             return Line(api, gateway, make_sockets(api, gateway), NUMBERS)
 
         yield line
+
+
+def started(wire: Line, text: str = WAITS, team: str = "acme") -> RunId:
+    """A run that waits for an answer."""
+    own = text.replace("metadata: {name: ", f"metadata: {{name: f{next(wire.numbers)}-")
+    return wire.api.start(wire.api.flow(own, team=team)["id"], team=team)
+
+
+def answered(wire: Line, run: RunId) -> None:
+    wire.api.platform.engine.control.signal(wire.api.team().account, run, "b", {"approved": True})
+    wire.api.work()
+
+
+def history(wire: Line, run: RunId) -> list[str]:
+    return [one.id for one in wire.api.platform.engine.feed.read(wire.api.team().account, run).events]
