@@ -200,6 +200,15 @@ def test_files_with_a_hash_in_their_names_are_kept(client: TestClient, built: Pa
     assert client.get("/docs/assets/javascripts/other.js").headers["cache-control"] == "no-cache"
 
 
+def test_what_a_search_reads_is_compressed(client: TestClient, built: Path) -> None:
+    """The index is the largest file; a browser that has it already is told so."""
+    found = client.get("/docs/search.json", headers={"Accept-Encoding": "gzip"})
+    assert found.headers["content-encoding"] == "gzip"
+    assert int(found.headers["content-length"]) * 3 < (built / "search.json").stat().st_size
+    again = client.get("/docs/search.json", headers={"If-None-Match": found.headers["etag"]})
+    assert (again.status_code, again.headers["content-security-policy"]) == (304, POLICY)
+
+
 def test_without_a_build_a_page_says_so() -> None:
     """And how to get them; it is no page of the console."""
     with service() as api, TestClient(create_app(api.platform)) as client:

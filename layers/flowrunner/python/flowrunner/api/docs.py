@@ -12,18 +12,20 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from flowrunner.api.files import EACH_TIME, OurFiles
 
 PREFIX = "/docs"
 PAGE = "index.html"
-HASHED = "assets/"
 
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": EACH_TIME}
 
 ABSENT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>No documents here</title>
@@ -34,8 +36,10 @@ then start the server again. The same pages are the folder <code>docs/</code>.</
 """
 
 
-class Docs(StaticFiles):
+class Docs(OurFiles):
     """Serves the folder that `docs/` was built into; without one, a page that says so."""
+
+    policy = POLICY
 
     def __init__(self, folder: Path | None) -> None:
         super().__init__(directory=folder, check_dir=False, html=True)
@@ -45,23 +49,18 @@ class Docs(StaticFiles):
         if not self._built:
             if scope["method"] not in ("GET", "HEAD"):
                 raise HTTPException(405)
-            return self._marked(HTMLResponse(ABSENT, 404))
+            return HTMLResponse(ABSENT, 404, HEADERS)
         found = await super().get_response(path, scope)
         if isinstance(found, RedirectResponse):  # a folder without its slash; whoever forwards to us may have TLS
             found.headers["Location"] = f"{scope['path']}/"
-        return self._marked(found, immutable=path.startswith(HASHED))
-
-    @staticmethod
-    def _marked(response: Response, *, immutable: bool = False) -> Response:
-        kept = immutable and response.status_code == 200
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
+        if found.status_code not in (200, 304):  # neither went through `file_response`
+            found.headers.update(HEADERS)
+        return found
 
 
 def to_docs(_: Request) -> Response:
     """The pages' links count from `/docs/`."""
-    return RedirectResponse(f"{PREFIX}/", headers={"Content-Security-Policy": POLICY})
+    return RedirectResponse(f"{PREFIX}/", headers=HEADERS)
 
 
 def docs_folder() -> Path | None:
