@@ -289,6 +289,34 @@ def test_a_server_that_cannot_stream_answers_in_one_piece() -> None:
             assert said.structured_content == {"text": "hi Ada"}
 
 
+def test_resources_are_runs(server: LiveServer) -> None:
+    """There is a template for them and no list; another address, or nonsense as a run's id, is told so."""
+
+    async def act(mcp: Client) -> None:
+        assert (await mcp.list_resources()).resources == []
+        (template,) = (await mcp.list_resource_templates()).resource_templates
+        assert template.uri_template == "flowrunner://runs/{run_id}"
+        with pytest.raises(MCPError, match="no such resource"):
+            await mcp.read_resource("flowrunner://flows/greet")
+        for arguments, said in (
+            ({"run_id": 7}, "run_id is the text"),
+            ({"run_id": "x", "wait_seconds": -1}, "wait_seconds is a number"),
+        ):
+            refused = await mcp.call_tool("flowrunner_get_run", arguments)
+            assert refused.is_error
+            assert said in text_of(refused)
+
+    using(server, act)
+
+
+def test_a_long_output_is_cut_off(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a word on where the rest is."""
+    monkeypatch.setattr("flowrunner.api.mcp_tools.LONGEST_TEXT", 10)
+    said = using(server, lambda mcp: mcp.call_tool("greet", {"name": "Ada"}))
+    assert text_of(said).startswith('{"text":"h\n… 7 more characters: GET /v1/runs/')
+    assert said.structured_content is None
+
+
 def test_the_page_tells_the_truth(server: LiveServer) -> None:
     """The flow of docs/mcp.md is a tool and answers; its figures are those of the code."""
     page = (Path(__file__).resolve().parents[2] / "docs/mcp.md").read_text("utf-8")
