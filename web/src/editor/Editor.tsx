@@ -19,6 +19,7 @@ import { useWriting } from '~/editor/useWriting';
 import { YamlEditor, type EditorHandle } from '~/editor/YamlEditor';
 import { EditCanvas } from '~/graph/EditCanvas';
 import { type FlowEdge } from '~/graph/model';
+import { Button } from '~/ui/Button';
 import { WarnNote } from '~/ui/Notes';
 import { useSay } from '~/ui/Toasts';
 
@@ -128,6 +129,16 @@ export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Prop
           {broken && (
             <div className={styles.broken}>
               <WarnNote>The document is no valid YAML now; the canvas shows it as it last was.</WarnNote>
+            </div>
+          )}
+          {!broken && graph.nodes.length === 0 && (
+            <div className={styles.empty}>
+              <p>There is no node yet.</p>
+              {!readOnly && (
+                <Button look="primary" onClick={() => setAdding(true)}>
+                  Add the first one
+                </Button>
+              )}
             </div>
           )}
           <EditCanvas

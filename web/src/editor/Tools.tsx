@@ -1,9 +1,11 @@
-import { LayoutGrid, Plus, Redo2, Undo2 } from 'lucide-react';
+import { Keyboard, LayoutGrid, Plus, Redo2, Undo2 } from 'lucide-react';
+import { useState } from 'react';
 
 import { unplaceNodes } from '~/editor/nodes';
 import type { Runs } from '~/editor/useWriting';
 import { ago } from '~/lib/times';
 import { Button, IconButton } from '~/ui/Button';
+import { Dialog } from '~/ui/Dialog';
 
 import styles from './Editor.module.css';
 
@@ -16,8 +18,22 @@ interface Props {
   onRedo: () => void;
 }
 
+const KEYS: readonly (readonly [string, string])[] = [
+  ['Tab, Enter', 'go through the canvas, and choose a node'],
+  ['Shift and drag, Ctrl and click, Ctrl+A', 'choose several'],
+  ['arrow keys', 'move what is chosen'],
+  ['Ctrl+C, Ctrl+X, Ctrl+V', 'copy, cut and paste nodes, here or into another flow'],
+  ['Ctrl+D', 'duplicate'],
+  ['Delete', 'remove what is chosen'],
+  ['Ctrl+Z, Ctrl+Y', 'undo and redo, whatever it was'],
+  ['Ctrl+Space', 'what can be written here'],
+  ['Escape, then Tab', 'leave a field for code'],
+  ['Ctrl+S', 'save'],
+];
+
 /** What can be done on the canvas, and which run the values beneath fields are from. */
 export function Tools({ readOnly, runs, onAdd, onEdit, onUndo, onRedo }: Props) {
+  const [help, setHelp] = useState(false);
   return (
     <div className={styles.tools} role="toolbar" aria-label="Canvas">
       <Button small disabled={readOnly} onClick={onAdd}>
@@ -39,6 +55,19 @@ export function Tools({ readOnly, runs, onAdd, onEdit, onUndo, onRedo }: Props) 
       <IconButton small label="Redo" disabled={readOnly} onClick={onRedo}>
         <Redo2 aria-hidden />
       </IconButton>
+      <IconButton small label="Keys" onClick={() => setHelp(true)}>
+        <Keyboard aria-hidden />
+      </IconButton>
+      <Dialog title="Keys of the editor" open={help} onClose={() => setHelp(false)}>
+        <dl className={styles.keys}>
+          {KEYS.map(([keys, what]) => (
+            <div key={keys}>
+              <dt>{keys}</dt>
+              <dd>{what}</dd>
+            </div>
+          ))}
+        </dl>
+      </Dialog>
       {runs.all.length > 0 && (
         <label className={styles.runs} title="Fields show what their expressions gave in this run">
           <span>Values of</span>

@@ -2,6 +2,7 @@
 import { parse } from 'yaml';
 
 import { addSource, getIn, removeIn, setIn, sourceOf } from '~/editor/edits';
+import { addItem } from '~/editor/lists';
 import { disconnect, NAME, renameNode } from '~/editor/nodes';
 import { graphOf } from '~/graph/model';
 
@@ -56,12 +57,7 @@ export function pasteNodes(text: string, copied: string): { text: string; ids: s
   for (const id of ids) after = addSource(after, ['nodes'], sourceOf(clip, ['nodes', id]) ?? '');
   const fresh = getIn(clip, ['connections']);
   if (Array.isArray(fresh) && fresh.length > 0) {
-    const before = getIn(after, ['connections']);
-    after = setIn(
-      after,
-      ['connections'],
-      [...(Array.isArray(before) ? (before as unknown[]) : []), ...(fresh as unknown[])],
-    );
+    for (const one of fresh) after = addItem(after, ['connections'], one);
   }
   return { text: after, ids };
 }

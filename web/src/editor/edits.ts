@@ -55,17 +55,21 @@ export function getIn(text: string, path: Path): Value {
 
 /** Give a key another name; what it stands for stays as it is written. */
 export function renameKey(text: string, path: Path, name: string): string {
-  const { pair, depth } = deepest(read(text), path);
-  const key = pair?.key;
-  if (depth !== path.length - 1 || !isScalar(key) || !key.range) return text;
+  const map = read(text).getIn(path.slice(0, -1));
+  const key = isMap(map)
+    ? map.items.find((one) => isScalar(one.key) && one.key.value === path.at(-1))?.key
+    : null;
+  if (!isScalar(key) || !key.range) return text;
   return text.slice(0, key.range[0]) + scalar(name) + text.slice(key.range[1]);
 }
 
 /** How a pair stands in the document, with the comments right above it, moved to the left margin; null for none. */
 export function sourceOf(text: string, path: Path): string | null {
   const { map, depth, pair } = deepest(read(text), path);
-  if (pair === null || depth !== path.length - 1) return null;
-  if (map.flow) return written(path.at(-1) ?? '', isNode(pair.value) ? pair.value.toJSON() : pair.value, 0);
+  if (pair === null || depth !== path.length - 1 || map.flow) {
+    const value = getIn(text, path);
+    return value === undefined ? null : written(path.at(-1) ?? '', value, 0);
+  }
   const { from, to } = linesOf(text, pair);
   const lines = text.slice(commentAbove(text, from), to).trimEnd().split('\n');
   const column = keyColumn(text, map);

@@ -74,6 +74,13 @@ describe('the canvas', () => {
     expect(edges(disconnect(FLOW, edge(FLOW, 'a', 'c', 'port')))).not.toContain('a-b → port-c');
   });
 
+  it('takes a connection out, and leaves the others as they are written', () => {
+    const text = 'connections:\n  # one\n  - a.x -> b.y\n  - {from_node: a, to_node: c, to_port: z} # two\n';
+    const flow = `${text}nodes:\n  a: {type: log}\n  b: {type: log}\n  c: {type: log}\n`;
+    expect(disconnect(flow, edge(flow, 'a', 'b', 'port'))).toBe(flow.replace('  - a.x -> b.y\n', ''));
+    expect(disconnect(flow, edge(flow, 'a', 'c', 'port'))).toBe(flow.replace(/ {2}- .from.*two\n/, ''));
+  });
+
   it('follows an edge along another action', () => {
     expect(edges(relabel(FLOW, edge(FLOW, 'b', 'd'), 'late'))).toContain('b-late-d');
   });
@@ -96,6 +103,19 @@ describe('the canvas', () => {
     );
     expect(renameNode(FLOW, 'a', 'my-get')).toContain('${nodes["my-get"].output}');
     expect(edges(renameNode(FLOW, 'b', 'bee'))).toContain('bee-need-e');
+  });
+
+  it.each([
+    'connections: [a.x -> b.y, "b.x -> a.y", a -> b.z]\nnodes: {a: {}, b: {}}\n',
+    'connections:\n- {from_node: a, to_node: b, to_port: x}\n- from_node: b\n  to_node: a\n  to_port: y\nnodes: {a: {}, b: {}}\n',
+    'nodes:\n  a: {}\n  b: {}\nconnections:\n\n  - a.a -> b.a # a\n  - "b -> a.b"\n',
+  ])('renames a node in connections, however they are written: %j', (text) => {
+    const renamed = edges(renameNode(text, 'a', 'zz'));
+    expect(renamed).toEqual(
+      edges(text)
+        .map((one) => one.replace(/^a-/, 'zz-').replace(/-a$/, '-zz'))
+        .sort(),
+    );
   });
 
   it.each(['1a', 'a b', 'd', ''])('takes no node for a name like %j', (name) => {

@@ -2,6 +2,7 @@
 import { parse } from 'yaml';
 
 import { getIn, removeIn, renameKey, setIn } from '~/editor/edits';
+import { removeItem } from '~/editor/lists';
 import { graphOf, type FlowEdge } from '~/graph/model';
 
 /** What a node may be called. */
@@ -116,8 +117,9 @@ export function disconnect(text: string, edge: FlowEdge): string {
   }
   if (kind === 'port') {
     const all = getIn(text, ['connections']);
-    const left = Array.isArray(all) ? all.filter((one: unknown) => !sameConnection(one, from, to)) : [];
-    return left.length > 0 ? setIn(text, ['connections'], left) : removeIn(text, ['connections']);
+    const index = Array.isArray(all) ? all.findIndex((one: unknown) => sameConnection(one, from, to)) : -1;
+    if (index < 0) return text;
+    return disconnect(removeItem(text, ['connections'], index), edge);
   }
   const next = nextOf(text, from);
   const action = kind === 'error' ? 'error' : label || 'default';
@@ -166,12 +168,21 @@ export function renameNode(text: string, id: string, name: string): string {
   after = renameKey(after, ['nodes', id], name);
   const mentions = new RegExp(`\\bnodes\\.${id}(?![\\w-])`, 'g');
   const quoted = new RegExp(`\\bnodes\\[(["'])${id}\\1\\]`, 'g');
-  const connections = new RegExp(`^(\\s*-\\s*["']?)${id}(?=[.\\s]*.*->)|(->\\s*)${id}(?=\\.)`, 'gm');
   const reference = /^[A-Za-z_]\w*$/.test(name) ? `nodes.${name}` : `nodes["${name}"]`;
-  return after
-    .replace(mentions, reference)
-    .replace(quoted, reference)
-    .replace(connections, (_all, dash?: string, arrow?: string) => (dash ?? arrow ?? '') + name);
+  return renameInConnections(after, id, name).replace(mentions, reference).replace(quoted, reference);
+}
+
+function renameInConnections(text: string, id: string, name: string): string {
+  const [section] = /^connections:.*(?:\n(?:[ \t-].*)?)*/m.exec(text) ?? [];
+  if (section === undefined) return text;
+  const from = new RegExp(`(^\\s*-\\s*["']?|[[,]\\s*["']?)${id}(?=(?:\\.[^\\s,]*)?\\s*->)`, 'gm');
+  const to = new RegExp(`(->\\s*)${id}(?=\\.)`, 'g');
+  const fields = new RegExp(`(\\b(?:from|to)_node:\\s*["']?)${id}(?![\\w-])`, 'g');
+  const renamed = [from, to, fields].reduce(
+    (after, place) => after.replace(place, (_all, before: string) => before + name),
+    section,
+  );
+  return text.replace(section, () => renamed);
 }
 
 function renameIn(text: string, node: string, id: string, name: string): string {
