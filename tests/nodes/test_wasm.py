@@ -13,7 +13,7 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId
 from flowrunner.errors import NodeTimeout, ParamsInvalid, StepError
 from flowrunner.nodes import wasm_process
-from flowrunner.nodes.wasm import WasmNode
+from flowrunner.nodes.wasm import SLOTS, WasmNode, _Codes
 from flowrunner.nodes.wasm_modules import ModuleStore, digest_of
 from flowrunner.ports.kv import KeyValues
 from pydantic import ValidationError
@@ -169,10 +169,12 @@ def test_what_is_no_command(content: bytes, words: str) -> None:
     assert (error.code, words in str(error)) == ("WasmInvalid", True), error
 
 
-def test_a_call_of_another_shape_faults() -> None:
-    """A module may declare WASI's functions with any parameters; that ends the module and not the engine."""
-    odd = started("(drop (call $odd))", '(import "wasi_snapshot_preview1" "fd_close" (func $odd (result i32)))')
-    assert refused(odd).code in ("WasmTrap", "WasmLimit", "WasmInvalid")
+@pytest.mark.parametrize("shape", ["(result i32)", "(param f64) (result i32)", "(param i32 i32 i32) (result i32)"])
+def test_a_call_of_another_shape(shape: str) -> None:
+    """A module may declare WASI's functions with any parameters: that ends the module and not more."""
+    pushes = "".join(f"({kind}.const 1)" for kind in shape.partition("(param ")[2].partition(")")[0].split())
+    import_ = f'(import "wasi_snapshot_preview1" "fd_close" (func $odd {shape}))'
+    assert refused(started(f"(drop (call $odd {pushes}))", import_)).code == "WasmInvalid"
 
 
 @pytest.mark.parametrize(("given", "error"), [({"timeout": "2s"}, NodeTimeout), ({"is_cancelled": True}, StepError)])
@@ -209,6 +211,26 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     run(content)
     run(content)
     assert asked == ["compile", "run", "run"]
+
+
+def test_machine_code_that_is_not_used_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that was used longest ago goes first."""
+    monkeypatch.setattr("flowrunner.nodes.wasm.MAX_CODE", 10)
+    kept = _Codes()
+    for name in ("a", "b"):
+        kept.put(name, b"12345")
+    assert kept.get("a") == b"12345"
+    kept.put("c", b"12345")
+    assert [kept.get(name) for name in ("a", "b", "c")] == [b"12345", None, b"12345"]
+
+
+def test_waiting_for_a_place_takes_from_the_steps_time() -> None:
+    """With all places taken a step ends by its own time limit."""
+    node = WasmNode()
+    for _ in range(SLOTS):
+        node._slots.acquire()
+    with pytest.raises(NodeTimeout):
+        node.execute(context(node, {"inline": base64.b64encode(ECHO).decode(), "timeout": "300ms"}))
 
 
 def test_a_digest_holds_the_flow_to_a_module() -> None:

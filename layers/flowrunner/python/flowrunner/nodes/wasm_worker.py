@@ -118,6 +118,8 @@ class Execution:
             return {"status": "exit", "code": end.code} if end.code else {"status": "ok"}
         except self.wasm_calls.TooMuch:
             return {"status": "output"}
+        except TypeError:
+            return {"status": "invalid", "message": "it calls WASI with other arguments than WASI has"}
         except self.wasmtime.Trap as trap:
             code = trap.trap_code
             if code is self.wasmtime.TrapCode.OUT_OF_FUEL:
