@@ -67,7 +67,7 @@ def server() -> Iterator[LiveServer]:
 async def client(server: LiveServer, token: str, mode: str = "auto") -> AsyncIterator[Client]:
     """The protocol's own client, with a token; `auto` speaks the newest revision, `legacy` the one before."""
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=120) as http:
         transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
         async with Client(transport, mode=mode) as made:
             yield made

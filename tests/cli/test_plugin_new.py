@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -27,6 +28,8 @@ def test_the_new_plugin_passes_its_own_test(tmp_path: Path) -> None:
     made = CliRunner().invoke(app, ["plugins", "new", "acme-crm", "--folder", str(tmp_path / "crm")])
     assert made.exit_code == 0, made.output
     assert "flowrunner nodes acme.crm" in made.output
+    again = CliRunner().invoke(app, ["plugins", "new", "greet", "--json", "--folder", str(tmp_path / "other")])
+    assert json.loads(again.stdout)["node_type"] == "greet"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "PYTEST_"))}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -125,7 +126,7 @@ A plugin of flowrunner: the node type `TYPE` and the helper `shout` for scripts.
 """
 
 
-def new_plugin(name: str, folder: Path | None) -> None:
+def new_plugin(name: str, folder: Path | None, *, as_json: bool = False) -> None:
     """Write the package into `folder`, or into a new one of its name. Raises `UsageError`."""
     if len(name) > 60 or not NAME.fullmatch(name):
         raise UsageError(
@@ -157,6 +158,9 @@ def new_plugin(name: str, folder: Path | None) -> None:
             file.write_text(_filled(text, words), "utf-8")
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None
+    if as_json:
+        print(json.dumps({"name": name, "node_type": node_type, "files": [str(file) for file in files]}))
+        return
     for file in files:
         print(f"wrote {file}")
     print(f"\nnow try:\n  cd {target}\n  pip install -e . pytest\n  pytest\n  flowrunner nodes {node_type}")

@@ -116,11 +116,12 @@ def verify(
 def new(
     name: Annotated[str, typer.Argument(help="What it is called, like acme-crm.")],
     folder: Annotated[Path | None, typer.Option(help="Where to; default: a new folder of that name.")] = None,
+    json: Json = False,
 ) -> None:
     """Make a package with a node type, a helper for scripts, and a test, to start from. Asks no server."""
     from flowrunner.cli.plugin_new import new_plugin
 
-    new_plugin(name, folder)
+    new_plugin(name, folder, as_json=json)
 
 
 @plugins.command("list")
