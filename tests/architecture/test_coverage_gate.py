@@ -92,7 +92,7 @@ def test_failed_stages_reach_the_summary(tmp_path: Path, stages: str, code: int,
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == code, done.stdout
     assert all(word in done.stdout for word in words), done.stdout

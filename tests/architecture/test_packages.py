@@ -95,12 +95,12 @@ def served(installed: Path) -> None:
                 lines.append(line)
             assert line, "".join(lines)
             assert found
-            assert httpx2.get(f"{found[0]}/flows", timeout=60).text == PAGE
-            assert httpx2.get(f"{found[0]}/assets/index-1.js", timeout=60).text == "0"
-            assert httpx2.get(f"{found[0]}/docs/", timeout=60).text == DOCS
+            assert httpx2.get(f"{found[0]}/flows", timeout=180).text == PAGE
+            assert httpx2.get(f"{found[0]}/assets/index-1.js", timeout=180).text == "0"
+            assert httpx2.get(f"{found[0]}/docs/", timeout=180).text == DOCS
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=180)
 
 
 def test_a_wheel_can_be_made_without_a_built_console(uv: str, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def flowrunner(*arguments: str, folder: Path, text: str | None = None) -> subpro
         input=text,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -158,7 +158,7 @@ def test_a_full_disk_is_explained(unbuffered: str, tmp_path: Path) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
     assert done.stderr == "error: the output cannot be written: No space left on device\n"
@@ -212,7 +212,7 @@ def test_a_wrong_setting_stops_the_start(variable: str, value: str, words: str, 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 2
@@ -242,7 +242,7 @@ def test_a_settings_file_counts_less_than_the_environment_and_says_so(tmp_path: 
         env={**os.environ, "FLOWRUNNER_WORKER__THREADS": "5"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     rows = {row["key"]: row for row in json.loads(done.stdout)}

@@ -25,7 +25,7 @@ def block(language: str) -> str:
 
 def call(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Start the command line in `folder`."""
-    return subprocess.run([*PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=180)
 
 
 def test_the_first_flow_runs_as_shown(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_every_command_is_listed() -> None:
     table = README[README.index("| command |") :].partition("\n\n")[0]
     listed = set(re.findall(r"`([a-z]+)`", " ".join(line.split("|")[1] for line in table.splitlines())))
     program = "from flowrunner.cli.main import app; import typer; print(*typer.main.get_command(app).commands)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=180)
     assert listed == set(done.stdout.split()), done.stderr
 
 

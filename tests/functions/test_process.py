@@ -49,7 +49,7 @@ EACCES, EIO = 13, 5
 def test_scripts_cannot_read_the_parent() -> None:
     """The environment, the memory and its map can be read by a child of the same user before, and by none after."""
     program = LOOK.replace("NOBODY", str(NOBODY))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     before, after = done.stdout.strip()[1:-1].split("] [")
     assert before.split(", ")[0] == "0"
