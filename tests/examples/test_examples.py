@@ -225,6 +225,10 @@ def test_the_examples_are_valid_without_warnings() -> None:
 def test_the_flow_tests_of_the_examples_pass(file: Path) -> None:
     """`flowrunner test` on each."""
     done = subprocess.run(
-        [sys.executable, "-m", "flowrunner", "test", str(file)], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-m", "flowrunner", "test", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
