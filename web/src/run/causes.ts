@@ -61,6 +61,10 @@ export function criticalPath(story: Story, causes: ReadonlyMap<string, Cause>): 
   return path;
 }
 
+function hasEnded(attempt: Attempt): attempt is Ended {
+  return attempt.endedAt !== null;
+}
+
 interface NodeEnds {
   /** Whole steps, and the items of a foreach, each by its end. */
   steps: Ended[];
@@ -70,10 +74,10 @@ interface NodeEnds {
 function endedByNode(story: Story): ReadonlyMap<string, NodeEnds> {
   const found = new Map<string, NodeEnds>();
   for (const attempt of story.attempts.values()) {
-    if (attempt.endedAt === null) continue;
+    if (!hasEnded(attempt)) continue;
     const own = found.get(attempt.node) ?? { steps: [], items: [] };
     found.set(attempt.node, own);
-    (attempt.step.includes('[') ? own.items : own.steps).push({ ...attempt, endedAt: attempt.endedAt });
+    (attempt.step.includes('[') ? own.items : own.steps).push(attempt);
   }
   for (const own of found.values()) {
     own.steps.sort((one, other) => one.endedAt - other.endedAt);
