@@ -76,6 +76,8 @@ def test_copies_pastes_and_deletes_nodes_by_the_keyboard(person: Person) -> None
     expect(text).to_contain_text("next: [say_2, say]")
     expect(text).to_contain_text("# as it was")
     expect(page.get_by_role("region", name="Problems")).to_contain_text("No problems.")
+    person.press("Save and run")
+    expect(person.dialog("Run written")).to_be_visible()
 
 
 def test_chooses_a_step_of_a_run_by_the_keyboard(person: Person) -> None:

@@ -89,12 +89,12 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
           {mayRun && (
             <Button
               look="primary"
-              disabled={draft.dirty || flow.status === 'archived'}
-              title={draft.dirty ? 'Save it first: runs take the newest revision.' : undefined}
-              onClick={() => setShown('run')}
+              disabled={flow.status === 'archived' || (draft.dirty && !mayWrite)}
+              busy={draft.saving}
+              onClick={() => (draft.dirty ? draft.saveThen(() => setShown('run')) : setShown('run'))}
             >
               <Play aria-hidden />
-              Run
+              {draft.dirty ? 'Save and run' : 'Run'}
             </Button>
           )}
         </div>

@@ -37,6 +37,8 @@ export function useDraft(flow: Flow) {
     /** Somebody else has saved since: the error says so. */
     lost: save.error instanceof ApiError && save.error.status === 412,
     save: () => dirty && !save.isPending && save.mutate(base.revision),
+    /** Save, and go on only if that was possible. */
+    saveThen: (next: () => void) => !save.isPending && save.mutate(base.revision, { onSuccess: next }),
     /** Save over what somebody else has saved; their revision stays in the history. */
     saveOver: (revision: number) => save.mutate(revision),
     blocker,
