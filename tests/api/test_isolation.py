@@ -152,7 +152,18 @@ BODIES: Mapping[str, Any] = {
 """Bodies that the route would take from a member of the account."""
 
 TEXTS = {"create_flow": HELLO, "validate_flow": HELLO, "update_flow": HELLO}
-PREFIXED = ("flow_id", "run_id", "schedule_id", "user_id", "token_id", "session_id", "webhook_id", "delivery_id", "key", "module")
+PREFIXED = (
+    "flow_id",
+    "run_id",
+    "schedule_id",
+    "user_id",
+    "token_id",
+    "session_id",
+    "webhook_id",
+    "delivery_id",
+    "key",
+    "module",
+)
 
 
 @dataclass

@@ -252,7 +252,7 @@ class Worker:
             self._next_visible = visible if visible is not None else now + self._settings.idle_check
 
     def _held(self) -> set[Receipt]:
-        """Messages that are here already. One whose lease has lapsed comes again, and its claim would be granted again."""
+        """Messages that are here already: one whose lease has lapsed comes again, and its claim would be granted."""
         waiting = (delivery.receipt for _, _, delivery in self._ready)
         done = (one.receipt for one in self._done)
         return {*self._flights.receipts(), *waiting, *done, *self._parking.receipts()}

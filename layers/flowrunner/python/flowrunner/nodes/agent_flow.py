@@ -125,7 +125,7 @@ def asking_document(
 
 def _offered(tool: Document) -> Document:
     """A tool as far as it matters before it is called; all of it stands in the document once."""
-    about = {name: tool[name] for name in ("name", "description", "parameters", "flow", "revision") if name in tool}
+    about: Document = {name: tool[name] for name in ("name", "description", "parameters", "flow", "revision") if name in tool}
     return about if "flow" in tool else {**about, "script": "-"}
 
 
