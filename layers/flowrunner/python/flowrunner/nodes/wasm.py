@@ -87,7 +87,9 @@ class WasmNode(NodeType[WasmParams]):
     writes travels along the edge; nothing written is null.
 
     It runs in a process of its own that ends with it, without files, sockets, environment or other processes, with
-    a clock of milliseconds, as much `fuel`, `memory` and time as the parameters say, and 4 MiB of output.
+    a clock of milliseconds, as much `fuel`, `memory` and time as the parameters say, and 4 MiB of output. The first
+    step of a process that runs a module compiles it, which takes some seconds for each MB of code, and a few hundred
+    times its size in memory; `timeout` counts that, too.
 
     Errors: `ModuleNotFound`; `WasmInvalid` for what is no module, or no WASI command, or another one than `digest`
     says; `WasmExit:<n>` when it ended with a status other than 0; `WasmTrap` when it did what it may not
