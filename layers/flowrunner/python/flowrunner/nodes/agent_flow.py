@@ -125,7 +125,8 @@ def asking_document(
 
 def _offered(tool: Document) -> Document:
     """A tool as far as it matters before it is called; all of it stands in the document once."""
-    about: Document = {name: tool[name] for name in ("name", "description", "parameters", "flow", "revision") if name in tool}
+    names = ("name", "description", "parameters", "flow", "revision")
+    about: Document = {name: tool[name] for name in names if name in tool}
     return about if "flow" in tool else {**about, "script": "-"}
 
 
