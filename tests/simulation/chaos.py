@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from flowrunner.bootstrap import make_backend
 from flowrunner.core.ids import RunId
+from flowrunner.core.status import TERMINAL
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, StoreError
@@ -31,6 +32,7 @@ STARTS = 0.4
 """Seconds between two runs that are started."""
 RESTART = 12.0
 """Seconds between two crashes of the database."""
+LOOK = 5.0
 END = 300.0
 """Seconds in which all runs have to end once nobody is killed any more."""
 
@@ -69,6 +71,7 @@ class Chaos:
                 crash = now + RESTART
                 self.cluster.restart()
                 self.restarts += 1
+            self._supervise()
             signal.sigtimedwait([], 0.05)
 
     def _insist(self, request: StartRequest) -> None:
@@ -90,15 +93,20 @@ class Chaos:
 
     def settle(self) -> list[str]:
         """Wait for all runs; those that were killed three times at one step are redriven, as people would."""
-        statuses = until_ended(self.engine, self.runs, END)
-        for _ in range(30):
+        end = time.monotonic() + END
+        while True:
+            self._supervise()
+            statuses = until_ended(self.engine, self.runs, LOOK)
+            over = all(status in TERMINAL for status in statuses)
             try:
-                if not redriven(self.engine, self.runs):
-                    break
+                if time.monotonic() > end or (over and not redriven(self.engine, self.runs)):
+                    return statuses
             except Conflict:  # its end is still being told
                 signal.sigtimedwait([], 0.5)
-            statuses = until_ended(self.engine, self.runs, END)
-        return statuses
+
+    def _supervise(self) -> None:
+        """Start again what has ended by itself: a worker that finds no database when it starts says so and ends."""
+        self.processes = [one if one.poll() is None else worker(self.url) for one in self.processes]
 
     def stop(self) -> None:
         for process in self.processes:

@@ -91,6 +91,8 @@ class Door:
                 return None
             case "late":
                 world.baton.sleep(1 + world.sky.draw(LATE))
+            case "frozen" if world.functions:  # its time is over long before
+                process.die()
             case "frozen":
                 world.baton.sleep(FROZEN)
         answer = make()

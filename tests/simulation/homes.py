@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from flowrunner.adapters.memory.backend import MemoryBackend
@@ -12,6 +13,11 @@ from flowrunner.testing import TurnedClock
 from tests.adapters.aws.fake_cloud import FakeCloud
 
 HOMES = ("memory", "sqlite", "postgres", "dynamodb")
+FUNCTIONS = "functions"
+"""Memory, served by invocations."""
+
+
+NUMBERS = count()
 
 
 def home(name: str, folder: Path) -> Callable[[], Backend]:
@@ -22,7 +28,7 @@ def home(name: str, folder: Path) -> Callable[[], Backend]:
 def sqlite(folder: Path) -> Backend:
     from flowrunner.adapters.sqlite.backend import SqliteBackend
 
-    made = SqliteBackend(folder / f"{len([*folder.iterdir()])}.db", "normal")
+    made = SqliteBackend(folder / f"{next(NUMBERS)}.db", "normal")
     made.migrate()
     return made
 

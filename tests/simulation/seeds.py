@@ -14,7 +14,8 @@ from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.ports.backend import Backend
 
 from tests.simulation.history import check
-from tests.simulation.homes import home
+from tests.simulation.homes import FUNCTIONS, home
+from tests.simulation.invoked import invoked
 from tests.simulation.scenes import scene_of
 from tests.simulation.weather import Sky, Weather, weather_of
 from tests.simulation.world import World
@@ -48,7 +49,10 @@ def world_of(
 def play(seed: int, backend: Callable[[], Backend] = MemoryBackend, weather: Weather | None = None) -> Played:
     """Play a seed and check what must hold. Raises `AssertionError` with the seed in a note."""
     world = world_of(seed, backend, weather)
-    return played(world)
+    try:
+        return played(world)
+    finally:
+        world.backend.close()
 
 
 def played(world: World) -> Played:
@@ -77,9 +81,10 @@ def one(place: tuple[int, str]) -> Played | str:
     """What a seed comes to: the traceback when it fails."""
     seed, name = place
     with TemporaryDirectory() as folder:
-        made: Callable[[], Backend] = home(name, Path(folder))
         try:
-            return play(seed, made)
+            if name == FUNCTIONS:
+                return played(invoked(seed))
+            return play(seed, home(name, Path(folder)))
         except BaseException:  # noqa: BLE001  # whatever it is, it is shown, and the next seed follows
             return (
                 f"seed {seed} on {name} fails: scripts/simulate --seed {seed} --store {name}\n{traceback.format_exc()}"

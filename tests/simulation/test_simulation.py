@@ -23,12 +23,14 @@ from tests.builders import flow
 from tests.postgres import Cluster
 from tests.simulation.defects import DEFECTS, Patch
 from tests.simulation.homes import home
+from tests.simulation.invoked import invoked
 from tests.simulation.scenes import ACCOUNTS, Scene, Wish
 from tests.simulation.seeds import play, played
 from tests.simulation.weather import FATES, Planned
 from tests.simulation.world import World
 
 SEEDS = 500
+INVOKED = 150
 AT_ONCE = 25
 TRIED = 150
 """Seeds that a defect may need, from the one that found it first: a change of the engine lets others find it."""
@@ -39,6 +41,13 @@ def test_what_must_hold_holds(first: int) -> None:
     """Messages lost, doubled, shuffled and late; processes dead at any call; answers lost; stores and clocks in trouble."""
     for seed in range(first, first + AT_ONCE):
         play(seed)
+
+
+@pytest.mark.parametrize("first", range(0, INVOKED, AT_ONCE))
+def test_what_must_hold_holds_for_functions_without_a_sweeper(first: int) -> None:
+    """The same as invocations that end, from a queue that delivers at least once: messages alone lead on."""
+    for seed in range(first, first + AT_ONCE):
+        played(invoked(seed))
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.__name__)
@@ -89,10 +98,7 @@ def test_postgresql_comes_to_the_same(postgres: Cluster) -> None:
     for seed in (5, 82, 214):
         backend = PostgresBackend(postgres.new_database())
         backend.migrate()
-        try:
-            assert play(seed, lambda made=backend: made) == play(seed), f"seed {seed}"  # type: ignore[misc]  # bound now
-        finally:
-            backend.close()
+        assert play(seed, lambda made=backend: made) == play(seed), f"seed {seed}"  # type: ignore[misc]  # bound now
 
 
 # -- faults, one by one and in pairs -----------------------------------------------------------------------------------

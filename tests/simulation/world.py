@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 from flowrunner.adapters.local.secrets import LocalSecrets
@@ -108,6 +108,8 @@ class World:
     froze: bool = False
     runs: list[tuple[Wish, RunId]] = field(default_factory=list)
     trouble: list[BaseException] = field(default_factory=list)
+    functions: ClassVar[bool] = False
+    """Whether steps are executed by invocations, which need no claim for what was handed off to them."""
 
     def __post_init__(self) -> None:
         chance = random.Random(f"{self.seed}/order")
@@ -186,12 +188,16 @@ class World:
 
         def serve() -> None:
             try:
-                process.engine.worker(on_error=self.trouble.append).run()
+                self._run(process)
             finally:
                 process.dead = True
 
         self.baton.spawn(process.name, serve, process)
         self._processes = [one for one in getattr(self, "_processes", []) if one.name != process.name] + [process]
+
+    def _run(self, process: Process) -> None:
+        """What a server does until it dies."""
+        process.engine.worker(on_error=self.trouble.append).run()
 
     def _live(self, people: Process, wish: Wish, run: RunId) -> None:
         """What somebody does: starts a run, and acts on it; who gets no answer asks again."""

@@ -210,7 +210,8 @@ class Intake:
 
     def _admit(self, view: RunView, receipt: Receipt) -> Done:
         slot = view.state.slot
-        granted = slot is not None and self._slots.holds(receipt.account, slot, receipt.run)
+        policy = view.program.flow.concurrency
+        granted = slot is not None and self._slots.holds(receipt.account, slot, receipt.run, policy)
         return Done(receipt, event=SlotGranted() if granted else None)
 
     def _settle(self, view: RunView, delivery: Delivery) -> Done:

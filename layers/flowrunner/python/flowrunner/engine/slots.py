@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -60,9 +61,17 @@ class RunSlots:
 
         return self._change(account, key, give_back), granted
 
-    def holds(self, account: AccountId, key: str, run: RunId) -> bool:
-        body, _ = self._documents.read(account, key)
-        return run in _decode(body).holders
+    def holds(self, account: AccountId, key: str, run: RunId, policy: RunConcurrency | None) -> bool:
+        """Whether a queued run has its place now.
+
+        Between its wish and its being stored somebody else may have taken it for a run that there is not, and have
+        dropped it: then it asks again.
+        """
+        slots = _decode(self._documents.read(account, key)[0])
+        if policy is None or run in slots.holders or run in slots.queue:
+            return run in slots.holders
+        again = self.admit(account, key, run, replace(policy, on_limit="queue"))
+        return again.verdict is Verdict.GRANTED
 
     def _gone(self, account: AccountId, slots: Slots) -> set[RunId]:
         wanted = [*slots.holders, *slots.queue]

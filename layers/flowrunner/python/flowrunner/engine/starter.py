@@ -134,7 +134,9 @@ class Starter:
         """Let a queued run begin whose place was given to it before it was stored, when nobody could be told."""
         view = prepared.view
         slot = view.state.slot
-        if view.state.status is RunStatus.QUEUED and slot and self._slots.holds(view.row.account, slot, view.row.id):
+        if view.state.status is not RunStatus.QUEUED or not slot:
+            return
+        if self._slots.holds(view.row.account, slot, view.row.id, view.program.flow.concurrency):
             receipt = Receipt(view.row.account, view.row.id, StepId(ADMIT), 1)
             self._services.backend.queue.send([Message(receipt, self._services.clock.now(), view.row.priority)])
 
