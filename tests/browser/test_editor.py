@@ -76,6 +76,12 @@ def test_copies_pastes_and_deletes_nodes_by_the_keyboard(person: Person) -> None
     expect(text).to_contain_text("next: [say_2, say]")
     expect(text).to_contain_text("# as it was")
     expect(page.get_by_role("region", name="Problems")).to_contain_text("No problems.")
+    person.press("Add a node")
+    search = person.dialog("Add a node").get_by_label("Search")
+    search.fill("script")
+    search.press("Enter")
+    expect(page.get_by_role("region", name="Node script")).to_be_visible()
+    page.get_by_role("toolbar", name="Canvas").get_by_role("button", name="Undo").click()
     person.press("Save and run")
     expect(person.dialog("Run written")).to_be_visible()
 

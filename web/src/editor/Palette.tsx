@@ -34,13 +34,21 @@ function Body({ onChoose }: { onChoose: Props['onChoose'] }) {
       type.error === null &&
       `${type.name} ${type.title} ${type.category} ${type.description}`.toLowerCase().includes(wanted),
   );
+  // What is called so comes before what only speaks of it.
+  const rank = ({ name }: NodeType) => (name === wanted ? 0 : name.includes(wanted) ? 1 : 2);
+  found.sort((one, other) => rank(one) - rank(other));
   return (
     <>
       <TextField
         label="Search"
         type="search"
         value={text}
+        hint="Enter takes the first one."
         onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          const [first] = found;
+          if (event.key === 'Enter' && wanted !== '' && first) onChoose(first);
+        }}
       />
       <div className={styles.palette}>
         {[...Map.groupBy(found, (type) => type.category)].map(([category, some]) => (
