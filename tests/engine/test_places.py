@@ -21,7 +21,7 @@ def test_a_queued_run_that_was_forgotten_before_it_was_stored_asks_again() -> No
         create = runs.create
 
         def beaten(*given: Any, **named: Any) -> Sequence[bool]:
-            runs.create = create  # type: ignore[method-assign]  # once
+            runs.create = create  # type: ignore[method-assign]  # it is beaten once
             b.start(ONE_AT_ONCE, run="third")
             return create(*given, **named)
 
