@@ -91,9 +91,9 @@ def execute(url: str, account: AccountId, runs: int) -> None:
 
 
 def resident() -> float:
-    """MiB of this process in memory (`/proc/self/status`, VmRSS)."""
+    """MiB of this process in memory that is its own (`/proc/self/status`, RssAnon)."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 def asked(served: Served) -> Iterator[tuple[str, list[float]]]:
