@@ -210,7 +210,7 @@ DEFECTS: Mapping[Callable[[Patch], None], int] = {
     late_waits_are_left_alone: 214,
     a_worker_forgets_what_it_holds: 162,
     parents_are_not_told: 21,
-    places_are_not_given_on: 0,
+    places_are_not_given_on: 113,
     joins_fire_early: 1,
     a_join_is_counted_twice: 1,
     edges_are_followed_twice: 1,

@@ -30,7 +30,7 @@ from tests.simulation.weather import FATES, Planned
 from tests.simulation.world import World
 
 SEEDS = 500
-INVOKED = 150
+INVOKED = 50
 AT_ONCE = 25
 TRIED = 150
 """Seeds that a defect may need, from the one that found it first: a change of the engine lets others find it."""
