@@ -131,11 +131,10 @@ GIVEN_UP = {
     "dies before": {"AMBIGUOUS"},
     "dies after": {"AMBIGUOUS"},
     "frozen": {"AMBIGUOUS"},
-    "fails": {"NODE_CRASHED", "AMBIGUOUS"},
-    "lost": {"NODE_CRASHED", "AMBIGUOUS"},
+    "fails": {"AMBIGUOUS"},
+    "lost": {"AMBIGUOUS"},
 }
-"""What a fault may come to instead: nobody knows whether a step was executed that may be so once at most; or a step
-could not read what it needs from the store, which fails it where a worker executes it."""
+"""What a fault may come to instead: nobody knows whether a step was executed that may be so once at most."""
 
 
 def test_any_call_may_meet_any_fate() -> None:

@@ -203,15 +203,13 @@ class Committer:
         return fold
 
     def _evaluate(self, fold: Fold, items: list[Done]) -> list[Done]:
-        """The same items with the run's output; a worker calls it from a thread of the pool."""
+        """The same items with the run's output; a worker calls it from a thread of the pool. Raises `StoreError`."""
         try:
             output = ReadyOutput(fold.state.rev, self._outputs(fold.view, fold.state, fold.attempts))
         except StepError as error:
             output = ReadyOutput(fold.state.rev, error=error)
-        except StoreError as error:
-            if self._terms.patient:
-                raise
-            output = ReadyOutput(fold.state.rev, error=StepError(str(error), code="OUTPUT_FAILED"))
+        except StoreError:
+            raise
         except Exception as error:  # noqa: BLE001  # the pool's thread must live, and the run must end
             why = StepError(f"{type(error).__name__}: {error}", code="OUTPUT_FAILED")
             output = ReadyOutput(fold.state.rev, error=why)

@@ -142,6 +142,7 @@ class Execution:
 
     def timed_out(self) -> Outcome:
         """The outcome of an attempt that did not come back in time; called from the worker's thread."""
+        self.job.patient = False  # it would be late again
         seconds = (self.job.deadline - self.job.started_at) / 1000
         return self.failed(NodeTimeout(f"the node did not end within {seconds:g} s", hint=self.job.limit or None))
 

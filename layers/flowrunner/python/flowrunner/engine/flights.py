@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 from flowrunner.core.ids import AccountId, Millis
 from flowrunner.core.status import TERMINAL
-from flowrunner.engine.committer import Done
+from flowrunner.engine.committer import Done, Evaluation
 from flowrunner.engine.execute import Execution
 from flowrunner.engine.giving_up import GivenUp, interrupt
 from flowrunner.engine.outcome import Job, Outcome
 from flowrunner.engine.pool import Threads
 from flowrunner.engine.services import Services
 from flowrunner.engine.watch import Change, Watchers
+from flowrunner.errors import StoreError
 from flowrunner.ports.queue import Receipt
 
 FAR_AWAY: Millis = 2**62
@@ -86,6 +87,8 @@ class Flights:
         self._spoke = spoke
         self._flights: dict[Receipt, Flight] = {}
         self._computing = 0
+        self.trouble: StoreError | None = None
+        """What the store last said to an evaluation, for whoever is to wait before the next one."""
 
     def __len__(self) -> int:
         return len(self._flights) + self._computing
@@ -145,10 +148,18 @@ class Flights:
                 pass  # what was raised in this thread a moment ago is to arrive here
         self._landed(flight)
 
-    def compute(self, work: Callable[[], list[Done]]) -> None:
-        """Do something in the pool that is no step; what it gives is handed to `landed` as it is."""
+    def compute(self, work: Evaluation) -> None:
+        """Evaluate in the pool; what is to be committed is handed to `landed`, as it was if the store is in trouble."""
         self._computing += 1
-        self._pool.submit(lambda: self._landed(work()))
+        self._pool.submit(lambda: self._compute(work))
+
+    def _compute(self, work: Evaluation) -> None:
+        done = work.items
+        try:
+            done = work()
+        except StoreError as error:
+            self.trouble = error
+        self._landed(done)
 
     def computed(self) -> None:
         self._computing -= 1

@@ -139,7 +139,6 @@ class Intake:
             started_at=self._services.clock.now(),
             deadline=deadline.at,
             limit=deadline.because,
-            patient=self._terms.patient,
             answer=answer,
         )
 

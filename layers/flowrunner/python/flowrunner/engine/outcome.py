@@ -39,7 +39,7 @@ class Job:
     deadline: Millis
     limit: str = ""
     """Why the deadline is earlier than the node's own timeout, for whoever reads that it has passed."""
-    patient: bool = False
+    patient: bool = True
     """Trouble with the store or the keys is raised: the step comes again, and is not failed for that."""
     cancelled: bool = False
     given_up: int | None = None

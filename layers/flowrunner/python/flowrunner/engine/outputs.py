@@ -13,7 +13,7 @@ from flowrunner.engine.records import Attempt
 from flowrunner.engine.run_info import run_info
 from flowrunner.engine.scope import Scope
 from flowrunner.engine.services import Services
-from flowrunner.errors import StepError
+from flowrunner.errors import StepError, ValueLost
 
 
 class RunOutputs:
@@ -25,13 +25,15 @@ class RunOutputs:
     def __call__(self, view: RunView, state: State, fresh: Sequence[Attempt]) -> Json:
         """The stored output. `fresh` are attempts of the commit under way, which no store has yet.
 
-        Raises `StepError` when an expression of `outputs` fails or the value is too large.
+        Raises `StepError` when an expression of `outputs` fails, the value is too large, or one that it needs is lost.
         """
         scope = self._scope(view, state, fresh)
         try:
             value = self._value(view, state, scope)
         except StepError as error:
             raise scope.redactor().error(error) from None
+        except ValueLost as error:  # it would be lost the next time, too
+            raise StepError(str(error), code=error.code) from None
         known, redactor = scope.known(), scope.redactor()
         key, where = f"output/{state.rev}", "the output of the run"
         return self._services.values.store(view.row.account, view.row.id, key, value, where, known, redactor)

@@ -41,11 +41,6 @@ class Terms(Protocol):
         """Whose leases they are."""
         ...
 
-    @property
-    def patient(self) -> bool:
-        """Whether a step that meets trouble with the store or the keys while it executes is tried again later."""
-        ...
-
     def lease_until(self) -> Millis: ...
 
     def deadline(self, node: NodeProgram) -> Deadline: ...
@@ -69,8 +64,6 @@ class Terms(Protocol):
 
 class WorkerTerms:
     """Those of a worker: it serves as long as it lives."""
-
-    patient = False
 
     def __init__(self, clock: Clock, name: str, lease: Millis, step_timeout: Millis) -> None:
         self.name = name
@@ -99,8 +92,6 @@ class WorkerTerms:
 
 class InvocationTerms:
     """Those of an invocation until `ends_at`; `slow_lane`: which of two lanes it serves, None if there is one."""
-
-    patient = True
 
     def __init__(
         self, clock: Clock, name: str, ends_at: Millis, slow_lane: bool | None = None, *, express: bool = True

@@ -15,14 +15,16 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.engine.committer import Committer, Done
-from flowrunner.engine.flights import Flight, Flights
+from flowrunner.engine.flights import Flight, Flights, Task
 from flowrunner.engine.intake import Intake, Parked
+from flowrunner.engine.outcome import crashed
 from flowrunner.engine.pool import ThreadPool
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.reports import Reports
@@ -32,8 +34,14 @@ from flowrunner.engine.starter import PreparedRun
 from flowrunner.engine.terms import WorkerTerms
 from flowrunner.engine.views import Views
 from flowrunner.engine.watch import Watchers
-from flowrunner.errors import StoreError
+from flowrunner.errors import StepError, StoreError, Unreadable, ValueLost
 from flowrunner.ports.queue import Delivery, Receipt
+
+COME_AGAIN: Millis = 2_000
+"""After so long a step comes again that met trouble with the store or the keys."""
+
+PATIENCE: Millis = 3_600_000
+"""So long after it was due such a step fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ class Worker:
         try:
             self._turn(self._patience())
             self._failures = 0
-        except StoreError as error:
+        except (StoreError, Unreadable) as error:
             self._failures += 1
             self._on_error(error)
             self._views.clear()
@@ -166,6 +174,9 @@ class Worker:
         self._commit()
         self._reports.round(self._flights)
         self._renew()
+        trouble, self._flights.trouble = self._flights.trouble, None
+        if trouble is not None:
+            raise trouble
 
     def _drain(self, patience: float) -> list[Start]:
         """Sort out what other threads have put into the inbox; waits up to `patience` seconds for the first."""
@@ -189,7 +200,9 @@ class Worker:
             starts.append(item)
         elif isinstance(item, Flight):
             landed = self._flights.landed(item)
-            if landed is not None:
+            if landed is not None and item.error is not None:
+                self._came_to_nothing(item.task, item.error)
+            elif landed is not None:
                 self._done.append(landed)
         elif isinstance(item, list):
             self._flights.computed()
@@ -283,7 +296,29 @@ class Worker:
             elif task.in_pool:
                 self._flights.begin(task)
             else:
-                self._done.append(self._flights.run_here(task))
+                try:
+                    self._done.append(self._flights.run_here(task))
+                except (StoreError, Unreadable) as error:
+                    self._came_to_nothing(task, error)
+
+    def _came_to_nothing(self, task: Task, error: Exception) -> None:
+        """A step that met trouble with the store or the keys comes again, but not for ever, and not to a lost value."""
+        failure = crashed(error)
+        if isinstance(error, ValueLost):
+            failure = StepError(str(error), code=error.code)
+        elif isinstance(error, StepError):
+            failure = error
+        if isinstance(error, ValueLost) or self._clock.now() - task.job.entry.due > PATIENCE:
+            task.job.patient = False
+            self._done.append(Done(task.receipt, outcome=task.execution.failed(failure)))
+            return
+        self._on_error(error)
+        receipt, due = task.receipt, self._clock.now() + COME_AGAIN
+        with suppress(StoreError):  # then it is as if this worker had died, and the leases end by themselves
+            if task.claimed:
+                self._backend.runs.let_go([(receipt.account, receipt.run, receipt.step, receipt.attempt)], self.name)
+            self._backend.queue.release([receipt], due)
+        self._next_visible = min(self._next_visible, due)
 
     def _commit(self) -> None:
         """Write what is done. What could not be written stays and is tried again: nothing is executed twice for it."""
