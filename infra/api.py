@@ -25,8 +25,19 @@ SOCKET_STAGE = "live"
 PUSHING = ("DELETE", "POST")
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-TAKEN = ("Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID", "X-CSRF-Token")
-EXPOSED = ("ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Correlation-Id")
+TAKEN = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "X-CSRF-Token",
+    "Mcp-Protocol-Version",
+    "Mcp-Session-Id",
+    "Mcp-Method",
+    "Mcp-Name",
+)
+EXPOSED = ("ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Correlation-Id", "Mcp-Session-Id")
 """As the application itself has them (`flowrunner.api.app`), a test compares."""
 
 ACCESS_LINE = {

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ["dev", "test", "bench", "aws-local", "build-console", "build-docs", "build-layers", "build-wheel", "simulate", "chaos", "lib.sh"]
+SCRIPTS = [
+    "dev",
+    "test",
+    "bench",
+    "aws-local",
+    "build-console",
+    "build-docs",
+    "build-layers",
+    "build-wheel",
+    "simulate",
+    "chaos",
+    "lib.sh",
+]
 PROGRAMS = [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"]
 
 UV = """#!/bin/sh

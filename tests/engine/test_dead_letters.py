@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flowrunner.core.ids import RunId, StepId
-from flowrunner.errors import StoreError
+from flowrunner.errors import StoreError, ValueLost
 from flowrunner.ports.queue import Delivery, Receipt
 
 from tests.engine.cloud import Cloud, cloud
@@ -125,6 +126,28 @@ def test_a_wait_whose_answer_cannot_be_taken_fails() -> None:
         assert c.result(run).status == "failed"
         [step] = c.steps(run)
         assert (step.status, step.wait is not None) == ("failed", True)
+
+
+def test_a_wait_whose_row_is_lost_fails() -> None:
+    """What cannot be done may be to read what the step had said."""
+    with cloud() as c:
+        run = c.start(flow("a: {type: delay, params: {for: 5s}}"))
+        c.invoke()
+        history: Any = c.engine.parts.backend.history
+        found = history.step
+
+        def lost(*_: Any) -> None:
+            raise ValueLost("the object is missing")
+
+        history.step = lost
+        c.clock.turn_to(c.clock.now() + 5_000)
+        for _ in range(3):
+            assert c.letters.handle([letter(run)]) == []
+        history.step = found
+        assert c.result(run).status == "failed"
+        [step] = c.steps(run)
+        assert step.error is not None
+        assert step.error["code"] == "ENGINE_ERROR"
 
 
 def test_the_end_of_a_run_is_told_at_once() -> None:

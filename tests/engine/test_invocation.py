@@ -97,6 +97,11 @@ def hanging(**options: Any) -> Iterator[tuple[Cloud, Hangs]]:
         registry.hangs.go.set()
 
 
+def is_over(hangs: Hangs) -> bool:
+    """Whether the thread ends. (It may be interrupted while it says so, and then nobody is woken by that.)"""
+    return any(hangs.over.wait(0.1) for _ in range(1_200))
+
+
 def first(c: Cloud, *, receives: int = 1) -> Delivery:
     """The message that is visible first, as a delivery."""
     return Delivery(c.queue.sent[0].message.receipt, receives)
@@ -156,7 +161,7 @@ def test_an_execution_that_does_not_end_is_given_up_and_touches_nothing() -> Non
         error = c.steps(run)[0].error
         assert error is not None
         assert (error["code"], error["message"]) == ("NodeTimeout", "the node did not end within 0.05 s")
-        assert hangs.over.wait(120), "the thread has ended although nobody let it go"
+        assert is_over(hangs), "the thread has ended although nobody let it go"
         assert hangs.after in ([], ["nothing"])
 
 
@@ -185,7 +190,7 @@ def test_a_thread_that_cannot_be_interrupted_is_given_nothing_more() -> None:
         c.work()
         assert c.result(run).status == "failed"
         released.set()
-        assert hangs.over.wait(120)
+        assert is_over(hangs)
         assert hangs.after == []
         assert {type(error).__name__ for error in blocked} == {"GivenUp"}
 

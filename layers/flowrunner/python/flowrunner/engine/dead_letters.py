@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from flowrunner.core.events import Event, SignalReceived, StepFailed
@@ -24,7 +25,7 @@ from flowrunner.engine.programs import Programs
 from flowrunner.engine.records import Attempt
 from flowrunner.engine.services import Services
 from flowrunner.engine.views import Views
-from flowrunner.errors import EngineError, StoreError
+from flowrunner.errors import EngineError, StoreError, ValueLost
 from flowrunner.ports.kv import namespaces_of
 from flowrunner.ports.queue import Delivery, Message, Receipt
 from flowrunner.ports.runs import RowStatus
@@ -124,7 +125,8 @@ class DeadLetters:
         row: Attempt | None = None
         if entry.phase is Phase.WAITING:
             event = SignalReceived(step, number, error=facts)
-            row = self._services.reader.attempt(receipt.account, receipt.run, step, number)
+            with suppress(ValueLost):  # its row may be what cannot be had
+                row = self._services.reader.attempt(receipt.account, receipt.run, step, number)
         row = row or Attempt(step, number, entry.node, RowStatus.FAILED, entry.n, entry.parent, entry.via, now)
         return Outcome(event, replace(row, status=RowStatus.FAILED, ended_at=now, error=facts.record(entry.node)))
 
