@@ -303,7 +303,7 @@ class Worker:
 
     def _came_to_nothing(self, task: Task, error: Exception) -> None:
         """A step that met trouble with the store or the keys comes again, but not for ever, and not to a lost value."""
-        failure = crashed(error)
+        failure: StepError = crashed(error)
         if isinstance(error, ValueLost):
             failure = StepError(str(error), code=error.code)
         elif isinstance(error, StepError):
