@@ -174,7 +174,8 @@ def test_a_thread_that_cannot_be_interrupted_is_given_nothing_more() -> None:
         def execute(ctx: Context[HangsParams]) -> Result:
             hangs.begun.set()
             try:
-                released.wait(120)
+                # Not longer: CPython 3.11 under coverage spins in every other thread while an interrupt is pending.
+                released.wait(6)
             except BaseException as error:  # noqa: BLE001  # the point of the test
                 blocked.append(error)
             try:
