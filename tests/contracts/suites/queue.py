@@ -144,8 +144,7 @@ class ExactQueueRules(QueueRules):
 
     def test_sending_what_is_there_changes_nothing(self, backend: Backend) -> None:
         """Neither its due time nor its lease nor its priority."""
-        backend.queue.send([message("a", due=NOW + 5)])
-        backend.queue.send([message("a", due=NOW - 5)])  # in one call with it, either may be the first
+        backend.queue.send([message("a", due=NOW + 5), message("a", due=NOW - 5)])
         assert backend.queue.receive("w", NOW, LEASE, 10) == []
         backend.queue.receive("w", NOW + 5, LEASE, 10)
         backend.queue.send([message("a", priority=0)])

@@ -33,6 +33,13 @@ export function RunPage() {
   const [again, setAgain] = useState(0);
   // Asked for together with the run, so that neither waits for the other.
   const followed = useStory(runId, again);
+  const ended = followed.story.endedAt !== null;
+  const live = run.data !== undefined && isLive(run.data.status);
+  const { refetch } = run;
+  useEffect(() => {
+    // The run may have been read before it ended, and its story after.
+    if (ended && live) void refetch();
+  }, [ended, live, refetch]);
   useEffect(() => {
     document.title = `${run.data?.flow.name ?? 'Run'} · flowrunner`;
   }, [run.data?.flow.name]);

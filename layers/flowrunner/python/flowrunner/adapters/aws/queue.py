@@ -100,7 +100,12 @@ class TableQueue:
     # -- journal.Outlet -----------------------------------------------------------------------------------------
 
     def put(self, letters: Sequence[Letter]) -> None:
-        self._table.each(self._put, letters)
+        # Of one message given twice the first counts, or the last that is to be sent anew: they are written at once.
+        wanted: dict[Receipt, Letter] = {}
+        for letter in letters:
+            if letter.anew or letter.message.receipt not in wanted:
+                wanted[letter.message.receipt] = letter
+        self._table.each(self._put, list(wanted.values()))
 
     def hand_off(self, letters: Sequence[Letter], owner: str, lease_until: Millis, acked: Sequence[Receipt]) -> None:
         self._table.each(lambda letter: self._put(letter, owner, lease_until), letters)
