@@ -29,7 +29,10 @@ nodes:
   done: {type: log, params: {message: "a rather long message about ${input.amount} that goes on and on and on for long"}}
 """
 
-PLACES = ("flows", "runs", "schedules", "webhooks", "secrets", "usage", "tokens", "users", "plugins", "audit")
+PLACES = (
+    *("flows", "runs", "schedules", "webhooks", "secrets", "modules"),
+    *("account", "usage", "tokens", "users", "plugins", "audit"),
+)
 RUN_AXE = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
   .filter(one => ['serious', 'critical'].includes(one.impact))
   .map(one => `${one.id}: ${one.nodes.slice(0, 5).map(node => `${node.html.slice(0, 200)} [${node.target}] ${node.failureSummary}`).join(' | ')}`)"""
@@ -44,6 +47,7 @@ def filled(person: Person) -> dict[str, str]:
     failed, waiting = person.run(FAILING), person.run(WAITING)
     call("POST", "/v1/schedules", {"flow_id": flow, "cron": "0 9 * * *", "input": {"amount": 1}})
     call("PUT", "/v1/secrets/API_KEY", {"value": "a value nobody sees"})
+    call("PUT", "/v1/modules/resize", {"content": "AGFzbQEAAAABBAFgAAADAgEABQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAAKBAECAAs="})
     webhook = call("POST", "/v1/webhooks", {"url": "http://127.0.0.1:9/", "events": ["run.failed"], "flow_id": flow})[
         "id"
     ]

@@ -3,6 +3,8 @@ import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import {
   Activity,
   BookOpen,
+  Box,
+  Building2,
   CalendarClock,
   ChartColumn,
   KeyRound,
@@ -47,11 +49,13 @@ const GROUPS: readonly { name: string; places: readonly Place[] }[] = [
       { to: '/schedules', label: 'Schedules', icon: CalendarClock, needs: 'schedules:read' },
       { to: '/webhooks', label: 'Webhooks', icon: Send, needs: 'webhooks:read' },
       { to: '/secrets', label: 'Secrets', icon: LockKeyhole, needs: 'secrets:read' },
+      { to: '/modules', label: 'Modules', icon: Box, needs: 'flows:read' },
     ],
   },
   {
     name: 'Account',
     places: [
+      { to: '/account', label: 'Account', icon: Building2, needs: 'account:read' },
       { to: '/usage', label: 'Usage', icon: ChartColumn, needs: 'usage:read' },
       { to: '/tokens', label: 'Tokens', icon: KeyRound, needs: 'tokens:read' },
       { to: '/users', label: 'Users', icon: Users, needs: 'users:read' },

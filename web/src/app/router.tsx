@@ -140,6 +140,16 @@ const routes = [
   }),
   createRoute({
     getParentRoute: () => root,
+    path: '/modules',
+    component: lazyRouteComponent(() => import('~/views/modules/ModulesPage'), 'ModulesPage'),
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: '/account',
+    component: lazyRouteComponent(() => import('~/views/account/AccountPage'), 'AccountPage'),
+  }),
+  createRoute({
+    getParentRoute: () => root,
     path: '/usage',
     component: lazyRouteComponent(() => import('~/views/usage/UsagePage'), 'UsagePage'),
   }),

@@ -8,6 +8,8 @@ import styles from './Form.module.css';
 
 interface FormProps {
   action: string;
+  /** What it does cannot be taken back. */
+  danger?: boolean;
   busy: boolean;
   error: unknown;
   onSubmit: () => void;
@@ -16,7 +18,7 @@ interface FormProps {
 }
 
 /** The form of a dialog: its fields, what the server said against it, and the two ways out. */
-export function DialogForm({ action, busy, error, onSubmit, onCancel, children }: FormProps) {
+export function DialogForm({ action, danger = false, busy, error, onSubmit, onCancel, children }: FormProps) {
   return (
     <form
       className={styles.form}
@@ -29,7 +31,7 @@ export function DialogForm({ action, busy, error, onSubmit, onCancel, children }
       {error !== null && error !== undefined && <ErrorNote error={error} />}
       <DialogActions>
         <Button onClick={onCancel}>Cancel</Button>
-        <Button look="primary" type="submit" busy={busy}>
+        <Button look={danger ? 'danger' : 'primary'} type="submit" busy={busy}>
           {action}
         </Button>
       </DialogActions>

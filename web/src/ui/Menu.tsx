@@ -11,6 +11,8 @@ export interface MenuItem {
   icon?: LucideIcon;
   danger?: boolean;
   disabled?: boolean;
+  /** Why it cannot be done here; said beneath the label. */
+  reason?: string | false | null;
   onSelect: () => void;
 }
 
@@ -42,11 +44,14 @@ export function Menu({
               <DropdownMenu.Item
                 key={item.label}
                 className={[styles.item, item.danger && styles.danger].filter(Boolean).join(' ')}
-                disabled={item.disabled ?? false}
+                disabled={item.disabled === true || Boolean(item.reason)}
                 onSelect={item.onSelect}
               >
                 {item.icon && <item.icon aria-hidden />}
-                {item.label}
+                <span>
+                  {item.label}
+                  {item.reason && <span className={styles.reason}>{item.reason}</span>}
+                </span>
               </DropdownMenu.Item>
             ),
           )}

@@ -78,23 +78,19 @@ export function PagedTable<T>({ query, empty, ...table }: PagedTableProps<T>) {
   if (query.isError && !query.data)
     return <ErrorNote error={query.error} onRetry={() => void query.refetch()} />;
   const rows = query.data.pages.flatMap((page) => page.items);
-  if (rows.length === 0) return <div className={styles.frame}>{empty}</div>;
+  const more = query.hasNextPage && (
+    <div className={styles.more}>
+      <Button small busy={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+        {rows.length > 0 ? 'Show more' : 'None on the first pages: look on'}
+      </Button>
+    </div>
+  );
+  // A filter may leave nothing of a page that others follow.
+  if (rows.length === 0) return <div className={styles.frame}>{more || empty}</div>;
   return (
     <>
       {query.isError && <ErrorNote error={query.error} onRetry={() => void query.refetch()} />}
-      <Table
-        {...table}
-        rows={rows}
-        more={
-          query.hasNextPage && (
-            <div className={styles.more}>
-              <Button small busy={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-                Show more
-              </Button>
-            </div>
-          )
-        }
-      />
+      <Table {...table} rows={rows} more={more} />
     </>
   );
 }
