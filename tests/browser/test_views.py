@@ -47,7 +47,9 @@ def filled(person: Person) -> dict[str, str]:
     failed, waiting = person.run(FAILING), person.run(WAITING)
     call("POST", "/v1/schedules", {"flow_id": flow, "cron": "0 9 * * *", "input": {"amount": 1}})
     call("PUT", "/v1/secrets/API_KEY", {"value": "a value nobody sees"})
-    call("PUT", "/v1/modules/resize", {"content": "AGFzbQEAAAABBAFgAAADAgEABQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAAKBAECAAs="})
+    call(
+        "PUT", "/v1/modules/resize", {"content": "AGFzbQEAAAABBAFgAAADAgEABQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAAKBAECAAs="}
+    )
     webhook = call("POST", "/v1/webhooks", {"url": "http://127.0.0.1:9/", "events": ["run.failed"], "flow_id": flow})[
         "id"
     ]
