@@ -78,6 +78,15 @@ def test_hostile_texts_stay_texts(text: str, check: Any) -> None:
     assert list(flow["nodes"]["m"]["params"]["value"]) == [text]
 
 
+@pytest.mark.parametrize("text", [" x;\n", "\n  x;\n", ";\n", "a\n   \n b;\n", "x;\n\n;\n"])
+def test_texts_that_look_like_scripts_keep_their_blanks(text: str, check: Any) -> None:
+    """A block would take the blanks before its first line for its indentation (found by fuzzing)."""
+    document = workflow([node("m", "debug.log", {"message": text * 20})], description=text)
+    flow = flow_of(document, check)
+    assert flow["metadata"]["description"] == text
+    assert flow["nodes"]["m"]["params"]["message"] == text * 20
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

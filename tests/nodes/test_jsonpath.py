@@ -206,6 +206,14 @@ def test_faults_name_every_bad_path_and_its_place() -> None:
     assert "unexpected end of query" in found["mapping", "bad"]
 
 
+@pytest.mark.parametrize("path", ["", "\n", "$.a\n", "$\n[", "$['a'\n"])
+def test_a_path_that_ends_too_early_is_told_as_that(path: str) -> None:
+    """Also where python-jsonpath cannot draw the place of its error: an empty path made it fail otherwise (fuzzing)."""
+    with pytest.raises(StepError) as refused:
+        select(path, {"a": 1})
+    assert refused.value.code == "JSONPATH_ERROR"
+
+
 @needs_corpus
 @pytest.mark.parametrize("entry", attacks("corpus.json", "jsonpath"), ids=lambda entry: str(entry["id"]))
 def test_attack_corpus(entry: dict[str, Any]) -> None:

@@ -213,8 +213,8 @@ def _size(value: Json) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    """A message of python-jsonpath without the drawing below it."""
-    return str(error).partition("\n")[0] or type(error).__name__
+    """A message of python-jsonpath without the drawing below it, which fails for an error at the end of an empty path."""
+    return BaseException.__str__(error).partition("\n")[0] or type(error).__name__
 
 
 def _failed(path: str, why: str) -> StepError:

@@ -45,8 +45,9 @@ def comment(text: str, indent: int = 0) -> str:
 
 
 def _is_script(text: str) -> bool:
-    """Lines that a block may hold as they are: ours, and never text from the imported document."""
-    return text.endswith(";\n") and text.isascii() and all(char.isprintable() or char == "\n" for char in text)
+    """Lines that a block may hold as they are. Blanks at its beginning would be read as its indentation."""
+    plain = text.isascii() and all(char.isprintable() or char == "\n" for char in text)
+    return plain and text.endswith(";\n") and not text.startswith((" ", "\n"))
 
 
 def _short(value: Json) -> bool:
