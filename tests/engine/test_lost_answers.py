@@ -10,8 +10,9 @@ import pytest
 from flowrunner.errors import StoreError
 from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import Registry
+from flowrunner.ports.queue import Receipt
 
-from tests.engine.harness import Bench, bench
+from tests.engine.harness import ACCOUNT, Bench, bench
 from tests.engine.test_runs import flow
 
 HOUR = 3_600_000
@@ -35,9 +36,20 @@ class Counted(NodeType[NoParams]):
         return Result(self.executed)
 
 
+class Large(Counted):
+    """Counts its executions in an output that is kept beside its row."""
+
+    name = "large"
+
+    def execute(self, ctx: Context[NoParams]) -> Result:
+        self.executed += 1
+        return Result({"count": self.executed, "filling": "x" * 200_000})
+
+
 @pytest.fixture
 def registry() -> Registry:
-    return Registry([EntryPoint("counted", f"{__name__}:Counted", "flowrunner.nodes")])
+    kinds = (Counted, Large)
+    return Registry([EntryPoint(one.name, f"{__name__}:{one.__name__}", "flowrunner.nodes") for one in kinds])
 
 
 @pytest.fixture
@@ -125,3 +137,17 @@ def test_what_is_done_and_could_not_be_written_is_not_executed_again(b: Bench, r
     counted = registry.get("counted")
     assert isinstance(counted, Counted)
     assert counted.executed == 1
+
+
+def test_what_is_stored_beside_a_row_is_not_taken_for_that_of_the_execution_before(b: Bench) -> None:
+    """Seed 103835: it was stored, no answer came, and the step is executed again within the same millisecond."""
+    run = b.start(flow("a: {type: large, next: z}\nz: {type: transform, params: {value: 1}}"))
+    once(b, "blobs", "put", lambda given: True, done=True)
+    b.worker.drain()
+    queue, now = b.engine.parts.backend.queue, b.clock.now()
+    [step] = b.engine.control.view(ACCOUNT, run).state.frontier
+    queue.release([Receipt(ACCOUNT, run, step, 1)], now)
+    b.worker.drain()
+    assert b.clock.now() == now
+    [output] = [b.engine.value(ACCOUNT, run, one.output) for one in b.steps(run) if one.label == "a"]
+    assert output == {"count": 2, "filling": "x" * 200_000}

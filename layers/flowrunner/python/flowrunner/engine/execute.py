@@ -374,7 +374,8 @@ class Execution:
 
     def _store(self, value: Any, key: str, where: str) -> Json:
         row = self.job.view.row
-        blob_key = f"{self.job.step}/{self.job.entry.attempt}/{self.executor}/{self.job.started_at}/{key}"
+        # Drawn, as no moment is unique: the same executor may begin anew in the very millisecond in which it began.
+        blob_key = f"{self.job.step}/{self.job.entry.attempt}/{self.executor}/{self.services.draws.new_id()}/{key}"
         known, redactor = self.scope.known(), self.scope.redactor()
         return self.services.values.store(row.account, row.id, blob_key, value, where, known, redactor)
 
