@@ -1,22 +1,13 @@
-import {
-  autocompletion,
-  closeBrackets,
-  closeBracketsKeymap,
-  completionKeymap,
-  type CompletionContext,
-} from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
+import { autocompletion, type CompletionContext } from '@codemirror/autocomplete';
 import { javascript, localCompletionSource } from '@codemirror/lang-javascript';
-import { bracketMatching, indentOnInput, syntaxHighlighting, syntaxTree } from '@codemirror/language';
-import { Compartment, EditorState } from '@codemirror/state';
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
-import { useContext, useEffect, useRef } from 'react';
+import { syntaxTree } from '@codemirror/language';
+import { useContext } from 'react';
 
 import { answered, inExpression, type Completed } from '~/editor/completion';
 import type { InputProps } from '~/editor/ExpressionInput';
 import { globalsOf, membersOf, type HookName } from '~/editor/globals';
-import { colours, theme } from '~/editor/look';
 import { WritingContext, type Writing } from '~/editor/place';
+import { code, useCodeField, wiringOf } from '~/editor/useCodeMirror';
 
 import styles from './Fields.module.css';
 
@@ -24,77 +15,26 @@ type Props = Omit<InputProps, 'multiline' | 'hint'> & { hook: HookName };
 
 /** JavaScript of a flow: with what the sandbox has, and what the last run had. */
 export default function CodeEditor(props: Props) {
-  const { label, describedBy, invalid, value, readOnly, hook } = props;
+  const { invalid, value, readOnly, hook, onChange, onKeep } = props;
   const writing = useContext(WritingContext);
-  const place = useRef<HTMLDivElement>(null);
-  const view = useRef<EditorView | null>(null);
-  const attributes = useRef(new Compartment());
-  const calls = useRef({ ...props, writing });
-  useEffect(() => {
-    calls.current = { ...props, writing };
-  });
-  useEffect(() => {
-    if (place.current === null) return undefined;
-    const made = new EditorView({
-      parent: place.current,
-      state: EditorState.create({
-        doc: value,
-        extensions: [
-          lineNumbers(),
-          history(),
-          drawSelection(),
-          indentOnInput(),
-          bracketMatching(),
-          closeBrackets(),
-          highlightActiveLine(),
-          javascript(),
-          syntaxHighlighting(colours),
-          theme,
-          EditorState.readOnly.of(readOnly),
-          attributes.current.of([]),
-          autocompletion({
-            override: [
-              (context) => completeScript(context, hook, calls.current.writing),
-              localCompletionSource,
-            ],
-          }),
-          EditorView.updateListener.of((update) => {
-            if (update.docChanged) calls.current.onChange(update.state.doc.toString());
-          }),
-          EditorView.domEventHandlers({ blur: () => calls.current.onKeep() }),
-          keymap.of([
-            ...closeBracketsKeymap,
-            ...completionKeymap,
-            ...historyKeymap,
-            ...defaultKeymap,
-            // Escape, then Tab, leaves the editor: WCAG 2.1.2.
-            indentWithTab,
-          ]),
-        ],
-      }),
-    });
-    view.current = made;
-    return () => {
-      made.destroy();
-      view.current = null;
-    };
-    // Made anew only for another hook; what it says is kept up below.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [hook, readOnly]);
-  useEffect(() => {
-    const wiring = EditorView.contentAttributes.of({
-      'aria-labelledby': label,
-      ...(describedBy && { 'aria-describedby': describedBy }),
-      ...(invalid && { 'aria-invalid': 'true' }),
-      ...(readOnly && { 'aria-readonly': 'true', tabindex: '0' }),
-    });
-    view.current?.dispatch({ effects: attributes.current.reconfigure(wiring) });
-  }, [label, describedBy, invalid, readOnly, hook]);
-  useEffect(() => {
-    const shown = view.current;
-    if (shown && shown.state.doc.toString() !== value)
-      shown.dispatch({ changes: { from: 0, to: shown.state.doc.length, insert: value } });
-  }, [value]);
+  const place = useCodeField(
+    {
+      value,
+      readOnly,
+      attributes: wiringOf(props),
+      now: writing,
+      special: (now) => [
+        code(),
+        javascript(),
+        autocompletion({
+          override: [(context) => completeScript(context, hook, now()), localCompletionSource],
+        }),
+      ],
+      onChange,
+      onLeave: onKeep,
+    },
+    hook,
+  );
   return <div ref={place} className={styles.input} data-lines="many" data-invalid={invalid} />;
 }
 

@@ -1,28 +1,21 @@
-import {
-  autocompletion,
-  closeBrackets,
-  closeBracketsKeymap,
-  completionKeymap,
-  completionStatus,
-} from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
-import { Compartment, EditorState, type Extension } from '@codemirror/state';
+import { autocompletion, completionStatus, type CompletionContext } from '@codemirror/autocomplete';
+import { EditorState } from '@codemirror/state';
 import {
   Decoration,
-  drawSelection,
   EditorView,
   keymap,
   MatchDecorator,
   placeholder,
   ViewPlugin,
   type DecorationSet,
+  type KeyBinding,
   type ViewUpdate,
 } from '@codemirror/view';
-import { useContext, useEffect, useRef } from 'react';
+import { useContext } from 'react';
 
 import { answered, complete } from '~/editor/completion';
-import { theme } from '~/editor/look';
-import { WritingContext } from '~/editor/place';
+import { WritingContext, type Writing } from '~/editor/place';
+import { useCodeField, wiringOf } from '~/editor/useCodeMirror';
 
 import styles from './Fields.module.css';
 
@@ -77,93 +70,25 @@ const oneLine = EditorState.transactionFilter.of((change) =>
 
 /** A field for text with expressions in it: they are completed as they are in the document. */
 export function ExpressionInput(props: InputProps) {
-  const { label, describedBy, invalid, value, multiline, hint, readOnly } = props;
+  const { invalid, value, multiline, hint, readOnly, onChange, onKeep } = props;
   const writing = useContext(WritingContext);
-  const place = useRef<HTMLDivElement>(null);
-  const view = useRef<EditorView | null>(null);
-  const attributes = useRef(new Compartment());
-  const calls = useRef({ ...props, writing });
-  useEffect(() => {
-    calls.current = { ...props, writing };
-  });
-  const wiring = EditorView.contentAttributes.of({
-    'aria-labelledby': label,
-    'aria-multiline': String(multiline),
-    ...(describedBy && { 'aria-describedby': describedBy }),
-    ...(invalid && { 'aria-invalid': 'true' }),
-    ...(readOnly && { 'aria-readonly': 'true', tabindex: '0' }),
-  });
-  const made = useRef<Extension>(wiring);
-  useEffect(() => {
-    if (place.current === null) return undefined;
-    const created = new EditorView({
-      parent: place.current,
-      state: EditorState.create({
-        doc: value,
-        extensions: [
-          ...(multiline ? [EditorView.lineWrapping] : [oneLine]),
-          history(),
-          drawSelection(),
-          closeBrackets(),
-          expressions,
-          theme,
-          placeholder(hint),
-          EditorState.readOnly.of(readOnly),
-          attributes.current.of(made.current),
-          autocompletion({
-            override: [
-              (context) => {
-                const { text, known, place: where } = calls.current.writing;
-                const line = context.state.doc.lineAt(context.pos);
-                const before = line.text.slice(0, context.pos - line.from);
-                if (!before.includes('${')) return null;
-                return answered(context, complete(text, before, known), known, () => where?.node ?? null);
-              },
-            ],
-          }),
-          EditorView.updateListener.of((update) => {
-            if (update.docChanged) calls.current.onChange(update.state.doc.toString());
-          }),
-          EditorView.domEventHandlers({ blur: () => calls.current.onKeep() }),
-          keymap.of([
-            ...closeBracketsKeymap,
-            ...completionKeymap,
-            ...(multiline
-              ? []
-              : [
-                  {
-                    key: 'Enter',
-                    run: (editor: EditorView) => {
-                      if (completionStatus(editor.state) !== null) return false;
-                      calls.current.onKeep();
-                      return true;
-                    },
-                  },
-                ]),
-            ...historyKeymap,
-            ...defaultKeymap,
-          ]),
-        ],
-      }),
-    });
-    view.current = created;
-    return () => {
-      created.destroy();
-      view.current = null;
-    };
-    // Made anew only where it is another kind of field; what it says is kept up below.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [multiline, readOnly]);
-  useEffect(() => {
-    made.current = wiring;
-    view.current?.dispatch({ effects: attributes.current.reconfigure(wiring) });
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- of these it is made
-  }, [label, describedBy, invalid, readOnly, multiline]);
-  useEffect(() => {
-    const shown = view.current;
-    if (shown && shown.state.doc.toString() !== value)
-      shown.dispatch({ changes: { from: 0, to: shown.state.doc.length, insert: value } });
-  }, [value]);
+  const place = useCodeField(
+    {
+      value,
+      readOnly,
+      attributes: wiringOf(props, { 'aria-multiline': String(multiline) }),
+      now: { writing, onKeep },
+      special: (now) => [
+        ...(multiline ? [EditorView.lineWrapping] : [oneLine, keymap.of([enter(() => now().onKeep())])]),
+        expressions,
+        placeholder(hint),
+        autocompletion({ override: [(context) => completeText(context, now().writing)] }),
+      ],
+      onChange,
+      onLeave: onKeep,
+    },
+    String(multiline),
+  );
   return (
     <div
       ref={place}
@@ -172,4 +97,22 @@ export function ExpressionInput(props: InputProps) {
       data-invalid={invalid}
     />
   );
+}
+
+function enter(keep: () => void): KeyBinding {
+  return {
+    key: 'Enter',
+    run: ({ state }) => {
+      if (completionStatus(state) !== null) return false;
+      keep();
+      return true;
+    },
+  };
+}
+
+function completeText(context: CompletionContext, { text, known, place }: Writing) {
+  const line = context.state.doc.lineAt(context.pos);
+  const before = line.text.slice(0, context.pos - line.from);
+  if (!before.includes('${')) return null;
+  return answered(context, complete(text, before, known), known, () => place?.node ?? null);
 }

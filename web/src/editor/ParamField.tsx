@@ -8,7 +8,7 @@ import type { FormField } from '~/editor/schema';
 import { Field, Select } from '~/ui/Field';
 import { Skeleton } from '~/ui/Notes';
 
-import styles from './Fields.module.css';
+import styles from '~/ui/Field.module.css';
 
 // A language of its own: only who writes scripts loads it.
 const CodeEditor = lazy(() => import('~/editor/CodeEditor'));

@@ -1,35 +1,17 @@
-import {
-  autocompletion,
-  closeBrackets,
-  closeBracketsKeymap,
-  completionKeymap,
-} from '@codemirror/autocomplete';
-import {
-  defaultKeymap,
-  history,
-  historyKeymap,
-  indentWithTab,
-  isolateHistory,
-  redo,
-  undo,
-} from '@codemirror/commands';
+import { autocompletion } from '@codemirror/autocomplete';
+import { isolateHistory, redo, undo } from '@codemirror/commands';
 import { yaml } from '@codemirror/lang-yaml';
-import {
-  bracketMatching,
-  foldGutter,
-  foldKeymap,
-  indentOnInput,
-  syntaxHighlighting,
-} from '@codemirror/language';
+import { foldGutter, foldKeymap } from '@codemirror/language';
 import { lintGutter, lintKeymap, setDiagnostics, type Diagnostic } from '@codemirror/lint';
-import { EditorState } from '@codemirror/state';
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
-import { useEffect, useImperativeHandle, useRef, type Ref } from 'react';
+import { highlightSelectionMatches, search, searchKeymap } from '@codemirror/search';
+import type { EditorState } from '@codemirror/state';
+import { EditorView, keymap } from '@codemirror/view';
+import { useEffect, useImperativeHandle, type Ref } from 'react';
 
 import type { Problem } from '~/editor/problems';
+import { code, useCodeMirror } from '~/editor/useCodeMirror';
 
 import { completeWith, type Known } from './completion';
-import { colours, theme } from './look';
 import styles from './Editor.module.css';
 
 export interface EditorHandle {
@@ -56,60 +38,29 @@ const tall = EditorView.theme({ '&': { height: '100%' } });
 
 /** A flow's document as text. It is the one truth: whatever the canvas does comes here, and is undone here. */
 export function YamlEditor({ initial, readOnly = false, problems, known, onChange, onSave, ref }: Props) {
-  const place = useRef<HTMLDivElement>(null);
-  const view = useRef<EditorView | null>(null);
-  const calls = useRef({ onChange, onSave, known });
-  useEffect(() => {
-    calls.current = { onChange, onSave, known };
+  const [place, view] = useCodeMirror({
+    value: initial,
+    readOnly,
+    attributes: { 'aria-label': 'Document (YAML)', tabindex: '0' },
+    now: { known, onSave },
+    special: (now) => [
+      code(),
+      yaml(),
+      foldGutter(),
+      lintGutter(),
+      search({ top: true }),
+      highlightSelectionMatches(),
+      tall,
+      autocompletion({ override: [(context) => completeWith(context, now().known)] }),
+      keymap.of([
+        { key: 'Mod-s', preventDefault: true, run: () => (now().onSave(), true) },
+        ...searchKeymap,
+        ...foldKeymap,
+        ...lintKeymap,
+      ]),
+    ],
+    onChange,
   });
-  useEffect(() => {
-    if (place.current === null) return undefined;
-    const made = new EditorView({
-      parent: place.current,
-      state: EditorState.create({
-        doc: initial,
-        extensions: [
-          lineNumbers(),
-          foldGutter(),
-          lintGutter(),
-          history(),
-          drawSelection(),
-          indentOnInput(),
-          bracketMatching(),
-          closeBrackets(),
-          highlightActiveLine(),
-          autocompletion({ override: [(context) => completeWith(context, calls.current.known)] }),
-          yaml(),
-          syntaxHighlighting(colours),
-          theme,
-          tall,
-          EditorState.readOnly.of(readOnly),
-          EditorView.contentAttributes.of({ 'aria-label': 'Document (YAML)', tabindex: '0' }),
-          EditorView.updateListener.of((update) => {
-            if (update.docChanged) calls.current.onChange(update.state.doc.toString());
-          }),
-          keymap.of([
-            { key: 'Mod-s', preventDefault: true, run: () => (calls.current.onSave(), true) },
-            ...closeBracketsKeymap,
-            ...defaultKeymap,
-            ...historyKeymap,
-            ...foldKeymap,
-            ...completionKeymap,
-            ...lintKeymap,
-            // Escape, then Tab, leaves the editor: WCAG 2.1.2.
-            indentWithTab,
-          ]),
-        ],
-      }),
-    });
-    view.current = made;
-    return () => {
-      made.destroy();
-      view.current = null;
-    };
-    // Made once: afterwards the document is the editor's own.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, []);
   useEffect(() => {
     const made = view.current;
     if (made)
@@ -119,7 +70,7 @@ export function YamlEditor({ initial, readOnly = false, problems, known, onChang
           problems.map((problem) => diagnostic(made.state, problem)),
         ),
       );
-  }, [problems]);
+  }, [problems, view]);
   useImperativeHandle(
     ref,
     () => ({
@@ -143,7 +94,7 @@ export function YamlEditor({ initial, readOnly = false, problems, known, onChang
         });
       },
     }),
-    [],
+    [view],
   );
   return <div ref={place} className={styles.yaml} />;
 }
