@@ -53,7 +53,7 @@ class Intake:
         self._views = views
         self._terms = terms
         self._shares = shares
-        self._slots = RunSlots(services.backend.documents, services.backend.runs)
+        self._slots = RunSlots(services.backend.documents, services.backend.runs, services.clock)
 
     def tasks(self, deliveries: Sequence[Delivery]) -> list[Task | Done | Parked]:
         """What to execute, what is settled without that, and what has to wait for a thread."""
@@ -209,9 +209,14 @@ class Intake:
 
     def _admit(self, view: RunView, receipt: Receipt) -> Done:
         slot = view.state.slot
-        policy = view.program.flow.concurrency
-        granted = slot is not None and self._slots.holds(receipt.account, slot, receipt.run, policy)
-        return Done(receipt, event=SlotGranted() if granted else None)
+        if slot is None:
+            return Done(receipt)
+        turn = self._slots.ask_again(receipt.account, slot, receipt.run, view.program.flow.concurrency)
+        if turn.again is not None:
+            # A message of its own: this one is taken away when it has been handled.
+            again = Receipt(receipt.account, receipt.run, receipt.step, receipt.attempt + 1)
+            self._backend.queue.send([Message(again, turn.again, view.row.priority)])
+        return Done(receipt, event=SlotGranted() if turn.granted else None)
 
     def _settle(self, view: RunView, delivery: Delivery) -> Done:
         """Tell the parent run and give the place on. All of it may be done twice."""

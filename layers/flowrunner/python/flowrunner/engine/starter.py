@@ -10,7 +10,7 @@ from flowrunner.core.commands import ScheduleStep
 from flowrunner.core.decide import decide
 from flowrunner.core.events import RunStarted
 from flowrunner.core.flow import Json
-from flowrunner.core.ids import AccountId, FlowId, RunId, StepId
+from flowrunner.core.ids import AccountId, FlowId, Millis, RunId, StepId
 from flowrunner.core.json_text import packed
 from flowrunner.core.slots import Verdict
 from flowrunner.core.state import State
@@ -62,6 +62,16 @@ class PreparedRun:
     cancel: RunId | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The slot of a run, whether it has to wait for it, when it asks for it by itself, and who has to make room."""
+
+    slot: str | None = None
+    queued: bool = False
+    again: Millis | None = None
+    cancel: RunId | None = None
+
+
 def _given(program: Program, value: Json) -> Json:
     """The input; no input at all counts as an empty object for a flow whose `inputs` are an object."""
     schema = program.flow.inputs
@@ -75,7 +85,7 @@ class Starter:
     def __init__(self, services: Services, programs: Programs) -> None:
         self._services = services
         self._programs = programs
-        self._slots = RunSlots(services.backend.documents, services.backend.runs)
+        self._slots = RunSlots(services.backend.documents, services.backend.runs, services.clock)
 
     def program(self, row: FlowRow) -> Program:
         """The program of a stored flow."""
@@ -100,10 +110,10 @@ class Starter:
         now = self._services.clock.now()
         stored = self._services.values.store(request.account, run, "input", value, "the run's input", request.secrets)
         facts = RunFacts(stored, request.started_by, request.depth, request.parent, dict(request.labels))
-        slot, queued, cancel = self._place(request, run, program, facts)
+        place = self._place(request, run, program, facts)
         secrets = tuple(sorted(names_of(request.secrets)))
-        state = State(started_at=now, slot=slot, parent=request.parent is not None, secrets=secrets)
-        decision = decide(program.graph, state, RunStarted(queued), now, self._services.draws.fraction())
+        state = State(started_at=now, slot=place.slot, parent=request.parent is not None, secrets=secrets)
+        decision = decide(program.graph, state, RunStarted(place.queued), now, self._services.draws.fraction())
         row = RunRow(
             account=request.account,
             id=run,
@@ -128,7 +138,9 @@ class Starter:
             for command in decision.commands
             if isinstance(command, ScheduleStep)
         )
-        return PreparedRun(RunView(row, facts, decision.state, program), messages, cancel)
+        if place.again is not None:
+            messages += (Message(Receipt(row.account, run, StepId(ADMIT), 2), place.again, row.priority),)
+        return PreparedRun(RunView(row, facts, decision.state, program), messages, place.cancel)
 
     def admit(self, prepared: PreparedRun) -> None:
         """Let a queued run begin whose place was given to it before it was stored, when nobody could be told."""
@@ -136,20 +148,17 @@ class Starter:
         slot = view.state.slot
         if view.state.status is not RunStatus.QUEUED or not slot:
             return
-        if self._slots.holds(view.row.account, slot, view.row.id, view.program.flow.concurrency):
+        if self._slots.ask_again(view.row.account, slot, view.row.id, view.program.flow.concurrency).granted:
             receipt = Receipt(view.row.account, view.row.id, StepId(ADMIT), 1)
             self._services.backend.queue.send([Message(receipt, self._services.clock.now(), view.row.priority)])
 
-    def _place(
-        self, request: StartRequest, run: RunId, program: Program, facts: RunFacts
-    ) -> tuple[str | None, bool, RunId | None]:
-        """The run's slot, whether it has to wait for it, and which run has to make room."""
+    def _place(self, request: StartRequest, run: RunId, program: Program, facts: RunFacts) -> _Place:
         policy = program.flow.concurrency
         if policy is None:
-            return None, False, None
+            return _Place()
         key = slot_key(request.flow, self._key_value(request, run, program, facts))
-        admission = self._slots.admit(request.account, key, run, policy)
-        return key, admission.verdict is Verdict.QUEUED, admission.cancel
+        admission, again = self._slots.admit(request.account, key, run, policy)
+        return _Place(key, admission.verdict is Verdict.QUEUED, again, admission.cancel)
 
     def _key_value(self, request: StartRequest, run: RunId, program: Program, facts: RunFacts) -> Json:
         template = program.concurrency_key
