@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import psycopg
 import pytest
 from flowrunner.adapters.postgres.backend import PostgresBackend
-from flowrunner.adapters.postgres.database import SESSION, statement
+from flowrunner.adapters.postgres.database import SESSION, Connection, Database, statement
 from flowrunner.errors import ConfigurationError, InvalidInput, StoreError
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.runs import ClaimStatus
@@ -160,6 +160,31 @@ def test_receiving_reads_no_more_than_it_gives(backend: Backend, postgres: Clust
     assert "queue_due" in plan
     assert "Seq Scan" not in plan
     assert not re.search("Rows Removed by Filter: [1-9]", plan), plan
+
+
+def test_plans_made_on_empty_tables_do_not_stay(postgres: Cluster) -> None:
+    """An empty table says nothing about its indexes; once it has grown, a commit finds its run by the run's key."""
+    backend = PostgresBackend(postgres.new_database(), pool_size=1)
+    backend.migrate()
+    for batch in range(20):
+        names = [f"run-{batch}-{number}" for number in range(100)]
+        start(backend, *names)
+        assert all(backend.runs.commit([commit(run=name) for name in names]))
+    plan = "\n".join(kept_plan(backend._database, "-- Commits of"))
+    backend.close()
+    assert "using runs_pkey on" in plan, plan
+
+
+def kept_plan(database: Database, beginning: str) -> list[str]:
+    """The plan that a statement has on its connection, and keeps."""
+
+    def look(connection: Connection) -> list[str]:
+        sql = "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements WHERE starts_with(statement, %s)"
+        [(name, parameters)] = connection.execute(sql, (beginning,)).fetchall()
+        nothing = ", ".join(["NULL"] * parameters)
+        return [row[0] for row in connection.execute(f'EXPLAIN EXECUTE "{name}" ({nothing})')]
+
+    return database.do(look, repeatable=True)
 
 
 def test_entities_and_counts_are_read_by_an_index(backend: Backend) -> None:

@@ -2,7 +2,10 @@
 
 Every statement of this adapter is written for an index and most drive it from arrays, so the planner is told
 to use nested loops over indexes: a plan made while a table was empty would otherwise scan it for as long as
-the plan is cached, and the order in which rows are locked would be the plan's and not ours.
+the plan is cached, and the order in which rows are locked would be the plan's and not ours. Which index, it
+cannot tell while the table is empty: all cost the same then, and one that knows the account alone reads every
+run of it later. So a connection has its plans made anew the more often it is used, at `FIRST_PLANS` uses and
+whenever they have doubled: tables that grew before anybody analyzed them are seen as they are.
 
 What may be repeated: a deadlock or serialization failure was rolled back for certain. A connection that broke
 in the middle leaves open whether the statement was applied, so only statements marked `repeatable` are tried
@@ -27,6 +30,7 @@ from flowrunner.errors import ConfigurationError, FlowrunnerError, InvalidInput,
 MIN_VERSION = 130000
 TRIES = 4
 CONNECT_SECONDS = 10
+FIRST_PLANS = 16
 MIGRATION_LOCK = 0x666C6F77  # "flow"; any number that others are unlikely to lock
 
 SESSION = """
@@ -38,7 +42,22 @@ _ROLLED_BACK = frozenset({"40001", "40P01"})
 _PACKAGE = "flowrunner.adapters.postgres"
 
 T = TypeVar("T")
-Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """One of the pool, that knows how often it was used, and when its plans are made anew."""
+
+    uses = 0
+    plans_at = FIRST_PLANS
+
+    def count_use(self) -> None:
+        """Called before each use, outside of transactions."""
+        self.uses += 1
+        if self.uses >= self.plans_at:
+            self.execute("DISCARD PLANS")
+            self.plans_at *= 2
+
+
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
@@ -68,6 +87,7 @@ class Database:
         self.place = f"PostgreSQL at {host}:{port}/{known.get('dbname', '')}"
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
+            connection_class=Connection,
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, "application_name": "flowrunner"},
             min_size=1,
             max_size=pool_size,
@@ -100,6 +120,7 @@ class Database:
         for left in reversed(range(TRIES)):
             connection = self._connection()
             try:
+                connection.count_use()
                 return work(connection)
             except psycopg.Error as error:
                 lost = connection.closed
@@ -117,7 +138,7 @@ class Database:
     def connect(self) -> Connection:
         """A connection outside the pool. Raises `StoreError` when there is none to be had."""
         try:
-            return psycopg.connect(
+            return Connection.connect(
                 self.url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="flowrunner"
             )
         except psycopg.Error as error:
