@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 from flowrunner.core.times import iso_time, parse_time
 from flowrunner.errors import InvalidInput
+from flowrunner.language.triggers import is_zone
 from flowrunner.services.cron import Timing, check_timing
 
 from tests.attacks import attacks, needs_corpus
@@ -68,6 +70,11 @@ def test_set_forward_fires_after_the_gap() -> None:
     ]  # fmt: skip
 
 
+def test_every_time_zone_is_one() -> None:
+    """What a name must look like leaves none out."""
+    assert [name for name in sorted(available_timezones() - {"Factory", "localtime"}) if not is_zone(name)] == []
+
+
 def test_one_moment() -> None:
     """`at` comes once."""
     timing = check_timing(None, "2026-02-01T09:00:00+01:00", "UTC")
@@ -117,6 +124,7 @@ def test_the_latest(cron: str, after: str, until: str, found: str | None) -> Non
         ({"cron": "* * * * *", "timezone": "right/UTC"}, "timezone", "no time zone"),
         ({"cron": "* * * * *", "timezone": "Europe"}, "timezone", "no time zone"),
         ({"cron": "* * * * *", "timezone": "zone.tab"}, "timezone", "no time zone"),
+        ({"cron": "* * * * *", "timezone": "a/" * 300 + "p"}, "timezone", "no time zone"),
         ({"cron": "@every 1s"}, "cron", "one minute"),
         ({"cron": "@reboot"}, "cron", "one minute"),
         ({"cron": "0-59/0 * * * *"}, "cron", "minute"),

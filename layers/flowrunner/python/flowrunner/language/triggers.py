@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -14,6 +15,9 @@ from flowrunner.language.suggest import nearest
 
 ANY_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 """From here on a schedule is tried out; a fixed moment, so that a document always gives the same answer."""
+
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,32}){0,2}", re.ASCII)
+"""What names of time zones look like. `ZoneInfo` imports a package for each part of one, and hundreds are too many."""
 
 _WORDS = {
     "Bad minute": "its minute is wrong (0 to 59)",
@@ -100,6 +104,8 @@ def is_zone(name: str) -> bool:
     """
     from zoneinfo import ZoneInfo
 
+    if _ZONE.fullmatch(name) is None:
+        return False
     if name.startswith(("posix/", "right/")) or name in ("Factory", "localtime", "posixrules"):
         return False  # other clocks (with leap seconds), or what this machine happens to be set to
     try:
