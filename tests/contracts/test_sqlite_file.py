@@ -12,7 +12,7 @@ from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.errors import ConfigurationError, FlowrunnerError, StoreError
 from flowrunner.ports.entities import Entity
 
-from tests.contracts.suites.build import ACCOUNT, commit, indexed_reads, load, start
+from tests.contracts.suites.build import ACCOUNT, NOW, commit, indexed_reads, load, message, start
 
 FIRST = Path(database.__file__).parent / "migrations" / "0001_initial.sql"
 
@@ -157,6 +157,24 @@ def test_entities_and_counts_are_read_by_an_index(tmp_path: Path) -> None:
         assert "TEMP B-TREE" not in plans[asked]
         assert not re.search(r"SCAN (entities|heads|runs|h|r)\b", plans[asked])
     made.close()
+
+
+def test_the_queue_is_never_read_whole(tmp_path: Path) -> None:
+    """Whatever the number of timers: receiving, with and without something due, and asking when the next one is."""
+    made = open_store(tmp_path / "store.db")
+    made.queue.send([message("due"), message("timer", due=NOW + 10**6)])
+    asked: list[str] = []
+    made._database._writer.set_trace_callback(asked.append)
+    made._database.read("SELECT 1")
+    made._database._idle[0].set_trace_callback(asked.append)
+    assert len(made.queue.receive("w", NOW, NOW + 10**6, 10)) == 1
+    assert not made.queue.receive("w", NOW, NOW + 10**6, 10)
+    assert made.queue.next_visible() == NOW + 10**6
+    made._database._idle[0].set_trace_callback(None)
+    plans = [row[3] for sql in asked if "queue" in sql for row in made._database.read(f"EXPLAIN QUERY PLAN {sql}")]
+    made.close()
+    assert len(plans) >= 8
+    assert [plan for plan in plans if not plan.startswith("SEARCH queue")] == []
 
 
 def test_a_failed_write_leaves_the_store_usable(tmp_path: Path) -> None:
