@@ -14,7 +14,10 @@ from flowrunner.core.json_text import BadJson, parse_json
         ("NaN", "NaN is no JSON value"),
         ("[-Infinity]", "-Infinity is no JSON value"),
         ("1e400", "beyond what a number can hold"),
-        ("18446744073709551616", "beyond 64 bits"),
+        ("18446744073709551616", "^18446744073709551616 is beyond 64 bits"),
+        ("-9223372036854775809", "^-9223372036854775809 is beyond 64 bits"),
+        ("9" * 5_000, "^9{40} is beyond 64 bits"),
+        ("1" * 5_000 + ".5", "^1{40} is beyond what a number can hold"),
         ('"\\ud800"', "half a surrogate pair"),
         ('{"\\udfff": 1}', "half a surrogate pair"),
         ("[" * 65 + "]" * 65, "nested deeper than 64"),
@@ -45,4 +48,4 @@ def test_a_name_that_is_there_twice_is_found_in_one_pass() -> None:
 def test_what_is_json_is_read() -> None:
     """With a byte order mark as well."""
     assert parse_json(b'\xef\xbb\xbf{"a": [1, 1.5, "x\\u00e9", null, true]}') == {"a": [1, 1.5, "xé", None, True]}
-    assert parse_json(b"[9223372036854775807, -9223372036854775808]") == [2**63 - 1, -(2**63)]
+    assert parse_json(b"[18446744073709551615, -9223372036854775808]") == [2**64 - 1, -(2**63)]

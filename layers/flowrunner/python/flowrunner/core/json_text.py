@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import orjson
 
 MAX_DEPTH = 64
-MAX_INTEGER_DIGITS = 19
+MAX_INTEGER_LENGTH = 20
+"""Characters of the longest whole numbers of 64 bits, with or without a sign; Python refuses to read very long ones."""
 
 
 def packed(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
@@ -61,7 +62,7 @@ def _float(token: str) -> float:
 
 
 def _integer(token: str) -> int:
-    if len(token.lstrip("-")) > MAX_INTEGER_DIGITS or not -(2**63) <= int(token) < 2**64:
+    if len(token) > MAX_INTEGER_LENGTH or not -(2**63) <= int(token) < 2**64:
         raise BadJson(f"{token[:40]} is beyond 64 bits; send it as a text")
     return int(token)
 
