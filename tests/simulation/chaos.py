@@ -7,6 +7,7 @@ history. Printed is what was lost and what was committed twice: both have to be 
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import signal
 import subprocess
@@ -135,6 +136,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of what is killed when")
     parser.add_argument("--no-database", action="store_true", help="leave the database alone")
     given = parser.parse_args()
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it tells of each connection that a crash has closed
     cluster = Cluster(fsync=True)
     url = cluster.new_database()
     backend = make_backend(Settings(store=StoreSettings(url=url)))
