@@ -4,9 +4,8 @@ import { useState } from 'react';
 import { api, data } from '~/api/client';
 import { sessionQuery, type Permission } from '~/api/session';
 import { useAction } from '~/lib/useAction';
-import { Button } from '~/ui/Button';
 import { ChoiceSet } from '~/ui/ChoiceSet';
-import { Dialog, DialogActions } from '~/ui/Dialog';
+import { Dialog } from '~/ui/Dialog';
 import { Select, TextField } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
 import { ShownOnce } from '~/ui/ShownOnce';
@@ -27,20 +26,12 @@ export function NewToken({ open, onClose }: { open: boolean; onClose: () => void
     onClose();
   };
   return (
-    <Dialog title="New token" open={open} onClose={close} wide>
-      {token === null ? (
-        <Body onMade={setToken} onClose={close} />
-      ) : (
-        <>
-          <ShownOnce label="The token" text={token} />
-          <DialogActions>
-            <Button look="primary" onClick={close}>
-              Done
-            </Button>
-          </DialogActions>
-        </>
-      )}
-    </Dialog>
+    <>
+      <Dialog title="New token" open={open && token === null} onClose={onClose} wide>
+        <Body onMade={setToken} onClose={onClose} />
+      </Dialog>
+      <ShownOnce title="The new token" label="The token" text={token} onDone={close} />
+    </>
   );
 }
 
@@ -54,12 +45,11 @@ function Body({ onMade, onClose }: { onMade: (token: string) => void; onClose: (
   );
   const make = useAction(
     ['tokens'],
-    async () =>
-      data(
-        await api.POST('/v1/tokens', {
-          body: { name, scopes: [...scopes], expires_in_ms: days ? Number(days) * DAY_MS : null },
-        }),
-      ),
+    async () => {
+      if (scopes.size === 0) throw new Error('Choose at least one thing that it may do.');
+      const body = { name, scopes: [...scopes], expires_in_ms: days ? Number(days) * DAY_MS : null };
+      return data(await api.POST('/v1/tokens', { body }));
+    },
     (made) => onMade(made.token),
   );
   return (

@@ -1,9 +1,10 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { getRouteApi, Link } from '@tanstack/react-router';
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { Inbox, RotateCcw } from 'lucide-react';
 import { useState } from 'react';
 
 import { api, data, type Schemas } from '~/api/client';
+import { useFlowName } from '~/api/flowNames';
 import { listQuery } from '~/api/lists';
 import { useMay } from '~/api/session';
 import { duration, exactly } from '~/lib/times';
@@ -11,11 +12,16 @@ import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
 import { Dialog } from '~/ui/Dialog';
 import { Empty, ErrorNote, Skeleton } from '~/ui/Notes';
-import { Page } from '~/ui/Page';
+import { Card, Page } from '~/ui/Page';
+import { Properties } from '~/ui/Properties';
 import { Status } from '~/ui/Status';
 import { PagedTable } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
 import { useSay } from '~/ui/Toasts';
+import { headersText } from '~/views/webhooks/headers';
+import { WebhookActions } from '~/views/webhooks/WebhookActions';
+import type { Webhook } from '~/views/webhooks/WebhookForm';
+import { WebhookState } from '~/views/webhooks/WebhookState';
 
 import styles from './DeliveriesPage.module.css';
 
@@ -28,6 +34,7 @@ export function DeliveriesPage() {
   const path = { webhook_id: webhookId };
   const mayWrite = useMay('webhooks:write');
   const say = useSay();
+  const navigate = useNavigate();
   const [shown, setShown] = useState<string | null>(null);
   const webhook = useQuery({
     queryKey: ['webhooks', webhookId],
@@ -50,17 +57,34 @@ export function DeliveriesPage() {
       params: { path: { ...path, delivery_id: id } },
     }),
   );
-  const actions = (delivery: Schemas['DeliverySummary']) =>
-    mayWrite &&
-    delivery.status !== 'delivered' && (
-      <Button small onClick={() => retry.mutate(delivery.id, { onError: (error) => say(error.message) })}>
-        <RotateCcw aria-hidden />
-        Send now
-      </Button>
-    );
+  const actions = (delivery: Schemas['DeliverySummary']) => (
+    <Button
+      small
+      disabled={webhook.data?.enabled === false || retry.isPending}
+      title={webhook.data?.enabled === false ? 'The webhook is paused' : undefined}
+      onClick={() => retry.mutate(delivery.id, { onError: (error) => say(error.message) })}
+    >
+      <RotateCcw aria-hidden />
+      {delivery.status === 'pending' ? 'Send now' : 'Send again'}
+    </Button>
+  );
   return (
-    <Page title="Deliveries" subtitle={webhook.data && <code>{webhook.data.url}</code>}>
-      {webhook.isError && <ErrorNote error={webhook.error} />}
+    <Page
+      title="Deliveries"
+      subtitle={webhook.data && <code>{webhook.data.url}</code>}
+      actions={
+        mayWrite &&
+        webhook.data && (
+          <WebhookActions webhook={webhook.data} onDeleted={() => void navigate({ to: '/webhooks' })} />
+        )
+      }
+    >
+      {webhook.isError && <ErrorNote error={webhook.error} onRetry={() => void webhook.refetch()} />}
+      {webhook.data && (
+        <Card>
+          <About webhook={webhook.data} />
+        </Card>
+      )}
       <PagedTable
         label="Deliveries"
         query={deliveries}
@@ -76,7 +100,14 @@ export function DeliveriesPage() {
           },
           { name: 'Status', cell: (delivery) => <Status status={delivery.status} /> },
           { name: 'Tries', end: true, cell: (delivery) => delivery.tries },
-          { name: 'Answer', cell: (delivery) => delivery.last_status ?? delivery.last_error ?? '' },
+          {
+            name: 'Answer',
+            cell: (delivery) => (
+              <span style={{ overflowWrap: 'anywhere' }}>
+                {delivery.last_status ?? delivery.last_error ?? delivery.reason}
+              </span>
+            ),
+          },
           {
             name: 'Run',
             cell: ({ run_id: runId }) =>
@@ -91,7 +122,7 @@ export function DeliveriesPage() {
             name: 'Next try',
             cell: (delivery) => (delivery.next_try_at ? <Ago at={delivery.next_try_at} /> : null),
           },
-          { name: 'Actions', silent: true, end: true, cell: actions },
+          ...(mayWrite ? [{ name: 'Actions', silent: true, end: true, cell: actions }] : []),
         ]}
         empty={<Empty icon={Inbox} title="Nothing was sent yet" />}
       />
@@ -99,6 +130,47 @@ export function DeliveriesPage() {
         {shown !== null && <Delivery webhook={webhookId} delivery={shown} />}
       </Dialog>
     </Page>
+  );
+}
+
+/** What is sent to it, and how. */
+function About({ webhook }: { webhook: Webhook }) {
+  const nameOf = useFlowName();
+  const { flow_id: flowId, old_key_until: until } = webhook;
+  const headers = headersText(webhook.headers);
+  return (
+    <Properties
+      of={{
+        State: <WebhookState webhook={webhook} />,
+        Description: webhook.description,
+        Events: webhook.events.join(', '),
+        Of: flowId ? (
+          <Link to="/flows/$flowId" params={{ flowId }}>
+            {nameOf(flowId)}
+          </Link>
+        ) : (
+          'all flows'
+        ),
+        'Stands in': webhook.source === 'flow' && "its flow's document",
+        'Only steps of': webhook.nodes.join(', '),
+        Headers: headers && <code style={{ whiteSpace: 'pre-wrap' }}>{headers}</code>,
+        Signed: webhook.secret ? (
+          <>
+            with the secret <code>{webhook.secret}</code>
+          </>
+        ) : webhook.signed ? (
+          'with its key'
+        ) : (
+          'no'
+        ),
+        'Earlier key': until && (
+          <>
+            signs as well, and ends <Ago at={until} />
+          </>
+        ),
+        Made: webhook.created_at && <Ago at={webhook.created_at} />,
+      }}
+    />
   );
 }
 
@@ -112,11 +184,19 @@ function Delivery({ webhook, delivery }: { webhook: string; delivery: string }) 
           signal,
         }),
       ),
+    refetchInterval: ({ state }) => (state.data?.status === 'pending' ? REFRESH_MS : false),
   });
   if (found.isPending) return <Skeleton />;
   if (found.isError) return <ErrorNote error={found.error} />;
   return (
     <>
+      <Properties
+        of={{
+          Id: <code>{found.data.id}</code>,
+          Status: <Status status={found.data.status} />,
+          Reason: found.data.reason,
+        }}
+      />
       <h3>Tries</h3>
       <ol className={styles.tries}>
         {found.data.history.map((one) => (

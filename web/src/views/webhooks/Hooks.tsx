@@ -14,10 +14,20 @@ const hooksQuery = listQuery(['hooks'], async (cursor, signal) =>
   data(await api.GET('/v1/hooks', { params: { query: { limit: 100, ...(cursor && { cursor }) } }, signal })),
 );
 
-/** The addresses that start flows, as their flows declare them. */
-export function Hooks() {
+/** The addresses that start flows, as their flows declare them; those of one flow, or all. */
+export function Hooks({ flow }: { flow: string }) {
   const mayRead = useMay('schedules:read');
-  const hooks = useInfiniteQuery({ ...hooksQuery, enabled: mayRead });
+  const hooks = useInfiniteQuery({
+    ...hooksQuery,
+    enabled: mayRead,
+    select: ({ pages, pageParams }) => ({
+      pageParams,
+      pages: pages.map((page) => ({
+        ...page,
+        items: page.items.filter((hook) => !flow || hook.flow_id === flow),
+      })),
+    }),
+  });
   const nameOf = useFlowName();
   if (!mayRead) return null;
   return (
@@ -39,7 +49,7 @@ export function Hooks() {
           {
             name: 'Address',
             cell: (hook) => (
-              <span>
+              <span style={{ overflowWrap: 'anywhere' }}>
                 <code>
                   {hook.method} {hook.url}
                 </code>
@@ -47,15 +57,39 @@ export function Hooks() {
               </span>
             ),
           },
-          { name: 'Signed', cell: (hook) => hook.scheme ?? <span className="muted">no</span> },
-          { name: 'Answers', cell: (hook) => <span className="muted">{hook.respond}</span> },
+          { name: 'Signed', cell: (hook) => <Signed scheme={hook.scheme} secret={hook.secret} /> },
+          {
+            name: 'Answers',
+            cell: ({ respond }) => (
+              <span className="muted">{respond === 'sync' ? 'with the output' : 'at once'}</span>
+            ),
+          },
         ]}
         empty={
-          <Empty icon={WebhookIcon} title="No flow has an inbound webhook">
+          <Empty
+            icon={WebhookIcon}
+            title={flow ? 'This flow has no inbound webhook' : 'No flow has an inbound webhook'}
+          >
             Declare one under <code>triggers</code> in a flow.
           </Empty>
         }
       />
     </>
+  );
+}
+
+/** By which scheme calls are signed, and with which secret. */
+function Signed({ scheme, secret }: { scheme: string | null; secret: string | null }) {
+  if (scheme === null) return <span className="muted">no: anybody may call it</span>;
+  return (
+    <span>
+      {scheme}
+      {secret && (
+        <span className="muted">
+          {' '}
+          with <code>{secret}</code>
+        </span>
+      )}
+    </span>
   );
 }
