@@ -21,6 +21,7 @@ SCRIPTS = [
     "build-wheel",
     "simulate",
     "chaos",
+    "fuzz",
     "lib.sh",
 ]
 PROGRAMS = [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"]
