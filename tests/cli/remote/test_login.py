@@ -42,6 +42,21 @@ def test_the_token_is_named_after_the_machine_and_can_what_its_user_can(terminal
     assert "account:write" in token["scopes"]
 
 
+def test_whoami_says_which_person_a_token_belongs_to(terminal: Terminal) -> None:
+    """Name, role and account, beside the token's own name; with --json as fields."""
+    found = terminal("whoami", "--json").json
+    account = terminal("account", "show", "--json").json
+    assert found["name"].startswith("token:flowrunner on ")
+    assert (found["role"], found["account_name"]) == ("owner", account["name"])
+    said = terminal("whoami").out
+    assert said.startswith(f"{found['username']} (owner) on {found['server']} with {found['name']}")
+    assert f"account {account['name']} ({found['account_id']})" in said
+    limited = terminal("tokens", "create", "little", "--scope", "flows:read", "--json").json["token"]
+    terminal.environ = {"FLOWRUNNER_SERVER": found["server"], "FLOWRUNNER_TOKEN": limited}
+    known = terminal("whoami", "--json").json
+    assert (known["username"], known["account_name"]) == (found["username"], None)
+
+
 def test_login_can_limit_the_life_of_the_token(server: Running, stranger: Terminal) -> None:
     """--expires-in is the token's."""
     options = ["--server", server.url, "--username", server.owner(), "--expires-in", "90d", "--json"]
@@ -151,6 +166,13 @@ def test_the_environment_overrides_the_profile(server: Running, tmp_path: Path) 
     assert "FLOWRUNNER_SERVER is not set" in alone("whoami", code=2).err
     alone.environ = {"FLOWRUNNER_SERVER": server.url}
     assert "FLOWRUNNER_TOKEN is not set" in alone("whoami", code=2).err
+
+
+def test_an_empty_token_is_refused(terminal: Terminal) -> None:
+    """A secret that a pipeline was not given does not fall back on who has logged in on its machine."""
+    terminal.environ = {"FLOWRUNNER_TOKEN": ""}
+    assert "FLOWRUNNER_TOKEN is empty" in terminal("whoami", code=2).err
+    assert terminal("whoami", "--profile", "default").out
 
 
 def test_a_token_is_never_sent_to_another_server(terminal: Terminal) -> None:

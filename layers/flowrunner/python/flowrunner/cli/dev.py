@@ -22,7 +22,7 @@ from flowrunner.ports.runs import RunRow
 from flowrunner.services.accounts import Owner
 from flowrunner.services.identity import Actor, Permission, trigger_actor
 from flowrunner.services.platform import Platform
-from flowrunner.settings import masked
+from flowrunner.settings import Loaded, masked
 from flowrunner.telemetry.logs import configure_logging
 
 ACCOUNT = AccountId(LOCAL_ACCOUNT)
@@ -41,6 +41,7 @@ def run_dev(
 ) -> ExitCode:
     """Load the example flows, serve the store, show what happens; until Ctrl-C."""
     loaded = settings_for(config_file, store=store, secrets_file=secrets_file, allow=LOOPBACK, host=host, port=port)
+    loaded = with_address(loaded)
     log = loaded.settings.log
     # What happens is shown below; unless somebody asks for more, the log says what is wrong.
     configure_logging(log if "log.level" in loaded.sources else log.model_copy(update={"level": "warning"}))
@@ -59,6 +60,15 @@ def run_dev(
         print(f"from another terminal:  flowrunner login --server {server.url} --username {USER}", file=sys.stderr)
         Activity(platform.engine).follow(stop)
     return ExitCode.OK
+
+
+def with_address(loaded: Loaded) -> Loaded:
+    """With this machine's address as what URLs of hooks and callbacks begin with, unless a setting says another."""
+    settings = loaded.settings
+    if settings.public_url is not None or not settings.api.port or settings.api.host not in {"127.0.0.1", "localhost"}:
+        return loaded
+    address = f"http://{settings.api.host}:{settings.api.port}"
+    return loaded.model_copy(update={"settings": settings.model_copy(update={"public_url": address})})
 
 
 def _login(platform: Platform, file: Path) -> str:

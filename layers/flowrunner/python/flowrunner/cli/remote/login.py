@@ -84,11 +84,17 @@ def who_am_i(profile: str | None, *, as_json: bool) -> None:
     """Show who the server takes us for, and what they may do."""
     with connect(profile) as client:
         found = client.get("/v1/session")
+        user = client.get(at("/v1/users/{}", found["user_id"])) if found["user_id"] else {}
+        account = client.get("/v1/account") if "account:read" in found["permissions"] else {}
         server = client.server
+    about = {"username": user.get("name"), "role": user.get("role"), "account_name": account.get("name")}
     if as_json:
-        print_json({"server": server, **found})
+        print_json({"server": server, **found, **about})
         return
-    say(f"{found['name']} on {server}, account {found['account_id']}", None, as_json=False)
+    who = found["name"] if not user else f"{user['name']} ({user['role']})"
+    with_token = f" with {found['name']}" if user and found["token_id"] else ""
+    home = f"account {found['account_id']}" if not account else f"account {account['name']} ({found['account_id']})"
+    say(f"{who} on {server}{with_token}, {home}", None, as_json=False)
     say(f"may: {words(found['permissions'])}", None, as_json=False)
 
 

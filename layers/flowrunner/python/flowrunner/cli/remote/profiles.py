@@ -148,6 +148,9 @@ def choose_target(environ: Mapping[str, str], wanted: str | None = None) -> Targ
 
 def find_target(environ: Mapping[str, str], wanted: str | None = None) -> Target | None:
     """As `choose_target`; None when nothing names a server."""
+    if wanted is None and environ.get("FLOWRUNNER_TOKEN") == "":
+        # A secret that a pipeline was not given: nobody wants the token of whoever has logged in there in its place.
+        raise UsageError("FLOWRUNNER_TOKEN is empty", hint="set it, or unset it to use the token of a profile")
     server, token = environ.get("FLOWRUNNER_SERVER", ""), environ.get("FLOWRUNNER_TOKEN", "")
     if wanted is None and server and token:
         return Target(checked_server(server, insecure=bool(environ.get(INSECURE))), token)

@@ -42,7 +42,7 @@ def show_logs(run: str, options: LogOptions, *, following: bool, as_json: bool, 
         if following:
             events = follow(client, path, {**options.query(), "follow": True})
             lines = (event for event in events if event["type"] == "step.log" or event["type"] in ENDS)
-            return _follow(run, lines, _log_text, as_json=as_json)
+            return _follow(run, lines, _log_json if as_json else _log_text)
         found = _pages(client, path, "logs", options.limit, every=options.every, query=options.query())
     return _print(*found, lambda line: _log_text({**line, "type": "step.log", "data": line}), as_json=as_json)
 
@@ -52,19 +52,19 @@ def show_events(run: str, limit: int, *, every: bool, following: bool, as_json: 
     with connect(profile) as client:
         path = at("/v1/runs/{}/events", run)
         if following:
-            return _follow(run, follow(client, path), _event_text, as_json=as_json)
+            return _follow(run, follow(client, path), safe_json if as_json else _event_text)
         found = _pages(client, path, "events", limit, every=every, query={})
     return _print(*found, _event_text, as_json=as_json)
 
 
-def _follow(run: str, events: Iterator[dict[str, Any]], show: Show, *, as_json: bool) -> int:
-    """Print each event when it comes: a line, or a JSON document of its own. The run's last end is the exit code."""
+def _follow(run: str, events: Iterator[dict[str, Any]], show: Show) -> int:
+    """Print each event when it comes, if `show` makes a line of it. The run's last end is the exit code."""
     status = ""
     try:
         for event in events:
             if event["type"] in ENDS:
                 status = event["type"].removeprefix("run.")
-            text = safe_json(event) if as_json else show(event)
+            text = show(event)
             if text:
                 print(text, flush=True)
     except KeyboardInterrupt:
@@ -105,6 +105,15 @@ def _log_text(event: dict[str, Any]) -> str:
         _say_end(event)
         return ""
     return f"{_time(event)}  {event_log_line(event)}"
+
+
+def _log_json(event: dict[str, Any]) -> str:
+    """A line that is followed, as one of a page (`LogLine` of the API)."""
+    if event["type"] in ENDS:
+        _say_end(event)
+        return ""
+    line = {key: event[key] for key in ("id", "at", "step_id", "node", "attempt")}
+    return safe_json({**line, "data": None, **event["data"]})
 
 
 def _event_text(event: dict[str, Any]) -> str:
