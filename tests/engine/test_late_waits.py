@@ -12,10 +12,12 @@ from flowrunner.errors import StepError, StoreError
 from flowrunner.nodes.base import Context, NodeType, Params, Result, Wait
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.history import RunFilter
+from flowrunner.ports.runs import Commit
 
 from tests.engine.harness import ACCOUNT, Bench, bench
 from tests.engine.test_runs import flow
 
+QUICK = {"metadata": {"name": "inner"}, "nodes": {"z": {"type": "transform"}}}
 CHILD = {"metadata": {"name": "inner"}, "nodes": {"z": {"type": "delay", "params": {"for": "1h"}}}}
 
 
@@ -45,6 +47,7 @@ class Waits(NodeType[NoParams]):
     params = NoParams
     quick = True
     child = False
+    document: Any = CHILD
     executed = 0
     before: Any = None
 
@@ -54,7 +57,7 @@ class Waits(NodeType[NoParams]):
             self.before(AccountId(ctx.run.account), RunId(ctx.run.id))
         if not self.child:
             return Wait(callback=ctx.callback())
-        run = ctx.children.start(flow=None, revision=None, document=CHILD, input=None, signal_parent=True)
+        run = ctx.children.start(flow=None, revision=None, document=self.document, input=None, signal_parent=True)
         return Wait(child=run, data={"run_id": run})
 
 
@@ -146,3 +149,25 @@ def test_a_redrive_finds_the_run_that_a_dead_worker_has_started(b: Bench, waits:
     b.work()
     assert b.result(run).status == "completed"
     assert waits.executed == 2
+
+
+def test_a_wait_that_is_committed_after_a_redrive_is_looked_at(b: Bench, waits: Waits) -> None:
+    """Seed 106776: the child run has told its end before its parent waited for it, and was cancelled and redriven."""
+    waits.child = True
+    waits.document = QUICK
+    run = b.start(flow("waits: {type: waits}"))
+    runs = b.engine.parts.backend.runs
+    commit = runs.commit
+
+    def overtaken(commits: Sequence[Commit]) -> Sequence[bool]:
+        runs.commit = commit  # type: ignore[method-assign]  # once
+        b.engine.worker().drain()
+        assert [b.result(one).status for one in children(b)] == ["completed"]
+        b.engine.control.cancel(ACCOUNT, run)
+        b.engine.control.redrive(ACCOUNT, run)
+        return commit(commits)
+
+    runs.commit = overtaken  # type: ignore[method-assign]  # where all that happens
+    b.work()
+    assert b.result(run).status == "completed"
+    assert waits.executed == 1

@@ -19,6 +19,7 @@ from flowrunner.core.ids import Millis, RunId, StepId
 from flowrunner.core.json_text import packed
 from flowrunner.core.state import MAX_HEAD_BYTES, Entry, Phase, State
 from flowrunner.core.status import RunStatus
+from flowrunner.engine.dispatch import POKE
 from flowrunner.engine.outcome import Outcome, RunView
 from flowrunner.engine.owed import look_at, owed_at
 from flowrunner.engine.program import Program
@@ -65,6 +66,8 @@ class Fold:
         self.later: dict[Receipt, Millis] = {}
         """Messages to be given back until then, once this is written."""
         self.cancel: list[RunId] = []
+        self.looks: list[StepId] = []
+        """Steps that wait, and have to be looked at: what ends the wait may have come before it, and is told once."""
         self.ended: RunStatus | None = None
         self.moved = False
 
@@ -105,6 +108,9 @@ class Fold:
             return False
         attempt = outcome.attempt
         entry = self.state.frontier.get(attempt.step)
+        if isinstance(outcome.event, StepWaiting) and self.state.attempt > 1:
+            # The step may have begun before the redrive; the message of then has gone with the end of the run.
+            self.looks.append(attempt.step)
         again = attempt.status is RowStatus.FAILED and entry is not None and entry.attempt > attempt.attempt
         self._add(replace(attempt, rev=self.state.rev, retry_at=entry.due if again and entry else 0))
         return True
@@ -176,6 +182,7 @@ class Fold:
                 kept = owner and message.due <= self.now + HAND_OFF_WITHIN
                 kept = kept and keeps(self.view.program, message, entry, len(mine))
                 (mine if kept else send).append(message)
+        send += [Message(Receipt(row.account, row.id, step, POKE), self.now, row.priority) for step in self.looks]
         ended = self.state.status.over and self.ended is not None
         return Commit(
             account=row.account,

@@ -181,17 +181,12 @@ class Intake:
                 return Done(task.receipt)
 
     def _begun(self, task: Task) -> Done | None:
-        """What to commit of a step that began to wait when its run was over, now that the run goes on after all.
-
-        It is looked after at once: it may have been answered in between.
-        """
+        """What to commit of a step that began to wait when its run was over, now that the run goes on after all."""
         receipt = task.receipt
         row = self._backend.history.step(receipt.account, receipt.run, receipt.step, receipt.attempt)
         if row is None or row.status is not RowStatus.WAITING or row.rev:
             return None
         attempt = read_attempt(row)
-        poke = Receipt(receipt.account, receipt.run, receipt.step, POKE)
-        self._backend.queue.send([Message(poke, self._services.clock.now(), 0)])
         return Done(receipt, outcome=Outcome(attempt.event(), attempt))
 
     def _look(self, view: RunView, receipt: Receipt, entry: Entry) -> Task | Done | Parked:
