@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from flowrunner.core.json_text import BadJson, parse_json
+from flowrunner.core.json_text import BadJson, packed, parse_json
 
 
 @pytest.mark.parametrize(
@@ -20,10 +20,14 @@ from flowrunner.core.json_text import BadJson, parse_json
         ("1" * 5_000 + ".5", "^1{40} is beyond what a number can hold"),
         ('"\\ud800"', "half a surrogate pair"),
         ('{"\\udfff": 1}', "half a surrogate pair"),
+        ('{"a": "\\ud800", "b": {}}', "half a surrogate pair"),
+        ('[["\\ud800"], [1]]', "half a surrogate pair"),
+        ('[{"\\ud800": 1}, {}]', "^a text holds half a surrogate pair: it is not Unicode$"),
         ("[" * 65 + "]" * 65, "nested deeper than 64"),
         ("[" * 1_000_000, "nested deeper than 64"),
-        ("", "not JSON"),
-        ("{'a': 1}", "not JSON"),
+        ("", r"^not JSON: Expecting value \(line 1, column 1\)$"),
+        ("{\n 'a': 1}", r"^not JSON: Expecting property name enclosed in double quotes \(line 2, column 2\)$"),
+        (f'{{"{"n" * 70}": 1, "{"n" * 70}": 1}}', "^the name 'n{64}' is in one object twice$"),
     ],
 )
 def test_what_readers_take_differently_is_refused(text: str, message: str) -> None:
@@ -34,7 +38,7 @@ def test_what_readers_take_differently_is_refused(text: str, message: str) -> No
 
 def test_text_that_is_not_utf8_is_refused() -> None:
     """With the place."""
-    with pytest.raises(BadJson, match="not UTF-8"):
+    with pytest.raises(BadJson, match=r"^the JSON text is not UTF-8 \(byte 1\)$"):
         parse_json(b'"\xff"')
 
 
@@ -49,3 +53,21 @@ def test_what_is_json_is_read() -> None:
     """With a byte order mark as well."""
     assert parse_json(b'\xef\xbb\xbf{"a": [1, 1.5, "x\\u00e9", null, true]}') == {"a": [1, 1.5, "xé", None, True]}
     assert parse_json(b"[18446744073709551615, -9223372036854775808]") == [2**64 - 1, -(2**63)]
+    deepest = "[" * 64 + "]" * 64
+    assert str(parse_json(deepest.encode())) == deepest
+    assert parse_json(b"[[]]", max_depth=2) == [[]]
+
+
+def test_how_deep_it_may_be_is_the_readers_choice() -> None:
+    """And the message names it, however far beyond it the text goes."""
+    for text in (b"[[[]]]", b"[" * 1_000_000):
+        with pytest.raises(BadJson, match=r"^the JSON text is nested deeper than 2$"):
+            parse_json(text, max_depth=2)
+
+
+def test_what_is_kept_is_packed() -> None:
+    """The shortest text, as bytes of their own; what JSON cannot say goes through `default` or is refused."""
+    assert packed({"a": [1, None]}) == b'{"a":[1,null]}'
+    assert packed({"a": {3}}, default=sorted) == b'{"a":[3]}'
+    with pytest.raises(TypeError):
+        packed({3})

@@ -33,6 +33,7 @@ from tests.builders import describe, flow, retry
         (0.25, 250),
         (0, 0),
         ("400d", MAX_DURATION),
+        ("34560000000ms", MAX_DURATION),
     ],
 )
 def test_durations_as_people_write_them(text: Any, millis: int) -> None:
@@ -46,7 +47,22 @@ def test_durations_as_people_write_them(text: Any, millis: int) -> None:
 )
 def test_what_is_no_duration(value: Any) -> None:
     """The message shows how one is written, or what the bounds are."""
-    with pytest.raises(ValueError, match="duration"):
+    with pytest.raises(ValueError, match=r"a duration(;| is).* (500ms|400 days)"):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "a duration is written like 500ms, 20s, 5m, 2h or 1d, or as seconds"),
+        ("5x" * 30, f"'{'5x' * 20}' is not a duration; write one like 500ms, 20s, 5m, 2h or 1d"),
+        (-1, "a duration is 0 or more, and at most 400 days"),
+        ("401d", "a duration is at most 400 days"),
+    ],
+)
+def test_what_an_author_is_told_of_a_duration(value: Any, words: str) -> None:
+    """A value of a stranger's is cut."""
+    with pytest.raises(ValueError, match=f"^{words}$"):
         parse_duration(value)
 
 
@@ -64,6 +80,7 @@ def test_what_is_no_duration(value: Any) -> None:
         (356_400_000, "4d 3h"),
         (86_400_000, "1d"),
         (86_405_000, "1d 5s"),
+        (93_784_000, "1d 2h"),
     ],
 )
 def test_durations_for_people(millis: int, text: str) -> None:
