@@ -38,13 +38,13 @@ def expand(turn: Turn, step: StepId, entry: Entry, count: int) -> None:
 
 
 def resume(turn: Turn, step: StepId) -> None:
-    """Take up a foreach after a redrive: items that failed run again, items in flight are in the frontier already."""
+    """Take up a foreach after a redrive: items that failed run again, items in flight are in the frontier already.
+
+    One whose items have all ended well is not taken up: it is to collect, and parked as such.
+    """
     state = turn.maps[step]
     turn.maps[step] = replace(state, bad={}, again={**state.again, **state.bad})
-    if turn.maps[step].finished:
-        turn.put(step, replace(turn.frontier[step], phase=Phase.READY, due=turn.now))
-    else:
-        _fill_window(turn, step)
+    _fill_window(turn, step)
 
 
 def end_item(
