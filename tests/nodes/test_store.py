@@ -9,7 +9,7 @@ from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId
 from flowrunner.errors import StepError
-from flowrunner.nodes import store
+from flowrunner.nodes import store, store_reading
 from flowrunner.nodes.store import StoreNode
 from flowrunner.ports.kv import Item, KeyValues
 from pydantic import ValidationError
@@ -103,7 +103,8 @@ def test_a_query_keeps_what_its_expression_holds_for(values: KeyValues) -> None:
 
 def test_a_query_looks_at_every_page(values: KeyValues, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items behind the first page are found, and a page that ends exactly is no trouble."""
-    monkeypatch.setattr(store, "QUERY_PAGE", 3)
+    monkeypatch.setattr(store_reading, "FIRST", 3)
+    monkeypatch.setattr(store_reading, "PAGE", 3)
     monkeypatch.setattr(store, "QUERY_LIMIT", 12)
     for number in range(9):
         _do(values, "set", key=f"k{number}", value=number)
@@ -112,7 +113,8 @@ def test_a_query_looks_at_every_page(values: KeyValues, monkeypatch: pytest.Monk
 
 def test_a_query_goes_on_behind_what_it_has_looked_at(values: KeyValues, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much there is, each call looks at a part of it, and says where the next one begins."""
-    monkeypatch.setattr(store, "QUERY_PAGE", 3)
+    monkeypatch.setattr(store_reading, "FIRST", 3)
+    monkeypatch.setattr(store_reading, "PAGE", 3)
     monkeypatch.setattr(store, "QUERY_LIMIT", 6)
     for number in range(16):
         _do(values, "set", key=f"k{number:02}", value=number)
@@ -126,6 +128,47 @@ def test_a_query_goes_on_behind_what_it_has_looked_at(values: KeyValues, monkeyp
         "items": [{"key": "k10", "value": 10}, {"key": "k11", "value": 11}],
         "next": "k11",
     }
+
+
+@pytest.mark.parametrize("op", [{"op": "list"}, {"op": "query", "where": "${true}"}])
+def test_an_answer_holds_so_many_bytes(values: KeyValues, monkeypatch: pytest.MonkeyPatch, op: dict[str, Json]) -> None:
+    """What does not fit in is on the next page; one item fits in any case, and nothing is left out or said twice."""
+    monkeypatch.setattr(store_reading, "FIRST", 2)
+    monkeypatch.setattr(store_reading, "PAGE_BYTES", 100)
+    monkeypatch.setattr(store_reading, "ANSWER_BYTES", 100)
+    for key, size in (("a", 300), ("b", 40), ("c", 40), ("d", 40), ("e", 10), ("f", 90)):
+        _do(values, "set", key=key, value="x" * size)
+    answers, after = [], ""
+    while after is not None:
+        answer = _do(values, after=after, **op)
+        answers.append([item["key"] for item in answer["items"]])
+        after = answer["next"]
+    assert answers == [["a"], ["b", "c"], ["d", "e"], ["f"]]
+
+
+def test_large_values_are_read_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first page no more is read at once than fits in."""
+    monkeypatch.setattr(store_reading, "FIRST", 3)
+    monkeypatch.setattr(store_reading, "PAGE_BYTES", 100)
+    items = [{"key": f"k{number:02}", "value": "x" * 38} for number in range(8)]
+    wanted = list[int]()
+
+    def read(after: str, limit: int) -> list[dict[str, Json]]:
+        wanted.append(limit)
+        return [item for item in items if item["key"] > after][:limit]
+
+    read_all = [one.item for page, _ in store_reading.pages(read, "", 100) for one in page]
+    assert read_all == items
+    assert wanted == [3, 2, 2, 2]
+
+
+def test_a_query_looks_at_so_many_bytes(values: KeyValues, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large values are, it ends in time, and says where the next one begins."""
+    monkeypatch.setattr(store_reading, "FIRST", 2)
+    monkeypatch.setattr(store, "QUERY_BYTES", 50)
+    for number in range(6):
+        _do(values, "set", key=f"k{number}", value="x" * 30)
+    assert _do(values, "query", where="${item.key == 'k5'}") == {"items": [], "next": "k1"}
 
 
 def test_a_list_says_whether_there_is_more(values: KeyValues) -> None:

@@ -11,7 +11,7 @@ from flowrunner.core.flow import Json
 from flowrunner.nodes.aws_client import AwsParams, client
 from flowrunner.nodes.aws_messages import decoded
 from flowrunner.nodes.base import Context, NodeType, Params, Result
-from flowrunner.nodes.fields import Period, given, presence
+from flowrunner.nodes.fields import Period, given, presence, refuse_useless
 from flowrunner.nodes.http_errors import read_body
 from flowrunner.nodes.http_sending import json_text
 from flowrunner.ports.http import HttpResponse
@@ -70,9 +70,7 @@ class AwsS3Params(AwsParams):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         useful = _FIELDS[self.op]
-        for name in sorted(self.model_fields_set - _EVERYWHERE):
-            if name not in useful:
-                raise presence(f"{self.op} has no use for `{name}`; it takes {', '.join(sorted(useful))}")
+        refuse_useless(self, self.op, useful, _EVERYWHERE)
         if "key" in useful and self.key is None:
             raise presence(f"{self.op} needs a `key`")
         if self.op == "copy" and self.source is None:

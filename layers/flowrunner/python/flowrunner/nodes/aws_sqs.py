@@ -12,7 +12,7 @@ from flowrunner.errors import StepError
 from flowrunner.nodes.aws_client import THROTTLED, AwsParams, client
 from flowrunner.nodes.aws_messages import Attributes, attributes, deduplication, read_attributes, text_of
 from flowrunner.nodes.base import Context, NodeType, Params, Result
-from flowrunner.nodes.fields import Duration, given, presence
+from flowrunner.nodes.fields import Duration, given, presence, refuse_useless
 
 BATCH = 10
 """Messages of one request (SQS quotas)."""
@@ -65,10 +65,7 @@ class AwsSqsParams(AwsParams):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        useful = _FIELDS[self.op]
-        for name in sorted(self.model_fields_set - _EVERYWHERE):
-            if name not in useful:
-                raise presence(f"{self.op} has no use for `{name}`; it takes {', '.join(sorted(useful))}")
+        refuse_useless(self, self.op, _FIELDS[self.op], _EVERYWHERE)
         if self.op == "delete" and self.receipts is None:
             raise presence("delete needs `receipts`")
         own = (_FIELDS["send"] - {"messages"}) & self.model_fields_set

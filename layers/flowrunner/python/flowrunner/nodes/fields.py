@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -36,6 +37,12 @@ def presence(message: str) -> PydanticCustomError:
     Such a rule is already known to be broken when the flow is saved, whatever the expressions in it give.
     """
     return PydanticCustomError(PRESENCE, "{message}", {"message": message})
+
+
+def refuse_useless(params: Params, op: str, useful: Collection[str], everywhere: Collection[str]) -> None:
+    """Raises the error of a parameter that is given and that the operation `op` has no use for."""
+    for name in sorted(params.model_fields_set.difference(everywhere, useful)):
+        raise presence(f"{op} has no use for `{name}`; it takes {', '.join(sorted(useful))}")
 
 
 def given(params: Params, name: str, otherwise: Json) -> Json:

@@ -11,12 +11,13 @@ from flowrunner.core.flow import Json
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.errors import Conflict, StepError
 from flowrunner.nodes.base import Context, Expression, NodeType, Params, Result
-from flowrunner.nodes.fields import Period, given, presence, truthy
+from flowrunner.nodes.fields import Period, given, presence, refuse_useless, truthy
+from flowrunner.nodes.store_reading import Answer, pages
 from flowrunner.ports.kv import Item, namespaces_of
 
-QUERY_PAGE = 500
 QUERY_LIMIT = 10_000
-"""Items that one query looks at; the next one goes on behind them."""
+QUERY_BYTES = 64 * 1024 * 1024
+"""What one query looks at, in items and in bytes; the next one goes on behind them."""
 
 MAX_STEP = 2**53
 """The largest `by`: the integers up to here are exact in every store and script."""
@@ -77,9 +78,7 @@ class StoreParams(Params):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         useful = _FIELDS[self.op]
-        for name in sorted(self.model_fields_set - _EVERYWHERE):
-            if name not in useful:
-                raise presence(f"{self.op} has no use for `{name}`; it takes {', '.join(sorted(useful))}")
+        refuse_useless(self, self.op, useful, _EVERYWHERE)
         if "key" in useful and self.key is None:
             raise presence(f"{self.op} needs a `key`")
         if self.op == "query" and self.where is None:
@@ -97,7 +96,8 @@ class StoreNode(NodeType[StoreParams]):
     An `increment` is one atomic step between all runs; of a value that is no number it fails with
     `NOT_A_NUMBER`. Like every effect it may happen twice when a worker dies in the very moment; mark the
     node `at_most_once` where that is worse than not counting. A `query` looks at no more than 10,000 items, so
-    it may find fewer than `limit` and still have a `next`; `prefix` leaves out what need not be looked at.
+    it may find fewer than `limit` and still have a `next`; `prefix` leaves out what need not be looked at. The
+    same goes for large values: an answer holds 16 MiB, or one item, and a `query` looks at about 64 MiB.
     """
 
     name = "store"
@@ -165,36 +165,34 @@ class _Place:
         return _whole(value)
 
     def listed(self) -> dict[str, Json]:
-        limit = self._params.limit
-        found = self._page(self._params.after, limit + 1)
-        return _answer(found[:limit], found[limit - 1] if len(found) > limit else None)
+        answer, last = Answer(self._params.limit), self._params.after
+        for page, _ in pages(self._page, last, self._params.limit + 1):
+            for one in page:
+                if not answer.add(one):
+                    return answer.up_to(last)
+                last = one.item["key"]
+        return answer.up_to(None)
+
+    def query(self) -> dict[str, Json]:
+        answer, last, size = Answer(self._params.limit), self._params.after, 0
+        for page, ended in pages(self._page, last, QUERY_LIMIT):
+            holds = self._ctx.evaluate_each(self._params.where, [one.item for one in page])
+            for one, keep in zip(page, holds, strict=True):
+                if truthy(keep) and not answer.add(one):
+                    return answer.up_to(last)
+                last = one.item["key"]
+                size += one.size
+            if ended:
+                return answer.up_to(None)
+            if answer.full or size > QUERY_BYTES:
+                break
+        return answer.up_to(last)
 
     def _page(self, after: str, limit: int) -> list[dict[str, Json]]:
         items = self._ctx.values.list(
             self._account, self._namespace, self._now, prefix=self._params.prefix, after=after, limit=limit
         )
         return [{"key": item.key, "value": item.value} for item in items]
-
-    def query(self) -> dict[str, Json]:
-        params, found = self._params, list[dict[str, Json]]()
-        last: dict[str, Json] = {"key": params.after}
-        for _ in range(QUERY_LIMIT // QUERY_PAGE):
-            page = self._page(str(last["key"]), QUERY_PAGE)
-            holds = self._ctx.evaluate_each(params.where, page)
-            found += [item for item, keep in zip(page, holds, strict=True) if truthy(keep)]
-            if len(found) > params.limit:
-                return _answer(found[: params.limit], found[params.limit - 1])
-            if len(page) < QUERY_PAGE:
-                return _answer(found, None)
-            last = page[-1]
-            if len(found) == params.limit:
-                break
-        return _answer(found, last)
-
-
-def _answer(items: list[dict[str, Json]], last: dict[str, Json] | None) -> dict[str, Json]:
-    """A page, and the key behind which the next one begins."""
-    return {"items": items, "next": None if last is None else last["key"]}
 
 
 def _whole(number: float) -> float:
