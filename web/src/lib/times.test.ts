@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { ago, duration } from '~/lib/times';
+import { ago, duration, fromLocal, toLocal } from '~/lib/times';
 
 describe('ago', () => {
   const now = new Date('2026-11-21T12:00:00Z');
@@ -27,5 +27,19 @@ describe('duration', () => {
     [90_000_000, '1 d 1 h'],
   ])('%i ms are %s', (ms, words) => {
     expect(duration(ms)).toBe(words);
+  });
+});
+
+describe('local moments', () => {
+  it.each(['2026-01-31T09:00:00.000Z', '2026-07-31T23:59:30.000Z'])(
+    '%s comes back from a field',
+    (moment) => {
+      expect(fromLocal(toLocal(moment))).toBe(moment);
+    },
+  );
+
+  it('are written as the reader sees them', () => {
+    const at = new Date(2026, 6, 31, 9, 5, 0);
+    expect(toLocal(at.toISOString())).toBe('2026-07-31T09:05:00');
   });
 });

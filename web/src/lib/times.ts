@@ -38,3 +38,14 @@ export function duration(ms: number): string {
 function joined(large: number, unit: string, small: number, smaller: string): string {
   return small ? `${large} ${unit} ${small} ${smaller}` : `${large} ${unit}`;
 }
+
+/** A moment as a field of the type `datetime-local` wants it: in the reader's time zone, to the second. */
+export function toLocal(moment: string): string {
+  const at = new Date(moment);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
+/** What such a field says, as a moment in UTC. */
+export function fromLocal(text: string): string {
+  return new Date(text).toISOString();
+}

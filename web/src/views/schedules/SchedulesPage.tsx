@@ -1,136 +1,81 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { CalendarClock, Pause, Pencil, Play, Plus, Trash2 } from 'lucide-react';
+import { CalendarClock, Plus } from 'lucide-react';
 import { useState } from 'react';
 
-import { api, data, type Schemas } from '~/api/client';
+import { api, data } from '~/api/client';
 import { useFlowName } from '~/api/flowNames';
 import { listQuery } from '~/api/lists';
 import { useMay } from '~/api/session';
-import { exactly } from '~/lib/times';
-import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
-import { Confirm } from '~/ui/Dialog';
-import { Menu } from '~/ui/Menu';
 import { Empty } from '~/ui/Notes';
-import { Page } from '~/ui/Page';
-import { Badge } from '~/ui/Status';
+import { Bar, Page } from '~/ui/Page';
 import { PagedTable, type Column } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
-import { useSay } from '~/ui/Toasts';
-import { ScheduleForm } from '~/views/schedules/ScheduleForm';
+import { FlowSelect } from '~/views/flows/FlowSelect';
+import { ScheduleActions } from '~/views/schedules/ScheduleActions';
+import { ScheduleState, When } from '~/views/schedules/ScheduleDetails';
+import { ScheduleForm, type Schedule } from '~/views/schedules/ScheduleForm';
 
-export type Schedule = Schemas['ScheduleModel'];
+const REFRESH_MS = 15_000;
 
-const schedulesQuery = listQuery(['schedules'], async (cursor, signal) =>
-  data(
-    await api.GET('/v1/schedules', { params: { query: { limit: 100, ...(cursor && { cursor }) } }, signal }),
-  ),
-);
+function schedulesQuery(flow: string) {
+  return listQuery(['schedules', flow], async (cursor, signal) => {
+    const query = { limit: 100, ...(flow && { flow }), ...(cursor && { cursor }) };
+    return data(await api.GET('/v1/schedules', { params: { query }, signal }));
+  });
+}
 
 /** When flows start by themselves. */
 export function SchedulesPage() {
-  const schedules = useInfiniteQuery(schedulesQuery);
+  const [flow, setFlow] = useState('');
+  const schedules = useInfiniteQuery({ ...schedulesQuery(flow), refetchInterval: REFRESH_MS });
   const mayWrite = useMay('schedules:write');
   const nameOf = useFlowName();
-  const [editing, setEditing] = useState<Schedule | 'new' | null>(null);
-  const [removing, setRemoving] = useState<Schedule | null>(null);
-  const say = useSay();
-  const remove = useAction(['schedules'], (id: string) =>
-    api.DELETE('/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }),
-  );
-  const enable = useAction(['schedules'], ({ schedule, enabled }: { schedule: Schedule; enabled: boolean }) =>
-    api.PUT('/v1/schedules/{schedule_id}', {
-      params: { path: { schedule_id: schedule.id } },
-      body: {
-        cron: schedule.cron,
-        at: schedule.at,
-        timezone: schedule.timezone,
-        input: schedule.input as never,
-        missed: schedule.missed,
-        enabled,
-      },
-    }),
-  );
-  const actions = (schedule: Schedule) => {
-    const own = schedule.source === 'api';
-    return (
-      <Menu
-        label="Actions"
-        items={[
-          {
-            label: schedule.enabled ? 'Pause' : 'Resume',
-            icon: schedule.enabled ? Pause : Play,
-            disabled: !mayWrite || !own,
-            onSelect: () =>
-              enable.mutate(
-                { schedule, enabled: !schedule.enabled },
-                { onError: (error) => say(error.message) },
-              ),
-          },
-          {
-            label: 'Change…',
-            icon: Pencil,
-            disabled: !mayWrite || !own,
-            onSelect: () => setEditing(schedule),
-          },
-          {
-            label: 'Delete…',
-            icon: Trash2,
-            danger: true,
-            disabled: !mayWrite || !own,
-            onSelect: () => setRemoving(schedule),
-          },
-        ]}
-      />
-    );
-  };
+  const [making, setMaking] = useState(false);
   const add = mayWrite && (
-    <Button look="primary" onClick={() => setEditing('new')}>
+    <Button look="primary" onClick={() => setMaking(true)}>
       <Plus aria-hidden />
       New schedule
     </Button>
   );
   return (
     <Page title="Schedules" subtitle="Those written in a flow are changed there." actions={add}>
+      <Bar label="Filters">
+        <FlowSelect label="Flow" none="All" value={flow} onFlow={setFlow} />
+      </Bar>
       <PagedTable
         label="Schedules"
         query={schedules}
         keyOf={(schedule) => schedule.id}
-        columns={columns(nameOf, actions)}
+        columns={columns(nameOf)}
         empty={
-          <Empty icon={CalendarClock} title="No schedules yet" action={add}>
-            A flow can start every morning, or once at a given moment.
-          </Empty>
+          flow ? (
+            <Empty icon={CalendarClock} title="No schedules of this flow" />
+          ) : (
+            <Empty icon={CalendarClock} title="No schedules yet" action={add}>
+              A flow can start every morning, or once at a given moment.
+            </Empty>
+          )
         }
       />
-      {editing !== null && (
-        <ScheduleForm schedule={editing === 'new' ? null : editing} onClose={() => setEditing(null)} />
-      )}
-      <Confirm
-        title="Delete the schedule?"
-        text="Runs that it has started go on."
-        action="Delete"
-        open={removing !== null}
-        onClose={() => setRemoving(null)}
-        onConfirm={() => (removing ? remove.mutateAsync(removing.id) : Promise.resolve())}
-      />
+      {making && <ScheduleForm schedule={null} onClose={() => setMaking(false)} />}
     </Page>
   );
 }
 
-function columns(nameOf: (id: string) => string, actions: Column<Schedule>['cell']): Column<Schedule>[] {
+function columns(nameOf: (id: string) => string): Column<Schedule>[] {
   return [
     {
       name: 'Flow',
       cell: ({ flow_id: flowId }) => (
-        <Link to="/flows/$flowId" params={{ flowId }}>
+        <Link to="/flows/$flowId" params={{ flowId }} style={{ overflowWrap: 'anywhere' }}>
           {nameOf(flowId)}
         </Link>
       ),
     },
     { name: 'When', cell: (schedule) => <When schedule={schedule} /> },
-    { name: 'State', cell: (schedule) => <State schedule={schedule} /> },
+    { name: 'State', cell: (schedule) => <ScheduleState schedule={schedule} /> },
     {
       name: 'Next',
       cell: ({ next_times: [next] }) => (next ? <Ago at={next} /> : <span className="muted">never</span>),
@@ -147,30 +92,16 @@ function columns(nameOf: (id: string) => string, actions: Column<Schedule>['cell
         ),
     },
     {
-      name: 'Made in',
-      cell: ({ source }) => <span className="muted">{source === 'flow' ? 'the flow' : source}</span>,
+      name: 'Made',
+      cell: ({ source, created_by: by }) => (
+        <span className="muted">{source === 'flow' ? 'in the flow' : `by ${by}`}</span>
+      ),
     },
-    { name: 'Actions', silent: true, end: true, cell: actions },
+    {
+      name: 'Actions',
+      silent: true,
+      end: true,
+      cell: (schedule) => <ScheduleActions schedule={schedule} flow={nameOf(schedule.flow_id)} />,
+    },
   ];
-}
-
-function When({ schedule }: { schedule: Schedule }) {
-  if (schedule.cron === null) return schedule.at ? exactly(schedule.at) : null;
-  return (
-    <>
-      <code>{schedule.cron}</code> <span className="muted">{schedule.timezone}</span>
-    </>
-  );
-}
-
-function State({ schedule }: { schedule: Schedule }) {
-  if (schedule.last_error) {
-    return (
-      <span title={schedule.last_error.message}>
-        <Badge tone="bad">last start failed</Badge>
-      </span>
-    );
-  }
-  if (!schedule.enabled) return <Badge>paused</Badge>;
-  return schedule.active ? <Badge tone="good">active</Badge> : <Badge>flow not active</Badge>;
 }
