@@ -90,14 +90,13 @@ def test_the_largest_value_comes_back() -> None:
 
 
 def test_secrets_are_listed_by_name_in_pages() -> None:
-    """And exported as names."""
+    """In the order of their names, an account's own only."""
     safe = make_safe()
     for name in ("B", "A_2", "A", "_x"):
         safe.vault.put(person(), name, CANARY)
     safe.vault.put(person("b"), "OTHER", CANARY)
     assert [one.name for one in safe.vault.list(person(), limit=2)] == ["A", "A_2"]
     assert [one.name for one in safe.vault.list(person(), after="A_2", limit=2)] == ["B", "_x"]
-    assert safe.vault.export_names(person()) == ["A", "A_2", "B", "_x"]
     assert VaultSecrets(safe.box).names(AccountId("a")) == ["A", "A_2", "B", "_x"]
 
 
@@ -151,14 +150,12 @@ def test_everything_is_recorded() -> None:
     safe = make_safe()
     safe.vault.put(person(), "A", CANARY)
     safe.vault.import_(person(), "B=value", "dotenv")
-    safe.vault.export_names(person())
     safe.vault.rotate(person())
     safe.vault.delete(person(), "A")
     assert safe.acts() == [
         ("secret.written", "A"),
         ("secret.written", "B"),
         ("secrets.imported", ""),
-        ("secrets.exported", ""),
         ("secrets.rotated", safe.keys.key_id),
         ("secret.deleted", "A"),
     ]
@@ -203,7 +200,6 @@ def test_a_dotenv_text_is_imported() -> None:
     safe.vault.put(person(), "PLAIN", "before")
     done = safe.vault.import_(person(), DOTENV, "dotenv")
     assert (done.created, done.updated) == (["EQUALS", "LINES", "QUOTED", "SINGLE"], ["PLAIN"])
-    assert {name: safe.value("a", name) for name in safe.vault.export_names(person())} == {
         "PLAIN": "plain value",
         "QUOTED": "two\nlines",
         "SINGLE": "as $it is",
@@ -249,7 +245,6 @@ def test_all_problems_of_a_dotenv_text_are_told_and_nothing_is_written() -> None
         (9, "text", "expected KEY=value"),
     ]
     assert "hunter2" not in repr(caught.value.details) + str(caught.value)
-    assert safe.vault.export_names(person()) == []
 
 
 @pytest.mark.parametrize(
@@ -272,7 +267,6 @@ def test_a_bad_json_text_is_refused(text: str, says: str) -> None:
     assert says in told
     assert "hunter2" not in told
     assert "4444" not in told
-    assert safe.vault.export_names(person()) == []
 
 
 def test_an_import_has_limits() -> None:

@@ -7,7 +7,6 @@ the step and routed along `error` edges. Everything else is reported to whoever 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -218,19 +217,3 @@ class NodeCrashed(StepError):
     """The node raised an error that it does not document."""
 
     code = "NODE_CRASHED"
-
-
-def error_record(error: BaseException, node: str) -> Mapping[str, Any]:
-    """What a flow sees as `error`: `{code, message, node, details}`.
-
-    Arguments: `error`, any exception; `node`, the id of the node it ended. An exception outside the tree becomes
-    `NODE_CRASHED` with the exception's type, since its text is the only thing known about it.
-    """
-    if isinstance(error, FlowrunnerError):
-        return {"code": error.code, "message": str(error), "node": node, "details": error.details}
-    return {
-        "code": NodeCrashed.code,
-        "message": f"{type(error).__name__}: {error}",
-        "node": node,
-        "details": {"type": type(error).__name__},
-    }

@@ -30,7 +30,6 @@ class Action(StrEnum):
     SECRET_DELETED = "secret.deleted"
     SECRET_READ = "secret.read"
     SECRETS_IMPORTED = "secrets.imported"
-    SECRETS_EXPORTED = "secrets.exported"
     SECRETS_ROTATED = "secrets.rotated"
     FLOW_SAVED = "flow.saved"
     FLOW_ACTIVATED = "flow.activated"

@@ -92,12 +92,6 @@ class Vault:
         self._audit.record(actor, Action.SECRETS_IMPORTED, created=len(created), updated=len(values) - len(created))
         return Imported(sorted(created), sorted(name for name in values if name in before))
 
-    def export_names(self, actor: Actor) -> Sequence[str]:
-        """All names, for a template of another installation. Raises `Forbidden`."""
-        require(actor, Permission.SECRETS_READ)
-        self._audit.record(actor, Action.SECRETS_EXPORTED)
-        return self._names(actor.account)
-
     def rotate(self, actor: Actor) -> Rotated:
         """See `rotation.Rotation.rotate`."""
         return self._rotation.rotate(actor)
