@@ -200,6 +200,7 @@ def test_a_dotenv_text_is_imported() -> None:
     safe.vault.put(person(), "PLAIN", "before")
     done = safe.vault.import_(person(), DOTENV, "dotenv")
     assert (done.created, done.updated) == (["EQUALS", "LINES", "QUOTED", "SINGLE"], ["PLAIN"])
+    assert {one.name: safe.value("a", one.name) for one in safe.vault.list(person())} == {
         "PLAIN": "plain value",
         "QUOTED": "two\nlines",
         "SINGLE": "as $it is",
@@ -245,6 +246,7 @@ def test_all_problems_of_a_dotenv_text_are_told_and_nothing_is_written() -> None
         (9, "text", "expected KEY=value"),
     ]
     assert "hunter2" not in repr(caught.value.details) + str(caught.value)
+    assert safe.vault.list(person()) == []
 
 
 @pytest.mark.parametrize(
