@@ -12,6 +12,8 @@ import { Badge } from '~/ui/Status';
 import { PagedTable } from '~/ui/Table';
 import { useSay } from '~/ui/Toasts';
 
+import styles from './PluginsPage.module.css';
+
 const pluginsQuery = listQuery(['plugins'], async (_cursor, signal) =>
   data(await api.GET('/v1/plugins', { signal })),
 );
@@ -25,7 +27,15 @@ export function PluginsPage() {
     api.PATCH('/v1/plugins/{name}', { params: { path: { name } }, body: { enabled } }),
   );
   return (
-    <Page title="Plugins" subtitle="Node types and helpers for scripts beside the built-in ones.">
+    <Page
+      title="Plugins"
+      subtitle={
+        <>
+          Node types and helpers for scripts beside the built-in ones. Steps of a disabled one fail
+          {mayWrite ? '.' : '; owners enable and disable them.'}
+        </>
+      }
+    >
       <PagedTable
         label="Plugins"
         query={plugins}
@@ -34,23 +44,32 @@ export function PluginsPage() {
           {
             name: 'Plugin',
             cell: (plugin) => (
-              <span>
+              <div>
                 <code>{plugin.name}</code> {plugin.version}
-              </span>
+                <div className="muted">{plugin.source === 'package' ? 'a package' : 'in the folder'}</div>
+              </div>
             ),
           },
           {
             name: 'Node types',
             cell: (plugin) =>
-              plugin.node_types.map((type) => (
-                <div key={type.name}>
-                  <code>{type.name}</code> {type.title}
-                </div>
-              )),
+              plugin.node_types.length > 0 && (
+                <ul>
+                  {plugin.node_types.map((type) => (
+                    <li key={type.name}>
+                      <code>{type.name}</code> {type.title}
+                      {type.error !== null && <div className={styles.error}>{type.error}</div>}
+                    </li>
+                  ))}
+                </ul>
+              ),
           },
           {
             name: 'Helpers for scripts',
-            cell: (plugin) => plugin.helpers.map((name) => `${name}()`).join(', '),
+            cell: (plugin) =>
+              plugin.helpers.length > 0 && (
+                <code>{plugin.helpers.map((name) => `${name}()`).join(', ')}</code>
+              ),
           },
           {
             name: 'State',
@@ -58,29 +77,35 @@ export function PluginsPage() {
               plugin.error === null ? (
                 <Badge tone="good">loaded</Badge>
               ) : (
-                <>
+                <div>
                   <Badge tone="bad">
                     {plugin.node_types.length + plugin.helpers.length > 0 ? 'faulty' : 'not loaded'}
                   </Badge>
-                  <div style={{ overflowWrap: 'anywhere' }}>{plugin.error}</div>
-                </>
+                  <div className={styles.error}>{plugin.error}</div>
+                </div>
               ),
           },
           {
             name: 'Enabled',
-            cell: (plugin) => (
-              <Checkbox
-                label={plugin.enabled ? 'Enabled' : 'Disabled'}
-                disabled={!mayWrite || change.isPending}
-                checked={plugin.enabled}
-                onChange={(event) =>
-                  change.mutate(
-                    { name: plugin.name, enabled: event.target.checked },
-                    { onError: (error) => say(error.message) },
-                  )
-                }
-              />
-            ),
+            cell: (plugin) =>
+              mayWrite ? (
+                <Checkbox
+                  label={plugin.enabled ? 'Enabled' : 'Disabled'}
+                  aria-label={`${plugin.name} is enabled`}
+                  disabled={change.isPending}
+                  checked={plugin.enabled}
+                  onChange={(event) =>
+                    change.mutate(
+                      { name: plugin.name, enabled: event.target.checked },
+                      { onError: (error) => say(error.message) },
+                    )
+                  }
+                />
+              ) : (
+                <Badge tone={plugin.enabled ? 'good' : 'idle'}>
+                  {plugin.enabled ? 'enabled' : 'disabled'}
+                </Badge>
+              ),
           },
         ]}
         empty={

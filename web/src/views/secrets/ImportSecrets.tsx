@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { api, data } from '~/api/client';
 import { useAction } from '~/lib/useAction';
 import { Dialog } from '~/ui/Dialog';
-import { Select, TextArea } from '~/ui/Field';
+import { Field, Select, TextArea } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
 import { useSay } from '~/ui/Toasts';
 
@@ -33,6 +33,11 @@ function Body({ onClose }: { onClose: () => void }) {
       onClose();
     },
   );
+  const read = async (file: File | undefined) => {
+    if (file === undefined) return;
+    setText(await file.text());
+    setFormat(file.name.endsWith('.json') ? 'json' : 'dotenv');
+  };
   return (
     <DialogForm
       action="Import"
@@ -47,6 +52,16 @@ function Body({ onClose }: { onClose: () => void }) {
         choices={FORMATS}
         onChange={(event) => setFormat(event.target.value === 'json' ? 'json' : 'dotenv')}
       />
+      <Field label="From a file" hint="Or write them below.">
+        {(wiring) => (
+          <input
+            {...wiring}
+            type="file"
+            accept=".env,.json,.txt"
+            onChange={(event) => void read(event.target.files?.[0])}
+          />
+        )}
+      </Field>
       <TextArea
         label="Secrets"
         rows={10}

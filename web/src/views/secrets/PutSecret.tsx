@@ -41,8 +41,16 @@ function Body({ secret, onClose }: Omit<Props, 'open'>) {
       {secret === null && (
         <TextField
           label="Key"
-          hint="Such as SLACK_TOKEN."
+          hint={
+            <>
+              Flows read it as <code>{`\${secrets.${key || 'SLACK_TOKEN'}}`}</code>.
+            </>
+          }
           required
+          maxLength={128}
+          pattern="[A-Za-z_][A-Za-z0-9_]*"
+          title="A letter or _, then letters, digits and _."
+          spellCheck={false}
           autoComplete="off"
           value={key}
           onChange={(event) => setKey(event.target.value)}
@@ -50,8 +58,9 @@ function Body({ secret, onClose }: Omit<Props, 'open'>) {
       )}
       <TextArea
         label="Value"
-        hint="It is not shown again."
+        hint="At least 4 characters. It is not shown again."
         required
+        minLength={4}
         rows={4}
         autoComplete="off"
         spellCheck={false}

@@ -7,6 +7,7 @@ import { secretsQuery, type Secret } from '~/api/secrets';
 import { useMay } from '~/api/session';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
+import { Copy } from '~/ui/Copy';
 import { Confirm } from '~/ui/Dialog';
 import { Menu } from '~/ui/Menu';
 import { Empty } from '~/ui/Notes';
@@ -111,35 +112,34 @@ function columns(
   onReplace: (key: string) => void,
   onDelete: (secret: Secret) => void,
 ): Column<Secret>[] {
+  const actions: Column<Secret> = {
+    name: 'Actions',
+    silent: true,
+    end: true,
+    cell: (secret) => (
+      <Menu
+        label={`Actions for ${secret.key}`}
+        items={[
+          { label: 'Replace…', icon: RefreshCw, onSelect: () => onReplace(secret.key) },
+          { label: 'Delete…', icon: Trash2, danger: true, onSelect: () => onDelete(secret) },
+        ]}
+      />
+    ),
+  };
   return [
-    { name: 'Key', cell: (secret) => <code>{secret.key}</code> },
-    { name: 'Version', end: true, cell: (secret) => secret.version },
-    { name: 'Changed', cell: (secret) => <Ago at={secret.updated_at} /> },
-    { name: 'Last read', cell: (secret) => <Ago at={secret.used_at} /> },
     {
-      name: 'Actions',
-      silent: true,
-      end: true,
+      name: 'Key',
       cell: (secret) => (
-        <Menu
-          label={`Actions for ${secret.key}`}
-          items={[
-            {
-              label: 'Replace…',
-              icon: RefreshCw,
-              disabled: !mayWrite,
-              onSelect: () => onReplace(secret.key),
-            },
-            {
-              label: 'Delete…',
-              icon: Trash2,
-              danger: true,
-              disabled: !mayWrite,
-              onSelect: () => onDelete(secret),
-            },
-          ]}
-        />
+        <span style={{ overflowWrap: 'anywhere' }}>
+          <code>{secret.key}</code>
+          <Copy text={`\${secrets.${secret.key}}`} label={`Copy how a flow reads ${secret.key}`} />
+        </span>
       ),
     },
+    { name: 'Version', end: true, cell: (secret) => secret.version },
+    { name: 'Made', cell: (secret) => <Ago at={secret.created_at} /> },
+    { name: 'Changed', cell: (secret) => <Ago at={secret.updated_at} /> },
+    { name: 'Last read', cell: (secret) => <Ago at={secret.used_at} /> },
+    ...(mayWrite ? [actions] : []),
   ];
 }

@@ -1,15 +1,17 @@
-import { useInfiniteQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { KeyRound, Plus } from 'lucide-react';
 import { useState } from 'react';
 
 import { api, data, type Schemas } from '~/api/client';
 import { listQuery } from '~/api/lists';
-import { useMay } from '~/api/session';
+import { sessionQuery, useMay } from '~/api/session';
+import { usersQuery } from '~/api/users';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
 import { Confirm } from '~/ui/Dialog';
 import { Empty } from '~/ui/Notes';
 import { Page } from '~/ui/Page';
+import { Badge } from '~/ui/Status';
 import { PagedTable } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
 import { NewToken } from '~/views/tokens/NewToken';
@@ -24,6 +26,14 @@ const tokensQuery = listQuery(['tokens'], async (cursor, signal) =>
 export function TokensPage() {
   const tokens = useInfiniteQuery(tokensQuery);
   const mayWrite = useMay('tokens:write');
+  const { data: identity } = useQuery(sessionQuery);
+  const mayReadUsers = useMay('users:read');
+  const { data: users } = useInfiniteQuery({ ...usersQuery, enabled: mayReadUsers });
+  const whose = ({ user_id: id }: Token) => {
+    if (id === identity?.user_id) return 'you';
+    const user = users?.pages.flatMap((page) => page.items).find((one) => one.id === id);
+    return user?.name ?? <code className="muted">{id}</code>;
+  };
   const [making, setMaking] = useState(false);
   const [revoking, setRevoking] = useState<Token | null>(null);
   const revoke = useAction(['tokens'], (id: string) =>
@@ -46,22 +56,31 @@ export function TokensPage() {
         query={tokens}
         keyOf={(token) => token.id}
         columns={[
-          { name: 'Name', cell: (token) => <b>{token.name}</b> },
+          { name: 'Name', cell: (token) => <b style={{ overflowWrap: 'anywhere' }}>{token.name}</b> },
+          ...(mayReadUsers ? [{ name: 'Of', cell: whose }] : []),
           { name: 'May', cell: (token) => <Scopes scopes={token.scopes} /> },
           { name: 'Made', cell: (token) => <Ago at={token.created_at} /> },
           { name: 'Last used', cell: (token) => <Ago at={token.last_used} /> },
-          { name: 'Expires', cell: (token) => <Ago at={token.expires_at} /> },
-          {
-            name: 'Actions',
-            silent: true,
-            end: true,
-            cell: (token) =>
-              mayWrite && (
-                <Button small look="danger" onClick={() => setRevoking(token)}>
-                  Revoke
-                </Button>
-              ),
-          },
+          { name: 'Expires', cell: (token) => <Expiry at={token.expires_at} /> },
+          ...(mayWrite
+            ? [
+                {
+                  name: 'Actions',
+                  silent: true,
+                  end: true,
+                  cell: (token: Token) => (
+                    <Button
+                      small
+                      look="danger"
+                      aria-label={`Revoke ${token.name}`}
+                      onClick={() => setRevoking(token)}
+                    >
+                      Revoke
+                    </Button>
+                  ),
+                },
+              ]
+            : []),
         ]}
         empty={
           <Empty icon={KeyRound} title="No tokens yet" action={make}>
@@ -80,6 +99,11 @@ export function TokensPage() {
       />
     </Page>
   );
+}
+
+function Expiry({ at }: { at: string | null }) {
+  const [now] = useState(() => Date.now());
+  return at !== null && new Date(at).getTime() <= now ? <Badge>expired</Badge> : <Ago at={at} />;
 }
 
 function Scopes({ scopes }: { scopes: readonly string[] }) {

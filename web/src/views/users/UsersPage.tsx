@@ -1,10 +1,10 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { Plus, Users } from 'lucide-react';
+import { Ban, KeyRound, LockKeyholeOpen, Plus, Trash2, Users } from 'lucide-react';
 import { useState } from 'react';
 
-import { api, data, type Schemas } from '~/api/client';
-import { listQuery } from '~/api/lists';
+import { api } from '~/api/client';
 import { sessionQuery, useMay } from '~/api/session';
+import { usersQuery, type User } from '~/api/users';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
 import { Confirm } from '~/ui/Dialog';
@@ -18,12 +18,6 @@ import { useSay } from '~/ui/Toasts';
 import { ChangePassword } from '~/views/users/ChangePassword';
 import { NewUser } from '~/views/users/NewUser';
 import { ROLES, type Role } from '~/views/users/roles';
-
-type User = Schemas['UserAnswer'];
-
-const usersQuery = listQuery(['users'], async (cursor, signal) =>
-  data(await api.GET('/v1/users', { params: { query: { limit: 100, ...(cursor && { cursor }) } }, signal })),
-);
 
 /** Who belongs to the account, and what each may do. */
 export function UsersPage() {
@@ -41,25 +35,31 @@ export function UsersPage() {
     api.DELETE('/v1/users/{user_id}', { params: { path: { user_id: id } } }),
   );
   const tell = (error: unknown) => say(error instanceof Error ? error.message : 'That did not work.');
+  const noOwner = !mayWrite && 'Owners do this.';
+  const ofOther = (user: User) =>
+    noOwner || (user.id === identity?.user_id && 'Nobody shuts themselves out.');
   const actions = (user: User) => (
     <Menu
       label={`Actions for ${user.name}`}
       items={[
         {
           label: 'Change password…',
-          disabled: !mayWrite && user.id !== identity?.user_id,
+          icon: KeyRound,
+          reason: user.id !== identity?.user_id && noOwner,
           onSelect: () => setPassword(user),
         },
         {
           label: user.disabled ? 'Let in again' : 'Lock out',
-          disabled: !mayWrite || user.id === identity?.user_id,
+          icon: user.disabled ? LockKeyholeOpen : Ban,
+          reason: ofOther(user),
           onSelect: () => change.mutate({ id: user.id, disabled: !user.disabled }, { onError: tell }),
         },
         null,
         {
           label: 'Delete…',
+          icon: Trash2,
           danger: true,
-          disabled: !mayWrite || user.id === identity?.user_id,
+          reason: ofOther(user),
           onSelect: () => setRemoving(user),
         },
       ]}
@@ -68,6 +68,7 @@ export function UsersPage() {
   return (
     <Page
       title="Users"
+      subtitle="Who may log in, and what each of them may do: every role does what those before it do."
       actions={
         mayWrite && (
           <Button look="primary" onClick={() => setMaking(true)}>
@@ -85,7 +86,7 @@ export function UsersPage() {
           {
             name: 'Name',
             cell: (user) => (
-              <span>
+              <span style={{ overflowWrap: 'anywhere' }}>
                 <b>{user.name}</b> {user.id === identity?.user_id && <span className="muted">(you)</span>}
               </span>
             ),
@@ -102,15 +103,20 @@ export function UsersPage() {
                 }
               >
                 {ROLES.map(({ value, label }) => (
-                  <option key={value} value={value} title={label}>
-                    {value}
+                  <option key={value} value={value}>
+                    {label}
                   </option>
                 ))}
               </select>
             ),
           },
-          { name: 'Status', cell: (user) => (user.disabled ? <Badge tone="bad">locked out</Badge> : null) },
+          {
+            name: 'Status',
+            cell: (user) =>
+              user.disabled ? <Badge tone="bad">locked out</Badge> : <Badge tone="good">let in</Badge>,
+          },
           { name: 'Since', cell: (user) => <Ago at={user.created_at} /> },
+          { name: 'Password changed', cell: (user) => <Ago at={user.password_changed_at} /> },
           { name: 'Actions', silent: true, end: true, cell: actions },
         ]}
         empty={<Empty icon={Users} title="No users" />}
