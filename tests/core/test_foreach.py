@@ -8,9 +8,11 @@ import pytest
 from flowrunner.core import events as ev
 from flowrunner.core.commands import CancelChild, RecordStep, ScheduleStep
 from flowrunner.core.decide import Rejected, decide
+from flowrunner.core.events import ErrorFacts
 from flowrunner.core.flow import Flow, Foreach
 from flowrunner.core.foreach import MAX_ITEMS, collecting
-from flowrunner.core.ids import StepId
+from flowrunner.core.ids import NodeId, StepId
+from flowrunner.core.status import StepStatus
 
 from tests.builders import flow, retry
 from tests.core.harness import Run
@@ -87,6 +89,25 @@ def test_an_item_too_many_fails_the_step_with_its_code() -> None:
     assert row.error.details == {"status": 500, "index": 1, "failed": 2, "count": 4}
     assert run.active == ["c"]
     assert run.state.maps == {}
+
+
+def test_a_foreach_that_fails_is_recorded_as_its_own_step() -> None:
+    """R8: the row is that of the activation and attempt that was expanded, and blames one item where none may fail."""
+    options = {"foreach": Foreach("x"), "retry": retry(2)}
+    run = Run(flow("a -> b; b -again-> a; b -error-> c", nodes={"b": options}))
+    run.start()
+    run.ok("a")
+    run.ok("b", "again")
+    parent = run.step("a.2")
+    run.ok("a.2")
+    run.fail("b.2", retryable=True)
+    step = run.step("b.2")
+    run.expand("b.2", 3)
+    decision = run.fail("b.2[1]", "E")
+    (row,) = [one for one in decision.commands if isinstance(one, RecordStep)]
+    details = {"status": 500, "index": 1, "failed": 1, "count": 3}
+    error = ErrorFacts("E", "item 1: no luck", details=details)
+    assert row == RecordStep(step, 2, NodeId("b"), 2, parent, StepStatus.FAILED, error)
 
 
 def test_child_runs_of_dropped_items_are_cancelled() -> None:

@@ -97,6 +97,19 @@ def test_a_join_behind_keeps_what_came_from_elsewhere() -> None:
     assert run.active == ["j"]
 
 
+def test_joins_beside_the_named_node_are_left_alone() -> None:
+    """R11: one that waits goes on waiting for what it lacks, and one that has run does not run again."""
+    run = Run(flow("x; y; early needs x; late needs x, y; a; b; k needs a, b"))
+    run.start()
+    for label in ("x", "early", "a", "b"):
+        run.ok(label)
+    run.fail("y")
+    run.redrive("a")
+    assert run.active == ["a", "y"]
+    arrived = {join: set(state.arrived) for join, state in run.state.joins.items()}
+    assert arrived == {"late": {"x"}, "k": {"b"}}
+
+
 def test_a_named_join_runs_at_once() -> None:
     """R11: naming a join means running it, whoever has arrived."""
     run = Run(flow("a; j needs a"))
