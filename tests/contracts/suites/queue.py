@@ -22,6 +22,9 @@ def taken(backend: Backend, now: int = NOW, owner: str = "w", limit: int = 10) -
 class QueueRules:
     """What every queue does: sending, leasing, giving back and acknowledging. Times are whole seconds."""
 
+    MANY = 3000
+    """Messages of a test that is about a great many."""
+
     def test_a_message_is_visible_from_its_due_time_on(self, backend: Backend) -> None:
         """Not a millisecond before."""
         backend.queue.send([message(due=NOW)])
@@ -97,11 +100,14 @@ class QueueRules:
 
     def test_threads_that_receive_share_the_messages(self, backend: Backend) -> None:
         """Each message goes to exactly one of them."""
-        backend.queue.send([message(str(n)) for n in range(200)])
+        count = self.MANY // 15
+        backend.queue.send([message(str(n)) for n in range(count)])
         with ThreadPoolExecutor(8) as threads:
-            batches = list(threads.map(lambda n: backend.queue.receive(f"w{n}", NOW, LEASE, 13), range(24)))
+            batches = list(
+                threads.map(lambda n: backend.queue.receive(f"w{n}", NOW, LEASE, count // 15 + 1), range(24))
+            )
         steps = [one.receipt.step for batch in batches for one in batch]
-        assert sorted(steps) == sorted(str(n) for n in range(200))
+        assert sorted(steps) == sorted(str(n) for n in range(count))
 
     def test_a_timer_may_be_as_long_as_it_likes(self, backend: Backend) -> None:
         """Minutes, days and months: each comes at its second."""
@@ -197,9 +203,10 @@ class ExactQueueRules(QueueRules):
 
     def test_many_timers_do_not_hide_what_is_due(self, backend: Backend) -> None:
         """Among thousands of timers and leased messages, the due ones are found, in order."""
-        backend.queue.send([message(f"t{n}", due=NOW + 10**6 + n, priority=n % 3) for n in range(3000)])
-        backend.queue.send([message(f"l{n}", due=NOW - 10**6) for n in range(500)])
-        assert len(backend.queue.receive("busy", NOW - 1000, LEASE, 500)) == 500
+        leased = self.MANY // 6
+        backend.queue.send([message(f"t{n}", due=NOW + 10**6 + n, priority=n % 3) for n in range(self.MANY)])
+        backend.queue.send([message(f"l{n}", due=NOW - 10**6) for n in range(leased)])
+        assert len(backend.queue.receive("busy", NOW - 1000, LEASE, leased)) == leased
         backend.queue.send([message("low", priority=2), message("high", priority=0)])
         assert [one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 10)] == ["high", "low"]
 
