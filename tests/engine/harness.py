@@ -29,6 +29,12 @@ from flowrunner.testing import TurnedClock
 ACCOUNT = AccountId("acct")
 
 
+def flow(nodes: str, head: str = "") -> str:
+    """A document of these nodes."""
+    indented = "\n".join(f"  {line}" for line in nodes.strip("\n").splitlines())
+    return f"metadata: {{name: test}}\n{head}\nnodes:\n{indented}\n"
+
+
 @dataclass
 class Bench:
     """An engine with a worker that runs in the test's own thread."""

@@ -7,8 +7,7 @@ from flowrunner.core.ids import NodeId, RunId, StepId
 from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import ClaimRequest
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 from tests.servers import RecordingServer
 
 DOCUMENT = """

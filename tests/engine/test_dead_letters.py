@@ -11,9 +11,8 @@ from flowrunner.errors import StoreError, ValueLost
 from flowrunner.ports.queue import Delivery, Receipt
 
 from tests.engine.cloud import Cloud, cloud
-from tests.engine.harness import ACCOUNT
+from tests.engine.harness import ACCOUNT, flow
 from tests.engine.test_invocation import hanging
-from tests.engine.test_runs import flow
 
 POISONED = """
 a: {type: store, params: {op: set, key: k, value: 1}, retry: {max_attempts: 3}, next: {default: b, error: c}}

@@ -9,8 +9,7 @@ from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import Registry
 from flowrunner.testing import TurnedClock
 
-from tests.engine.harness import bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import bench, flow
 
 WORK = 70
 

@@ -27,9 +27,8 @@ from hypothesis import strategies as st
 from tests.core.profiles import share
 from tests.core.strategies import Kind, flows
 from tests.engine.cloud import FAST, Cloud, cloud
-from tests.engine.harness import ACCOUNT, bench
+from tests.engine.harness import ACCOUNT, bench, flow
 from tests.engine.test_invocation import first, hanging
-from tests.engine.test_runs import flow
 from tests.servers import RecordingServer
 
 EXPRESS = "mode: express"

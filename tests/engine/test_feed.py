@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from flowrunner.core.ids import RunId
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 DOCUMENT = flow("""
 a: {type: script, hooks: {exec: "log('one'); emit('tick', {n: 1}); return 1"}, next: b}

@@ -10,8 +10,7 @@ from flowrunner.adapters.sqlite.backend import SqliteBackend
 from flowrunner.core.ids import RunId
 from flowrunner.errors import StoreError
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 ROOM = 40
 """Pages that are left, of 4 KiB."""

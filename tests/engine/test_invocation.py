@@ -20,8 +20,7 @@ from flowrunner.ports.queue import Delivery, Message, Receipt
 from flowrunner.ports.runs import ClaimRequest, RowStatus
 
 from tests.engine.cloud import FAST, Cloud, Died, cloud
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 from tests.servers import RecordingServer
 
 CHAIN = """

@@ -14,8 +14,7 @@ from flowrunner.nodes.registry import Registry
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import Commit
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 QUICK = {"metadata": {"name": "inner"}, "nodes": {"z": {"type": "transform"}}}
 CHILD = {"metadata": {"name": "inner"}, "nodes": {"z": {"type": "delay", "params": {"for": "1h"}}}}

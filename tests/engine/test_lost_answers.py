@@ -12,8 +12,7 @@ from flowrunner.nodes.base import Context, NodeType, Params, Result
 from flowrunner.nodes.registry import Registry
 from flowrunner.ports.queue import Receipt
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 HOUR = 3_600_000
 LEASE = 30_000

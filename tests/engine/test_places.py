@@ -9,8 +9,7 @@ import pytest
 from flowrunner.core.ids import RunId
 from flowrunner.errors import StoreError
 
-from tests.engine.harness import bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import bench, flow
 
 ONE_AT_ONCE = flow("a: {type: delay, params: {for: 1m}}", "concurrency: {max_runs: 1, key: one, on_limit: queue}")
 

@@ -7,8 +7,7 @@ from flowrunner.core.ids import RunId
 from flowrunner.engine.feed import OPEN, START, WHOLE, WITHIN, Feed, Position
 from flowrunner.errors import InvalidInput
 
-from tests.engine.harness import ACCOUNT, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, bench, flow
 
 WIDE = flow("""
 a: {type: script, hooks: {exec: "log('one'); emit('tick'); log('two'); return [1, 2, 3]"}, next: [each, wait, wait2]}

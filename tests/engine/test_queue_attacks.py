@@ -19,8 +19,7 @@ from flowrunner.ports.queue import Message, Receipt
 from flowrunner.ports.runs import Commit, RunRow
 
 from tests.attacks import attacks, needs_corpus
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 from tests.servers import RecordingServer
 
 Entry = Mapping[str, Any]

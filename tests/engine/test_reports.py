@@ -16,9 +16,8 @@ from flowrunner.engine.reports import TELL_EVERY, WRITE_EVERY
 from flowrunner.engine.watch import Change
 from flowrunner.errors import StepError
 
-from tests.engine.harness import ACCOUNT, Bench, bench
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 from tests.engine.talking import PATIENCE, TalkRegistry
-from tests.engine.test_runs import flow
 
 TALK = flow("""
 a: {type: talk, params: {lines: [one, two], secret: "${secrets.CANARY}"}}""")

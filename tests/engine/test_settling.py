@@ -14,8 +14,7 @@ from flowrunner.engine.worker import WorkerSettings
 from flowrunner.errors import NotFound, StoreError
 from flowrunner.ports.queue import Delivery
 
-from tests.engine.harness import ACCOUNT, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, bench, flow
 from tests.servers import RecordingServer, Reply
 
 

@@ -11,8 +11,7 @@ from flowrunner.engine.values import ValueLimits
 from flowrunner.engine.worker import PATIENCE
 from flowrunner.errors import StoreError
 
-from tests.engine.harness import Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import Bench, bench, flow
 
 LARGE = "x" * 200
 BIG = f"big: {{type: transform, params: {{value: {LARGE}}}, next: use}}\n"

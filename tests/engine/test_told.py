@@ -13,9 +13,8 @@ from flowrunner.engine.run_events import RunEvent, Told
 from flowrunner.engine.told import MOST, ToldSteps
 from flowrunner.ports.runs import ClaimRequest, RowStatus, StepReport
 
-from tests.engine.harness import ACCOUNT, Bench, bench
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 from tests.engine.talking import TalkRegistry
-from tests.engine.test_runs import flow
 
 TWO = flow("a: {type: talk, next: b}\nb: {type: transform}")
 STEP = StepId("1.0")

@@ -9,8 +9,7 @@ from flowrunner.core.ids import RunId
 from flowrunner.engine.starter import StartRequest
 from flowrunner.engine.watch import Change
 
-from tests.engine.harness import ACCOUNT, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, bench, flow
 
 TWO = flow("a: {type: transform, next: b}\nb: {type: transform}")
 CHILD = flow("call: {type: flow.run, params: {flow: child}}")

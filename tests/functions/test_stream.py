@@ -20,8 +20,7 @@ from flowrunner.services.webhooks import NewWebhook
 
 from tests.adapters.aws.streaming import Record, Streamed, streamed
 from tests.bench.aws_stream import streamed as measured
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 from tests.functions.following import Deployed, Trusting, deployed
 from tests.services.gateway import Gateway
 from tests.services.outbound import OWNER, URL, Receiver

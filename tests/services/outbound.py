@@ -22,8 +22,7 @@ from flowrunner.services.secret_box import SecretBox
 from flowrunner.services.webhooks import NewWebhook, WithKey
 from flowrunner.settings import WebhookSettings
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 OWNER = Actor(ACCOUNT, "ann", PERMISSIONS[Role.OWNER])
 VIEWER = Actor(ACCOUNT, "vic", PERMISSIONS[Role.VIEWER])

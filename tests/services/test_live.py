@@ -21,10 +21,9 @@ from flowrunner.services.live_frames import Batch
 from flowrunner.services.live_readers import LiveLimits
 from flowrunner.services.mailbox import Mail, Mailbox, call_in
 
-from tests.engine.harness import ACCOUNT, Bench, bench
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 from tests.engine.talking import PATIENCE, TalkRegistry
 from tests.engine.test_positions import WIDE
-from tests.engine.test_runs import flow
 from tests.services.watching import STRANGER, VIEWER, Reader, watching
 
 SHORT = flow("""

@@ -13,8 +13,7 @@ from flowrunner.services.usage import DAY, Usage
 from flowrunner.settings import QuotaSettings
 from flowrunner.testing import START, TurnedClock
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 OTHER = AccountId("other")
 NONE = dict.fromkeys(QuotaSettings.model_fields, 0)

@@ -20,8 +20,7 @@ from flowrunner.ports.runs import RunRow
 from flowrunner.services.relay import GRACE, SOONEST
 from flowrunner.services.webhooks import NewWebhook
 
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 from tests.services.outbound import OWNER, URL, Post, post
 
 TWO = flow("""

@@ -13,8 +13,7 @@ from flowrunner.adapters.http import GuardedClient
 from flowrunner.errors import InvalidInput
 
 from tests.attacks import attacks, needs_corpus
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 from tests.servers import RecordingServer, Reply
 from tests.services.outbound import DONE, OWNER, answering, post
 

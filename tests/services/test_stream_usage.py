@@ -17,8 +17,7 @@ from flowrunner.services.stream_usage import SEEN, SEEN_MINUTES, StreamUsage, To
 from flowrunner.services.usage import DAY, KIND, SUM_KEPT, Counts, Report, Usage
 
 from tests.adapters.aws.streaming import Streamed, streamed
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 
 OWNER = Actor(ACCOUNT, "ann", frozenset({Permission.USAGE_READ}))
 FIRST, SECOND = "2026-01-01", "2026-01-02"

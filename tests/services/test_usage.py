@@ -17,8 +17,7 @@ from flowrunner.services.identity import Actor, Permission
 from flowrunner.services.usage import DAY, INTERVAL, Counts, Grouping, Usage
 from flowrunner.testing import START
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 OWNER = Actor(ACCOUNT, "ann", frozenset({Permission.USAGE_READ}))
 STRANGER = Actor(AccountId("other"), "sue", frozenset({Permission.USAGE_READ}))

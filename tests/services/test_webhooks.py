@@ -18,8 +18,7 @@ from flowrunner.services.pace import Pace
 from flowrunner.services.webhook_messages import check_headers
 from flowrunner.services.webhooks import NewWebhook, WebhookChange
 
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 from tests.services.outbound import OWNER, URL, VIEWER, Post, post
 
 DONE = flow("a: {type: transform}")

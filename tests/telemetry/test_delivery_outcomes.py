@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flowrunner.ports.http import HttpRequest, HttpResponse
 
-from tests.engine.test_runs import flow
+from tests.engine.harness import flow
 from tests.services.outbound import post
 
 

@@ -21,8 +21,7 @@ from flowrunner.telemetry.logs import FIELDS, STACK, bound, configure_logging
 from flowrunner.telemetry.runs import log_run
 
 from tests.attacks import attacks
-from tests.engine.harness import ACCOUNT, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, bench, flow
 
 Format = Literal["text", "json"]
 TOP = {"time", "level", "logger", "message", "data", "error", *FIELDS}

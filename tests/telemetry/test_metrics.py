@@ -16,8 +16,7 @@ from flowrunner.telemetry.observing import Telemetry, observe_engine
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.engine.harness import ACCOUNT, Bench, bench
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, Bench, bench, flow
 
 FAILING = flow('a: {type: script, retry: {max_attempts: 3, delay: 2s, on: ["*"]}, hooks: {exec: "throw 1"}}')
 WAITING = flow("a: {type: delay, params: {for: 1h}}")

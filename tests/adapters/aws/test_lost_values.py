@@ -8,8 +8,7 @@ from flowrunner.core.ids import RunId
 from flowrunner.errors import StoreError, ValueLost
 
 from tests.adapters.aws.streaming import streamed
-from tests.engine.harness import ACCOUNT
-from tests.engine.test_runs import flow
+from tests.engine.harness import ACCOUNT, flow
 
 RUN = RunId("0198c5a2-5c1e-7a33-9e0b-0a1f6d2b7c44")
 NOISE = "".join(f"{number * number:x}" for number in range(60_000))

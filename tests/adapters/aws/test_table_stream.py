@@ -13,10 +13,9 @@ from flowrunner.ports.changes import RunMoved, StepSpoke
 from flowrunner.ports.runs import ClaimRequest, RowStatus, StepReport
 
 from tests.adapters.aws.streaming import Streamed, streamed
-from tests.engine.harness import ACCOUNT
+from tests.engine.harness import ACCOUNT, flow
 from tests.engine.talking import TalkRegistry
 from tests.engine.test_positions import WIDE
-from tests.engine.test_runs import flow
 
 TWO = flow("a: {type: transform, params: {value: 1}, next: b}\nb: {type: log, params: {message: hm}}")
 
