@@ -1,47 +1,90 @@
-import { useInfiniteQuery, useMutation } from '@tanstack/react-query';
-import { ScrollText, ShieldCheck } from 'lucide-react';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { ScrollText } from 'lucide-react';
 import { useState } from 'react';
 
 import { api, data, type Schemas } from '~/api/client';
 import { listQuery } from '~/api/lists';
 import { exactly } from '~/lib/times';
 import { useDebounced } from '~/lib/useDebounced';
-import { Button } from '~/ui/Button';
-import { TextField } from '~/ui/Field';
-import { Empty, ErrorNote } from '~/ui/Notes';
+import { Dialog } from '~/ui/Dialog';
+import { Select, TextField } from '~/ui/Field';
+import { Json } from '~/ui/Json';
+import { Empty } from '~/ui/Notes';
 import { Bar, Page } from '~/ui/Page';
-import { Badge } from '~/ui/Status';
+import { Properties } from '~/ui/Properties';
 import { PagedTable } from '~/ui/Table';
+import { TextButton } from '~/ui/TextButton';
+import { VerifyChain } from '~/views/audit/VerifyChain';
 
 type AuditRecord = Schemas['AuditRecord'];
+type Order = 'newest' | 'oldest';
 
-function auditQuery(who: string, action: string) {
-  return listQuery(['audit', who, action], async (cursor, signal) =>
-    data(
-      await api.GET('/v1/audit', {
-        params: {
-          query: { limit: 50, ...(who && { who }), ...(action && { action }), ...(cursor && { cursor }) },
-        },
-        signal,
-      }),
-    ),
-  );
+const ORDERS = [
+  { value: 'newest', label: 'Newest first' },
+  { value: 'oldest', label: 'Oldest first' },
+];
+/** What acts are about; each has some of its own, such as `token.created`. */
+const SUBJECTS = [
+  'login',
+  'logout',
+  'session',
+  'token',
+  'user',
+  'role',
+  'account',
+  'secret',
+  'secrets',
+  'flow',
+].concat(['run', 'module', 'plugin', 'hook', 'schedule', 'webhook', 'delivery']);
+
+function auditQuery(who: string, action: string, order: Order) {
+  return listQuery(['audit', who, action, order], async (cursor, signal) => {
+    const query = {
+      limit: 50,
+      order,
+      ...(who && { who }),
+      ...(action && { action }),
+      ...(cursor && { cursor }),
+    };
+    return data(await api.GET('/v1/audit', { params: { query }, signal }));
+  });
 }
 
 /** Who did what that concerns security, chained so that no record can be changed unseen. */
 export function AuditPage() {
   const [who, setWho] = useState('');
   const [action, setAction] = useState('');
-  const records = useInfiniteQuery(auditQuery(useDebounced(who), useDebounced(action)));
+  const [order, setOrder] = useState<Order>('newest');
+  const [shown, setShown] = useState<AuditRecord | null>(null);
+  const records = useInfiniteQuery(auditQuery(useDebounced(who.trim()), useDebounced(action.trim()), order));
   return (
-    <Page title="Audit" subtitle="Every act that concerns security, the newest first." actions={<Verify />}>
+    <Page title="Audit" subtitle="Every act that concerns security." actions={<VerifyChain />}>
       <Bar label="Filters">
-        <TextField label="Who" value={who} onChange={(event) => setWho(event.target.value)} />
+        <TextField
+          label="Who"
+          placeholder="the whole name"
+          autoComplete="off"
+          value={who}
+          onChange={(event) => setWho(event.target.value)}
+        />
         <TextField
           label="Action"
-          placeholder="token.create"
+          placeholder="token, or token.created"
+          list="subjects"
+          autoComplete="off"
           value={action}
           onChange={(event) => setAction(event.target.value)}
+        />
+        <datalist id="subjects">
+          {SUBJECTS.map((subject) => (
+            <option key={subject} value={subject} />
+          ))}
+        </datalist>
+        <Select
+          label="Order"
+          value={order}
+          choices={ORDERS}
+          onChange={(event) => setOrder(event.target.value === 'oldest' ? 'oldest' : 'newest')}
         />
       </Bar>
       <PagedTable
@@ -58,21 +101,48 @@ export function AuditPage() {
               </time>
             ),
           },
-          { name: 'Who', cell: (record) => record.who },
-          { name: 'Action', cell: (record) => <code>{record.action}</code> },
+          { name: 'Who', cell: (record) => <span style={{ overflowWrap: 'anywhere' }}>{record.who}</span> },
+          {
+            name: 'Action',
+            cell: (record) => <TextButton onClick={() => setShown(record)}>{record.action}</TextButton>,
+          },
           { name: 'What', cell: (record) => <Target record={record} /> },
           { name: 'From', cell: (record) => <span className="muted mono">{record.address}</span> },
         ]}
         empty={<Empty icon={ScrollText} title="No records are like that" />}
       />
+      <Dialog
+        title={shown ? `Record ${String(shown.seq)}` : ''}
+        open={shown !== null}
+        onClose={() => setShown(null)}
+        wide
+      >
+        {shown && <Properties of={everything(shown)} />}
+      </Dialog>
     </Page>
   );
+}
+
+function everything(record: AuditRecord) {
+  return {
+    When: `${exactly(record.at)} (${record.at})`,
+    Who: record.who,
+    User: record.user && <code>{record.user}</code>,
+    Token: record.token && <code>{record.token}</code>,
+    From: record.address && <code>{record.address}</code>,
+    Action: <code>{record.action}</code>,
+    What: record.target,
+    Details: Object.keys(record.details).length > 0 && <Json value={record.details} />,
+    'Correlation id': <code>{record.correlation_id}</code>,
+    Hash: <code>{record.hash}</code>,
+    'Hash before': <code>{record.prev}</code>,
+  };
 }
 
 function Target({ record }: { record: AuditRecord }) {
   const details = Object.entries(record.details);
   return (
-    <span>
+    <span style={{ overflowWrap: 'anywhere' }}>
       {record.target}
       {details.length > 0 && (
         <span className="muted">
@@ -81,25 +151,5 @@ function Target({ record }: { record: AuditRecord }) {
         </span>
       )}
     </span>
-  );
-}
-
-function Verify() {
-  const verify = useMutation({ mutationFn: async () => data(await api.GET('/v1/audit/verify')) });
-  const found = verify.data;
-  return (
-    <>
-      {verify.isError && <ErrorNote error={verify.error} />}
-      {found &&
-        (found.ok ? (
-          <Badge tone="good">{`All ${found.records.toLocaleString('en')} records are whole`}</Badge>
-        ) : (
-          <Badge tone="bad">{`Record ${found.first_bad ?? '?'}: ${found.reason}`}</Badge>
-        ))}
-      <Button busy={verify.isPending} onClick={() => verify.mutate()}>
-        <ShieldCheck aria-hidden />
-        Verify the chain
-      </Button>
-    </>
   );
 }

@@ -89,6 +89,7 @@ export function ScheduleForm({ schedule, onClose }: { schedule: Schedule | null;
           <TextField
             label="Moment"
             type="datetime-local"
+            step={1}
             hint={`As clocks show it here: ${HERE}.`}
             required
             value={at}

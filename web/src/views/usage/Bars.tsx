@@ -1,8 +1,10 @@
+import type { Bar } from '~/views/usage/days';
+
 import styles from './UsagePage.module.css';
 
 interface Props {
   label: string;
-  bars: readonly { day: string; value: number }[];
+  bars: readonly Bar[];
   text: (value: number) => string;
 }
 
@@ -11,32 +13,30 @@ export function Bars({ label, bars, text }: Props) {
   const highest = Math.max(...bars.map((bar) => bar.value));
   return (
     <figure className={styles.bars}>
-      <figcaption>
+      <figcaption className={styles.caption}>
         <h2>{label}</h2>
+        <span className="muted">at most {text(highest)}</span>
       </figcaption>
-      <div className={`${styles.axis ?? ''} muted`} aria-hidden>
-        <span>{text(highest)}</span>
-      </div>
-      <div className={styles.plot} aria-hidden>
-        {bars.map(({ day, value }) => (
-          <div
-            key={day}
-            className={styles.bar}
-            title={`${day}: ${text(value)}`}
-            style={{ height: `${String(highest > 0 ? (value / highest) * 100 : 0)}%` }}
-          />
+      <div className={styles.plot} aria-hidden data-dense={bars.length > 60}>
+        {bars.map(({ name, value }) => (
+          <div key={name} className={styles.slot} title={`${name}: ${text(value)}`}>
+            <div
+              className={styles.bar}
+              style={{ height: `${String(highest > 0 ? (value / highest) * 100 : 0)}%` }}
+            />
+          </div>
         ))}
       </div>
       <div className={`${styles.axis ?? ''} muted`} aria-hidden>
-        <span>{bars[0]?.day}</span>
-        <span>{bars.at(-1)?.day}</span>
+        <span>{bars[0]?.name.slice(0, 10)}</span>
+        <span>{bars.at(-1)?.name.slice(-10)}</span>
       </div>
       <table className="visually-hidden">
         <caption>{label}</caption>
         <tbody>
-          {bars.map(({ day, value }) => (
-            <tr key={day}>
-              <th scope="row">{day}</th>
+          {bars.map(({ name, value }) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
               <td>{text(value)}</td>
             </tr>
           ))}

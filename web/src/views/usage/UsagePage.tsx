@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { ChartColumn } from 'lucide-react';
 import { useState } from 'react';
 
@@ -8,53 +9,56 @@ import { Select } from '~/ui/Field';
 import { Empty, ErrorNote, Skeleton } from '~/ui/Notes';
 import { Bar, Card, Page } from '~/ui/Page';
 import { Table } from '~/ui/Table';
+import { FlowSelect } from '~/views/flows/FlowSelect';
 import { Bars } from '~/views/usage/Bars';
+import { barsOf, lastDays } from '~/views/usage/days';
 
 import styles from './UsagePage.module.css';
 
 type Counts = Schemas['UsageCounts'];
+type Usage = Schemas['UsageAnswer'];
 
-const DAY_MS = 86_400_000;
 const SPANS = [
   { value: '7', label: '7 days' },
   { value: '30', label: '30 days' },
   { value: '90', label: '90 days' },
+  { value: '365', label: 'A year' },
 ];
 
-const MEASURES = {
-  steps: {
-    label: 'Steps',
-    of: (one: Counts) => one.steps,
-    text: (value: number) => value.toLocaleString('en'),
-  },
-  runs: { label: 'Runs', of: (one: Counts) => one.runs, text: (value: number) => value.toLocaleString('en') },
-  cost: { label: 'Estimated cost', of: (one: Counts) => one.estimated_cost_usd, text: dollars },
-} as const;
+const MEASURES = [
+  { label: 'Runs', of: (one: Counts) => one.runs, text: count },
+  { label: 'Steps', of: (one: Counts) => one.steps, text: count },
+  { label: 'Estimated cost', of: (one: Counts) => one.estimated_cost_usd, text: dollars },
+] as const;
 
-type Measure = keyof typeof MEASURES;
+function count(value: number): string {
+  return value.toLocaleString('en');
+}
 
 function dollars(value: number): string {
   return `$${value.toFixed(value !== 0 && value < 0.01 ? 5 : 2)}`;
 }
 
-/** The last days, also those on which nothing ran. */
-function lastDays(count: number): string[] {
-  const today = Date.now();
-  return Array.from({ length: count }, (_, index) =>
-    new Date(today - (count - 1 - index) * DAY_MS).toISOString().slice(0, 10),
-  );
+/** Two reports, and the days that they are of. */
+function useUsage(span: string, flow: string) {
+  return useQuery({
+    queryKey: ['usage', span, flow],
+    queryFn: async ({ signal }) => {
+      const days = lastDays(Number(span), Date.now());
+      const of = { from: days[0] ?? '', to: days.at(-1) ?? '', ...(flow && { flow }) };
+      const ask = async (by: 'day' | 'flow') =>
+        data(await api.GET('/v1/usage', { params: { query: { ...of, by } }, signal }));
+      const [byDay, byFlow] = await Promise.all([ask('day'), ask('flow')]);
+      return { days, byDay, byFlow };
+    },
+  });
 }
 
 /** How much ran, and what it would cost on AWS. */
 export function UsagePage() {
   const [span, setSpan] = useState('30');
-  const [measure, setMeasure] = useState<Measure>('steps');
-  const days = lastDays(Number(span));
-  const usage = useQuery({
-    queryKey: ['usage', span],
-    queryFn: async ({ signal }) =>
-      data(await api.GET('/v1/usage', { params: { query: { from: days[0] ?? '', by: 'both' } }, signal })),
-  });
+  const [flow, setFlow] = useState('');
+  const usage = useUsage(span, flow);
   return (
     <Page
       title="Usage"
@@ -62,28 +66,17 @@ export function UsagePage() {
     >
       <Bar label="Filters">
         <Select label="Span" value={span} choices={SPANS} onChange={(event) => setSpan(event.target.value)} />
-        <Select
-          label="Shown"
-          value={measure}
-          choices={Object.entries(MEASURES).map(([value, { label }]) => ({ value, label }))}
-          onChange={(event) => setMeasure(event.target.value as Measure)}
-        />
+        <FlowSelect label="Flow" none="All" value={flow} onFlow={setFlow} />
       </Bar>
       {usage.isPending && <Skeleton />}
       {usage.isError && <ErrorNote error={usage.error} onRetry={() => void usage.refetch()} />}
-      {usage.data && <Shown usage={usage.data} days={days} measure={MEASURES[measure]} />}
+      {usage.data && <Shown {...usage.data} />}
     </Page>
   );
 }
 
-interface ShownProps {
-  usage: Schemas['UsageAnswer'];
-  days: readonly string[];
-  measure: (typeof MEASURES)[Measure];
-}
-
-function Shown({ usage, days, measure }: ShownProps) {
-  if (usage.items.length === 0) {
+function Shown({ byDay, byFlow, days }: { byDay: Usage; byFlow: Usage; days: readonly string[] }) {
+  if (byDay.items.length === 0) {
     return (
       <Card>
         <Empty icon={ChartColumn} title="Nothing ran in this time">
@@ -92,50 +85,61 @@ function Shown({ usage, days, measure }: ShownProps) {
       </Card>
     );
   }
-  const perDay = days.map((day) => ({
-    day,
-    value: usage.items.filter((item) => item.day === day).reduce((sum, item) => sum + measure.of(item), 0),
-  }));
-  const flows = [...Map.groupBy(usage.items, (item) => item.flow_name ?? item.flow_id ?? '')].map(
-    ([name, items]) => ({
-      name,
-      runs: sum(items, (item) => item.runs),
-      steps: sum(items, (item) => item.steps),
-      compute: sum(items, (item) => item.compute_ms),
-      cost: sum(items, (item) => item.estimated_cost_usd),
-    }),
-  );
-  flows.sort((one, other) => other.cost - one.cost);
-  const { total } = usage;
+  const { total } = byDay;
   return (
     <>
       <dl className={styles.totals}>
-        <Total name="Runs" value={total.runs.toLocaleString('en')} />
-        <Total name="Steps" value={total.steps.toLocaleString('en')} />
+        <Total name="Runs" value={count(total.runs)} />
+        <Total name="Steps" value={count(total.steps)} />
         <Total name="Time in steps" value={duration(total.compute_ms)} />
         <Total name="Estimated cost" value={dollars(total.estimated_cost_usd)} />
       </dl>
-      <Card>
-        <Bars label={`${measure.label} by day`} bars={perDay} text={measure.text} />
-      </Card>
-      <Table
-        label="Usage by flow"
-        rows={flows}
-        keyOf={(flow) => flow.name}
-        columns={[
-          { name: 'Flow', cell: (flow) => <b>{flow.name}</b> },
-          { name: 'Runs', end: true, cell: (flow) => flow.runs.toLocaleString('en') },
-          { name: 'Steps', end: true, cell: (flow) => flow.steps.toLocaleString('en') },
-          { name: 'Time in steps', end: true, cell: (flow) => duration(flow.compute) },
-          { name: 'Estimated cost', end: true, cell: (flow) => dollars(flow.cost) },
-        ]}
-      />
+      <div className={styles.charts}>
+        {MEASURES.map(({ label, of, text }) => (
+          <Card key={label}>
+            <Bars
+              label={`${label} by ${days.length > 92 ? 'week' : 'day'}`}
+              bars={barsOf(days, new Map(byDay.items.map((item) => [item.day ?? '', of(item)])))}
+              text={text}
+            />
+          </Card>
+        ))}
+      </div>
+      <PerFlow items={byFlow.items} />
     </>
   );
 }
 
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((all, item) => all + of(item), 0);
+function PerFlow({ items }: { items: Usage['items'] }) {
+  return (
+    <Table
+      label="Usage by flow"
+      rows={items.toSorted((one, other) => other.estimated_cost_usd - one.estimated_cost_usd)}
+      keyOf={(item) => item.flow_id ?? ''}
+      columns={[
+        { name: 'Flow', cell: (item) => <FlowLink id={item.flow_id} name={item.flow_name} /> },
+        { name: 'Runs', end: true, cell: (item) => count(item.runs) },
+        { name: 'Steps', end: true, cell: (item) => count(item.steps) },
+        { name: 'Time in steps', end: true, cell: (item) => duration(item.compute_ms) },
+        { name: 'Estimated cost', end: true, cell: (item) => dollars(item.estimated_cost_usd) },
+      ]}
+    />
+  );
+}
+
+/** A flow by its name; one that was deleted by its id. */
+function FlowLink({ id, name }: { id: string | null; name: string | null }) {
+  if (id === null || name === null)
+    return (
+      <span className="muted">
+        deleted: <code>{id}</code>
+      </span>
+    );
+  return (
+    <Link to="/flows/$flowId" params={{ flowId: id }} style={{ overflowWrap: 'anywhere' }}>
+      {name}
+    </Link>
+  );
 }
 
 function Total({ name, value }: { name: string; value: string }) {

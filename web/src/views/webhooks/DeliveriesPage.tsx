@@ -16,6 +16,7 @@ import { Card, Page } from '~/ui/Page';
 import { Properties } from '~/ui/Properties';
 import { Status } from '~/ui/Status';
 import { PagedTable } from '~/ui/Table';
+import { TextButton } from '~/ui/TextButton';
 import { Ago } from '~/ui/Time';
 import { useSay } from '~/ui/Toasts';
 import { headersText } from '~/views/webhooks/headers';
@@ -93,9 +94,7 @@ export function DeliveriesPage() {
           {
             name: 'Event',
             cell: (delivery) => (
-              <button type="button" className={styles.event} onClick={() => setShown(delivery.id)}>
-                {delivery.type}
-              </button>
+              <TextButton onClick={() => setShown(delivery.id)}>{delivery.type}</TextButton>
             ),
           },
           { name: 'Status', cell: (delivery) => <Status status={delivery.status} /> },
