@@ -93,3 +93,14 @@ def problems(text: str | bytes) -> list[str]:
 def warnings(text: str, secrets: Collection[str] | None = None) -> list[str]:
     """The warnings of a valid document."""
     return [str(warning) for warning in load(text, secrets).warnings]
+
+
+HEAD = "metadata: {name: x}\n"
+"""Line 1 of the documents of `test_rules`."""
+
+A = "nodes: {a: {type: log}}"
+
+
+def a_node(fields: str) -> str:
+    """A node `a` whose fields begin at line 4, column 5 behind `HEAD`, and a node `b` that follows it or starts."""
+    return f"start: [a, b]\nnodes:\n  a:\n    {fields}\n    type: log\n  b: {{type: log}}\n"
