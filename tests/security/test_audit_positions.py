@@ -9,8 +9,6 @@ import pytest
 from flowrunner.core.ids import AccountId
 from flowrunner.services.audit_chain import GENESIS, Check, Flaw, Mark, Record, record_id
 
-from tests.security.counts import times
-
 OURS = AccountId("ours")
 Row = tuple[str, bytes]
 
@@ -61,7 +59,7 @@ def reordered(rows: list[Row], at: int) -> list[Row]:
 @pytest.mark.parametrize("tamper", [changed, removed, truncated, reordered])
 def test_every_position(tamper: Callable[[list[Row], int], list[Row]]) -> None:
     """Wherever the chain is tampered with, the first record that is not as it was is named."""
-    rows = chain(times(60, 1_000))
+    rows = chain(1_000)
     marks = [Mark(), *(Mark(seq, _hash(body)) for seq, (_, body) in enumerate(rows, 1))]
     assert flaw_of(rows, marks[-1], Mark()) is None
     for at in range(len(rows)):
