@@ -69,14 +69,14 @@ RUN_BY: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("corpus.json", "llm"): ("tests.nodes.test_llm_chat::test_attacks",),
     ("corpus.json", "queue"): ("tests.engine.test_queue_attacks::test_attacks_on_the_queue",),
     ("corpus.json", "path"): ("tests.api.test_web_attacks::test_attacks_on_paths",),
-    ("corpus.json", "sql"): ("tests.api.test_web_attacks::test_attacks_on_our_own_store",),
+    ("corpus.json", "sql"): ("tests.api.test_store_attacks::test_attacks_on_our_own_store",),
     ("corpus.json", "log"): (
         "tests.telemetry.test_logs::test_attacks_on_the_log",
         "tests.services.test_audit::test_attacks_on_the_log",
         "tests.nodes.test_webhook::test_no_error_shows_a_request_header",
         "tests.api.test_web_attacks::test_what_a_spreadsheet_or_a_page_would_run",
     ),
-    ("corpus.json", "console"): ("tests.api.test_web_attacks::test_attacks_on_the_console",),
+    ("corpus.json", "console"): ("tests.api.test_console_attacks::test_attacks_on_the_console",),
     ("corpus.json", "email"): ("tests.nodes.test_email_send::test_the_corpus",),
     ("corpus.json", "schedule"): (
         "tests.services.test_cron::test_the_corpus",

@@ -1,4 +1,4 @@
-"""Paths, pages and queries that are meant for somebody else: the corpora about them over HTTP, and more of the kind."""
+"""Paths, links and texts that are meant for somebody else: the corpora about them over HTTP, and more of the kind."""
 
 from __future__ import annotations
 
@@ -6,28 +6,18 @@ import http.client
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes
 from email.policy import HTTP
-from http.cookies import SimpleCookie
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import httpx2
 import pytest
-from flowrunner.adapters.sqlite.backend import SqliteBackend
-from flowrunner.errors import ConfigurationError
 from flowrunner.services.identity import Role
-from flowrunner.settings import load_settings
 
-from tests.api.harness import HELLO, PASSWORD, Service, service
+from tests.api.harness import HELLO, Service, service
 from tests.api.live_server import LiveServer, live_server
+from tests.api.pages import MARKUP, Entry, answered, contained, replies
 from tests.attacks import attacks, needs_corpus
 from tests.servers import RecordingServer
-
-Entry = Mapping[str, Any]
-MARKUP = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
@@ -55,31 +45,6 @@ def raw(server: LiveServer, target: str, method: str = "GET", **headers: str) ->
     found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     connection.close()
     return found
-
-
-def answered(api: Service, path: str, **options: Any) -> httpx2.Response:
-    """The answer of a hook that waits for its run."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(api.call, "POST", f"/hooks/acct-acme/{path}", role=None, **options)
-        while not waiting.done():
-            api.work()
-        return waiting.result()
-
-
-def replies(api: Service, outputs: str) -> None:
-    """A flow at the path `page` whose output is the answer."""
-    api.flow(
-        f"metadata: {{name: page}}\ntriggers: [{{type: webhook, path: page, respond: sync}}]\noutputs: {outputs}\n"
-        "nodes:\n  a: {type: transform, params: {value: '${input.body}'}}\n"
-    )
-
-
-def contained(headers: Mapping[str, str]) -> None:
-    """A browser that shows this as a page runs nothing of it in the console's name."""
-    assert headers["content-security-policy"] in ("sandbox", "default-src 'none'; frame-ancestors 'none'")
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["x-frame-options"] == "DENY"
-    assert "set-cookie" not in headers
 
 
 # -- paths ----------------------------------------------------------------------------------------------------------
@@ -269,153 +234,7 @@ def test_no_answer_sends_anybody_elsewhere(server: LiveServer, target: str) -> N
         assert "evil" not in str(headers)
 
 
-# -- the console's side ---------------------------------------------------------------------------------------------
-
-CONSOLE = "https://console.example"
-STRANGERS = (
-    "null", "https://console.example.evil.example", "http://console.example", "https://console.example:444",
-    "https://evil-console.example", "https://sub.console.example", "https://consoleXexample", "https://console.example.",
-    "https://console.example@evil.example", "file://", "*", "https://console.example, https://evil.example", "",
-    "chrome-extension://console.example", "https://console.example/",
-)  # fmt: skip
-
-
-def log_in(api: Service) -> tuple[str, str]:
-    """The cookie of a session as it is sent, and its CSRF token."""
-    answer = api.client.post("/v1/session", json={"username": "acme-owner", "password": PASSWORD})
-    api.client.cookies.clear()
-    return answer.headers["Set-Cookie"].partition(";")[0], answer.json()["csrf_token"]
-
-
-def not_allowed(_: Service, entry: Entry) -> None:
-    """No stranger's page reads an answer, and none sends with the console's cookie."""
-    with service({"api": {"cors_origins": [CONSOLE]}}) as api:
-        api.team()
-        cookie, csrf = log_in(api)
-        for origin in (entry["input"]["origin"], *STRANGERS):
-            ask = {
-                "Origin": origin,
-                "Access-Control-Request-Method": "POST",
-                "Access-Control-Request-Headers": "authorization",
-            }
-            assert "access-control-allow-origin" not in api.client.options("/v1/flows", headers=ask).headers, origin
-            for headers in ({}, {"Cookie": cookie}, api.team().headers()):
-                answer = api.client.get("/v1/flows", headers={**headers, "Origin": origin})
-                assert "access-control-allow-origin" not in answer.headers, origin
-            sent = api.client.post(
-                "/v1/flows", content=HELLO, headers={"Cookie": cookie, "Origin": origin, "X-CSRF-Token": csrf}
-            )
-            assert sent.status_code == 403, origin
-        answer = api.client.get("/v1/flows", headers={"Cookie": cookie, "Origin": CONSOLE})
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, CONSOLE)
-        assert "Origin" in answer.headers["vary"]
-
-
-def no_token(api: Service, entry: Entry) -> None:
-    """Every change, with the cookie and the right origin and no CSRF token, another session's, or one in a wrong place."""
-    cookie, csrf = log_in(api)
-    _, others = log_in(api)
-    own = {"Cookie": cookie, "Origin": "http://testserver"}
-    for wrong in (
-        {},
-        {"X-CSRF-Token": others},
-        {"X-CSRF-Token": csrf[:-1]},
-        {"X-CSRF": csrf},
-        {"X-CSRF-Token": cookie.partition("=")[2]},
-    ):
-        for method, path in (
-            ("POST", "/v1/flows"),
-            ("PUT", "/v1/secrets/A"),
-            ("PATCH", "/v1/account"),
-            ("DELETE", "/v1/session"),
-        ):
-            answer = api.client.request(method, path, headers={**own, **wrong}, params={"csrf_token": csrf})
-            assert answer.status_code == 403, (method, wrong)
-    assert api.client.get("/v1/flows", headers=own).status_code == 200, "it is still there"
-
-
-def not_framed(api: Service, _: Entry) -> None:
-    """No answer of any kind may be shown inside another page."""
-    api.flow("metadata: {name: h}\ntriggers: [{type: webhook, path: p}]\nnodes:\n  a: {type: transform}\n")
-    for method, path in (
-        ("GET", "/v1/flows"), ("GET", "/nothing"), ("GET", "/"), ("GET", "/console/"), ("GET", "/healthz"), ("GET", "/openapi.json"),
-        ("POST", "/hooks/acct-acme/p"), ("GET", "/hooks/acct-acme/p"), ("GET", "/hooks/x/y"), ("POST", "/v1/callbacks/x"), ("DELETE", "/v1/flows"),
-    ):  # fmt: skip
-        for role in (None, *api.team().tokens):
-            answer = api.call(method, path, role=role, headers={"Origin": "https://evil.example"})
-            contained(answer.headers)
-            if answer.headers["content-security-policy"] != "sandbox":
-                assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-
-
-def the_cookie(_: Service, __: Entry) -> None:
-    """Over HTTPS it is one that no script, no other host and no plain connection has anything to do with."""
-    with service({"public_url": "https://flows.example"}) as api:
-        api.team()
-        answer = api.client.post("/v1/session", json={"username": "acme-owner", "password": PASSWORD})
-        [(name, morsel)] = SimpleCookie(answer.headers["Set-Cookie"]).items()
-        assert name.startswith("__Host-")
-        assert (morsel["secure"], morsel["httponly"], morsel["path"], morsel["domain"]) == (True, True, "/", "")
-        assert morsel["samesite"].lower() in ("lax", "strict")
-        assert morsel.value not in answer.text
-
-
-def pages_of_flows(api: Service, entry: Entry) -> None:
-    """A page that a flow answers with has no origin, whatever headers the flow asks for."""
-    wished = {
-        "Content-Type": "text/html", "Content-Security-Policy": "default-src *", "content-security-policy": "x", "X-Frame-Options": "ALLOWALL",
-        "Content-Security-Policy-Report-Only": "x", "Set-Cookie": "flowrunner_session=fixed", "Set-Cookie2": "a=b", "Clear-Site-Data": '"*"',
-        "X-Content-Type-Options": "none", "Service-Worker-Allowed": "/", "Access-Control-Allow-Credentials": "true", "Transfer-Encoding": "chunked",
-        "Content-Length": "1", "Connection": "close", "Strict-Transport-Security": "max-age=0", "X-Correlation-Id": "theirs", "Refresh": "0;url=//evil.example",
-        "X-A\r\nSet-Cookie": "a=b", "X-B": "1\r\nSet-Cookie: a=b", "Content-Security-Policy ": "x", "X-Accel-Redirect": "/etc/passwd", "Link": "</x>; rel=preload",
-    }  # fmt: skip
-    page = entry["input"]["respond_to_webhook_html"]
-    replies(api, json.dumps({"status": 200, "headers": wished, "body": page}))
-    answer = answered(api, "page", json={})
-    contained(answer.headers)
-    assert answer.headers["content-type"] == "text/html"
-    assert answer.headers["content-length"] == str(len(page))
-    assert answer.headers["x-correlation-id"] != "theirs"
-    refused = {"set-cookie2", "clear-site-data", "service-worker-allowed", "access-control-allow-credentials", "refresh", "transfer-encoding", "x-b", "x-accel-redirect", "strict-transport-security"}  # fmt: skip
-    assert not refused & set(answer.headers)
-
-
-CONSOLES: Mapping[str, Callable[[Service, Entry], None]] = {
-    "console-02": not_allowed,
-    "console-03": not_allowed,
-    "console-05": no_token,
-    "console-06": not_framed,
-    "console-08": the_cookie,
-    "console-09": pages_of_flows,
-}
-
-
-@needs_corpus
-@pytest.mark.parametrize("entry", attacks("corpus.json", "console"), ids=lambda entry: str(entry["id"]))
-def test_attacks_on_the_console(api: Service, entry: Entry) -> None:
-    """What of them meets the server: every entry ends as the corpus says; a new one fails until it is run."""
-    CONSOLES[entry["id"]](api, entry)
-
-
-@pytest.mark.parametrize(
-    "origin", ["*", "null", "https://*.example", "https://a/", "a.example", "HTTPS://A", "https://a b", ""]
-)
-def test_origins_are_named_one_by_one(origin: str) -> None:
-    """A setting that would let every page in stops the start."""
-    with pytest.raises(ConfigurationError, match=r"api\.cors_origins.*an origin is like"):
-        load_settings({"FLOWRUNNER_API__CORS_ORIGINS": f"{CONSOLE},{origin or '?'}"})
-    assert load_settings({"FLOWRUNNER_API__CORS_ORIGINS": f"{CONSOLE},http://[::1]:8080"}).settings.api.cors_origins
-
-
-def test_two_cookies_of_one_name(api: Service) -> None:
-    """A neighbour who can set a cookie beside ours gets nobody into another session: one of them counts, as for reads so for changes."""
-    cookie, csrf = log_in(api)
-    name = cookie.partition("=")[0]
-    for both in (f"{name}=fixed; {cookie}", f"{cookie}; {name}=fixed", f"{name}={cookie}", f'{name}="fixed"; {cookie}'):
-        headers = {"Cookie": both, "Origin": "http://testserver", "X-CSRF-Token": csrf}
-        reads = api.client.get("/v1/session", headers=headers).status_code
-        changes = api.client.patch("/v1/account", json={"name": "acme"}, headers=headers).status_code
-        assert (reads, changes) in ((200, 200), (401, 401)), both
+# -- links, and logs as far as the API shows them -------------------------------------------------------------------
 
 
 def test_links_lead_to_the_configured_address() -> None:
@@ -448,9 +267,6 @@ def test_links_lead_to_the_configured_address() -> None:
             assert shown.startswith(f"{configured or ''}/v1/runs/")
 
 
-# -- logs and stores, as far as the API shows them ------------------------------------------------------------------
-
-
 @needs_corpus
 @pytest.mark.parametrize(
     "entry",
@@ -473,109 +289,3 @@ def test_what_a_spreadsheet_or_a_page_would_run(api: Service, entry: Entry) -> N
     assert api.call("GET", f"/v1/runs/{run}").json()["labels"]["title"] == value
     name = json.dumps({"metadata": {"name": value}, "nodes": {"a": {"type": "transform"}}})
     assert api.call("POST", "/v1/flows", content=name).status_code == 400
-
-
-SQL = (
-    "name'); DROP TABLE runs;--",
-    "' OR '1'='1",
-    '" OR 1=1 --',
-    "%",
-    "_",
-    "\\",
-    "a\\%",
-    "$1",
-    "?1",
-    ":name",
-    "*",
-    "[a-z]",
-    "NULL",
-    "--",
-)
-
-
-def literal(api: Service, given: str) -> None:
-    """It goes in as a value, comes out as it was, and finds itself only, in every place that takes a text."""
-    kept = 'metadata: {name: kept}\nnodes:\n  s: {type: store, params: {op: set, key: "${input}", value: "${input}"}, next: g}\n'
-    kept += '  g: {type: store, params: {op: get, key: "${input}"}}\n'
-    if api.call("GET", "/v1/flows?name=kept").json()["items"]:
-        flow = api.call("GET", "/v1/flows?name=kept").json()["items"][0]
-    else:
-        flow = api.flow(kept)
-    runs = len(api.call("GET", "/v1/runs?limit=100").json()["items"])
-    wish = {"input": given, "labels": {"given": given}}
-    run = api.call("POST", f"/v1/flows/{flow['id']}/runs", json=wish, headers={"Idempotency-Key": given})
-    assert run.status_code == 202, run.text
-    api.work()
-    shown = api.call("GET", f"/v1/runs/{run.json()['id']}").json()
-    assert (shown["status"], shown["output"]["g"]["value"], shown["labels"]["given"]) == ("completed", given, given)
-    for path, params in (
-        ("/v1/flows", {"q": f"nobody{given}"}), ("/v1/flows", {"name": given}), ("/v1/flows", {"label": f"team={given}"}), ("/v1/runs", {"flow": given}),
-        ("/v1/audit", {"who": given}), ("/v1/audit", {"action": given}), ("/v1/schedules", {"flow": given}), ("/v1/webhooks", {"flow": given}),
-    ):  # fmt: skip
-        answer = api.call("GET", path, params=params)
-        assert answer.status_code in (200, 400), (path, params)
-        if answer.status_code == 200 and path != "/v1/webhooks":
-            assert answer.json()["items"] == [], (path, params)
-    for path in (
-        "/v1/runs/{}",
-        "/v1/flows/{}",
-        "/v1/schedules/{}",
-        "/v1/webhooks/{}",
-        "/v1/users/{}",
-        "/v1/tokens/{}",
-        "/v1/secrets/{}",
-    ):
-        assert api.call("GET", path.format(quote(given, safe=""))).status_code in (400, 404), path
-    assert api.client.post("/v1/session", json={"username": given, "password": given}).status_code == 401
-    assert api.call("GET", "/v1/flows", role=None, headers={"Authorization": f"Bearer {given}"}).status_code == 401
-    api.later(60_000)
-    assert len(api.call("GET", "/v1/runs?limit=100").json()["items"]) == runs + 1
-
-
-@pytest.fixture
-def on_file(tmp_path: Path) -> Iterator[Service]:
-    backend = SqliteBackend(tmp_path / "flows.db", "normal")
-    backend.migrate()
-    with service({"api": {"requests_per_account": 0, "requests_per_address": 0}}, backend=backend) as made:
-        made.team()
-        yield made
-
-
-def no_expressions(api: Service, given: Mapping[str, Any]) -> None:
-    """A filter is one of ours with a value, never an expression; a body that has one is refused."""
-    api.start(api.flow()["id"], {"name": "x"})
-    text = json.dumps(given)
-    for params in ({"status": text}, {"since": text}, {"limit": text}, {"cursor": text}, {"until": "1=1"}):
-        assert api.call("GET", "/v1/runs", params=params).status_code == 400, params
-    for params in ({"sort": text}, {"sort": "name;drop"}, {"status": text}, {"label": "=x"}):
-        assert api.call("GET", "/v1/flows", params=params).status_code == 400, params
-    flow = api.call("GET", "/v1/flows").json()["items"][0]["id"]
-    for field in ("filter", "where", "FilterExpression", "attribute_exists(x)"):
-        assert api.call("POST", f"/v1/flows/{flow}/runs", json={field: given}).status_code == 400
-        answer = api.call("GET", "/v1/runs", params={field: text})  # a parameter that nothing reads changes nothing
-        assert len(answer.json()["items"]) == 1
-
-
-@needs_corpus
-@pytest.mark.parametrize(
-    "entry",
-    [entry for entry in attacks("corpus.json", "sql") if entry["id"] in ("sql-11", "sql-12")],
-    ids=lambda entry: str(entry["id"]),
-)
-def test_attacks_on_our_own_store(on_file: Service, entry: Entry) -> None:
-    """On SQLite, through the API."""
-    if "sqlite_local" in entry["input"]:
-        literal(on_file, entry["input"]["sqlite_local"])
-    else:
-        no_expressions(on_file, entry["input"]["dynamodb_filter"])
-
-
-def test_texts_that_mean_something_to_a_store(on_file: Service) -> None:
-    """Quotes, wildcards, placeholders: all of them are letters like others."""
-    for given in SQL:
-        literal(on_file, given)
-    for name in ("under_score", "plain"):
-        on_file.flow(HELLO.replace("hello", name))
-    for query, names in (("_", ["under_score"]), ("%", []), ("*", []), ("plain", ["plain"]), ("p%n", [])):
-        found = on_file.call("GET", "/v1/flows", params={"q": query}).json()["items"]
-        assert [one["name"] for one in found] == names, query
