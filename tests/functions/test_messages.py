@@ -79,6 +79,15 @@ def test_what_the_engine_gives_back_comes_again() -> None:
     assert failed(messages(Handled("b"))(event("a", "b", "c", "b"), Context())) == ["m1", "m3"]
 
 
+def test_exactly_those_come_again() -> None:
+    """Of a batch of ten each subset that may fail, and no other message of it."""
+    names = [f"s{number}" for number in range(10)]
+    for subset in range(1024):
+        back = [number for number in range(10) if subset >> number & 1]
+        answer = messages(Handled(*(names[number] for number in back)))(event(*names), Context())
+        assert failed(answer) == [f"m{number}" for number in back]
+
+
 def test_one_unreadable_message_keeps_no_other_from_its_turn(capsys: pytest.CaptureFixture[str]) -> None:
     """It comes again until it is a dead letter, its beginning is in the log, and the rest is handled."""
     handled = Handled()
