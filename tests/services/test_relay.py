@@ -41,6 +41,11 @@ def told(p: Post, endpoint: str) -> list[tuple[str, str | None]]:
     return [(one.type, orjson.loads(one.payload)["data"].get("node")) for one in p.to(endpoint)]
 
 
+def ends(p: Post, endpoint: str) -> list[str]:
+    """The events that an endpoint was told of, by their ids."""
+    return sorted(orjson.loads(one.payload)["data"]["event"] for one in p.to(endpoint))
+
+
 def test_the_events_that_are_wanted_are_delivered() -> None:
     """Those of the run and of its steps, once each, and nothing else."""
     with post() as p:
@@ -311,6 +316,30 @@ def test_a_redrive_before_the_end_was_read_loses_nothing_of_the_first_life() -> 
         assert sorted(told(p, hook.id), key=str) == [
             *(("run.started", None), ("step.failed", "b"), ("step.failed", "b"), ("step.succeeded", "a")),
         ]
+
+
+def test_an_end_is_told_though_the_run_is_redriven_before_it_was_read() -> None:
+    """Its history does not have that end any more once it goes on, so it is told before (seed 12 of the simulation)."""
+    with post() as p:
+        hook = p.webhook("run.failed").endpoint
+        run = p.bench.start(FAILS)
+        p.bench.work()
+        p.bench.engine.control.redrive(ACCOUNT, run)
+        p.bench.work()
+        p.pass_on()
+        assert ends(p, hook.id) == ["run:1:run.failed", "run:2:run.failed"]
+
+
+def test_an_end_is_told_that_a_redrive_itself_comes_to() -> None:
+    """A step that failed too late for its run is taken by the redrive, and ends the run again with it (seed 178)."""
+    with post() as p:
+        hook = p.webhook("run.failed").endpoint
+        run = p.run(flow("a: {type: json.parse, params: {text: no}}\nb: {type: json.parse, params: {text: no}}"))
+        assert {one.rev for one in p.bench.steps(run)} == {0, 2}, "the other one has failed as well, and too late"
+        assert ends(p, hook.id) == ["run:1:run.failed"]
+        p.bench.engine.control.redrive(ACCOUNT, run)
+        p.pass_on()
+        assert ends(p, hook.id) == ["run:1:run.failed", "run:2:run.failed"]
 
 
 def test_a_redrive_that_never_came_is_forgotten() -> None:

@@ -205,7 +205,7 @@ class Control:
             for outcome in then(view, fold.state):
                 fold.take(outcome)
             commit = replace(fold.commit(self._outputs), revision=revision)
-            if commit.reopened:
+            if view.state.status.over:  # it may also end anew with this, by what came after its first end
                 self._services.announce(view.row)
             if self._backend.runs.commit([commit])[0]:
                 if self._watchers.watched(run):

@@ -131,6 +131,7 @@ class Relay:
     def announced(self, rows: Sequence[RunRow]) -> None:
         """Runs are about to be stored or reopened: write relays for those that somebody may want to hear of.
 
+        What a run that is reopened came to is told first: its history does not have that end any more afterwards.
         Raises `StoreError`: a run whose events would be lost is not started.
         """
         for row in rows:
@@ -198,12 +199,20 @@ class Relay:
             if found is None:
                 relay = _Relay(row.account, row.id, about, now, start, start, now)
             elif reopened:
-                relay = replace(_Relay.read(found), about=about, announced_at=now, start=start, pause=SOONEST)
+                before = _Relay.read(found)
+                cursor = self._last_words(before)
+                relay = replace(before, about=about, announced_at=now, start=start, cursor=cursor, pause=SOONEST)
             else:
                 return
             if self._entities.put(relay.entity(now + SOONEST), now, found.rev if found else 0) is not None:
                 return
         raise StoreError("the relay of the run changes all the time; try again")
+
+    def _last_words(self, relay: _Relay) -> int:
+        """Tell what is new in a run before it is reopened; how far it is read then."""
+        page = self._feed.read(relay.account, relay.run, relay.cursor)
+        self._tell(relay, page)
+        return max(page.cursor, relay.cursor)
 
     def _read(self, entity: Entity) -> None:
         """Tell what is new in one run. Trouble with one run does not keep the others waiting."""
