@@ -66,7 +66,7 @@ class Person:
 
     def status(self, word: str) -> None:
         """Wait until the head of the page shows this status."""
-        expect(self.page.locator("main header span").get_by_text(word, exact=True)).to_be_visible()
+        expect(self.page.locator("main header").first.locator("span").get_by_text(word, exact=True)).to_be_visible()
 
     def choose(self, node: str) -> None:
         """Click on a node of a run. What has come since may push the drawing down under the click: then again."""

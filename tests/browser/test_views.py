@@ -90,7 +90,7 @@ def views(person: Person, ids: dict[str, str]) -> Iterator[str]:
         person.go(f"/runs/{ids[of]}")
         person.status(status)
         person.choose(on)
-        expect(page.get_by_role("complementary", name="Step").get_by_role("heading", name="Output")).to_be_visible()
+        expect(page.get_by_role("complementary", name="Step").get_by_role("heading", name="Input")).to_be_visible()
         yield name
     page.get_by_role("tab", name="Console").click()
     expect(page.get_by_role("tabpanel", name="Console")).to_be_visible()

@@ -116,6 +116,11 @@ export async function cancelRun(id: string, reason = 'cancelled in the console')
   await api.POST('/v1/runs/{run_id}/cancel', { params: { path: { run_id: id } }, body: { reason } });
 }
 
+/** Remove a run that has ended, with all that belongs to it. */
+export async function deleteRun(id: string): Promise<void> {
+  await api.DELETE('/v1/runs/{run_id}', { params: { path: { run_id: id } } });
+}
+
 export async function redriveRun(id: string, from?: { node?: string; revision?: number }): Promise<void> {
   await api.POST('/v1/runs/{run_id}/redrive', { params: { path: { run_id: id } }, body: { ...from } });
 }

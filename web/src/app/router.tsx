@@ -96,6 +96,11 @@ const routes = [
   createRoute({
     getParentRoute: () => root,
     path: '/runs/$runId',
+    validateSearch: (search: Record<string, unknown>): { step?: string | undefined } => ({
+      step: text(search.step),
+    }),
+    // Another step of the same run is nothing to ask the server for.
+    shouldReload: false,
     // Asked for while the view itself is on its way.
     loader: ({ params }) => {
       ahead(queryClient.query(runQuery(params.runId)));

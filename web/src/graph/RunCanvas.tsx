@@ -50,7 +50,7 @@ export function RunCanvas({ graph, states, taken, selected, onSelect }: Props) {
   );
   const edges = useMemo(() => drawnEdges(graph.edges, taken), [graph, taken]);
   return (
-    <div className={styles.canvas}>
+    <div className={`${styles.canvas ?? ''} ${styles.reading ?? ''}`}>
       <ReactFlow
         nodes={nodes}
         edges={edges}

@@ -17,18 +17,28 @@ const WEIGHT: Record<string, number> = {
 
 /** How far each node has come: its steps as one. */
 export function nodeStates(story: Story): ReadonlyMap<string, NodeState> {
-  const states = new Map<string, NodeState & { steps: number }>();
   const latest = new Map<string, Attempt>();
   for (const attempt of story.attempts.values()) latest.set(attempt.step, attempt);
+  const wholes = new Set([...latest.keys()].map(wholeOf));
+  const states = new Map<string, NodeState>();
   for (const attempt of latest.values()) {
     const before = states.get(attempt.node);
-    const status =
-      before === undefined || (WEIGHT[attempt.status] ?? 0) >= (WEIGHT[before.status] ?? 0)
-        ? attempt.status
-        : before.status;
-    states.set(attempt.node, { status, steps: (before?.steps ?? 0) + 1 });
+    const whole = wholeOf(attempt.step);
+    // What a foreach came to it says as a whole: some of its items may have failed.
+    const told = (whole !== null && latest.get(whole)?.endedAt != null ? latest.get(whole) : null) ?? attempt;
+    const heavier = before === undefined || (WEIGHT[told.status] ?? 0) >= (WEIGHT[before.status] ?? 0);
+    states.set(attempt.node, {
+      status: heavier ? told.status : before.status,
+      steps: (before?.steps ?? 0) + (wholes.has(attempt.step) ? 0 : 1),
+    });
   }
   return states;
+}
+
+/** The step that an item of a foreach is a part of. */
+function wholeOf(step: string): string | null {
+  const place = step.lastIndexOf('[');
+  return place < 0 ? null : step.slice(0, place);
 }
 
 /** The edges that the run went along. */

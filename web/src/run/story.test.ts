@@ -143,6 +143,17 @@ describe('the drawing of a run', () => {
     });
   });
 
+  it('counts the items of a foreach, and says what it came to as a whole', () => {
+    const items = [
+      ...step('each[0]', 0, 10),
+      event('step.scheduled', 0, 'each[1]'),
+      event('step.failed', 12, 'each[1]', { error: { message: 'one is broken' } }),
+    ];
+    expect(nodeStates(told(NO_STORY, items)).get('each')).toEqual({ status: 'failed', steps: 2 });
+    const over = told(NO_STORY, [...items, ...step('each', 12, 13)]);
+    expect(nodeStates(over).get('each')).toEqual({ status: 'succeeded', steps: 2 });
+  });
+
   it('has the edges that were taken', () => {
     expect(GRAPH && [...takenEdges(GRAPH, story)].sort()).toEqual([
       'need:b::d',

@@ -5,13 +5,13 @@ import { copyText } from '~/lib/clipboard';
 import { IconButton } from '~/ui/Button';
 import { useSay } from '~/ui/Toasts';
 
-/** Puts a text into the clipboard. */
-export function Copy({ text, label }: { text: string; label: string }) {
+/** Puts a text into the clipboard; one that is long to make is made when it is wanted. */
+export function Copy({ text, label }: { text: string | (() => string); label: string }) {
   const say = useSay();
   const [done, setDone] = useState(false);
   const copy = async () => {
     try {
-      await copyText(text);
+      await copyText(typeof text === 'string' ? text : text());
     } catch {
       say('It could not be copied: select the text, and copy it yourself.');
       return;

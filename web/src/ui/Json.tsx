@@ -1,17 +1,19 @@
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 
 import { Button } from '~/ui/Button';
+import { LongText } from '~/ui/LongText';
+import { glimpse } from '~/ui/glimpse';
 
 import styles from './Json.module.css';
 
 const PAGE = 100;
 const LONG = 2_000;
 
-/** A JSON value as a tree; long lists and texts open in portions. */
-export function Json({ value, depth = 0 }: { value: unknown; depth?: number }) {
+/** A JSON value as a tree; long lists and texts open in portions, and what is closed is not drawn. */
+export function Json({ value }: { value: unknown }) {
   return (
     <div className={styles.json}>
-      <Value value={value} open={depth < 2} depth={depth} />
+      <Value value={value} depth={0} />
     </div>
   );
 }
@@ -19,11 +21,10 @@ export function Json({ value, depth = 0 }: { value: unknown; depth?: number }) {
 interface ValueProps {
   value: unknown;
   name?: string;
-  open: boolean;
   depth: number;
 }
 
-function Value({ value, name, open, depth }: ValueProps) {
+function Value({ value, name, depth }: ValueProps) {
   const label = name !== undefined && <span className={styles.key}>{name}: </span>;
   if (typeof value !== 'object' || value === null) {
     return (
@@ -33,37 +34,57 @@ function Value({ value, name, open, depth }: ValueProps) {
       </div>
     );
   }
-  const entries = Object.entries(value);
-  const [from, to] = Array.isArray(value) ? ['[', ']'] : ['{', '}'];
-  if (entries.length === 0) {
+  return <Branch value={value} label={label} depth={depth} />;
+}
+
+interface BranchProps {
+  value: object;
+  label: React.ReactNode;
+  depth: number;
+}
+
+function Branch({ value, label, depth }: BranchProps) {
+  const [open, setOpen] = useState(depth < 2);
+  const isList = Array.isArray(value);
+  const count = isList ? value.length : Object.keys(value).length;
+  const [from, to] = isList ? '[]' : '{}';
+  if (count === 0) {
     return (
       <div>
         {label}
-        {from + to}
+        {from}
+        {to}
       </div>
     );
   }
   return (
-    <details open={open}>
+    <details open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>
         {label}
-        {from} <span className="muted">{entries.length}</span> {to}
+        {open ? (
+          <>
+            {from} <span className="muted">{count.toLocaleString('en')}</span> {to}
+          </>
+        ) : (
+          <span className="muted">{glimpse(value)}</span>
+        )}
       </summary>
-      <Children entries={entries} depth={depth} />
+      {open && <Children value={value} depth={depth} />}
     </details>
   );
 }
 
-function Children({ entries, depth }: { entries: readonly [string, unknown][]; depth: number }) {
+function Children({ value, depth }: { value: object; depth: number }) {
   const [shown, setShown] = useState(PAGE);
+  const names = useMemo(() => Object.keys(value), [value]);
   return (
     <div className={styles.children}>
-      {entries.slice(0, shown).map(([key, value]) => (
-        <Value key={key} name={key} value={value} open={depth < 1} depth={depth + 1} />
+      {names.slice(0, shown).map((name) => (
+        <Value key={name} name={name} value={(value as Record<string, unknown>)[name]} depth={depth + 1} />
       ))}
-      {entries.length > shown && (
+      {names.length > shown && (
         <Button small className={styles.more ?? ''} onClick={() => setShown(shown + PAGE)}>
-          {Math.min(PAGE, entries.length - shown)} more of {entries.length - shown}
+          {Math.min(PAGE, names.length - shown)} more of {(names.length - shown).toLocaleString('en')}
         </Button>
       )}
     </div>
@@ -72,18 +93,19 @@ function Children({ entries, depth }: { entries: readonly [string, unknown][]; d
 
 function Scalar({ value }: { value: unknown }) {
   const [whole, setWhole] = useState(false);
-  if (typeof value === 'string') {
-    const cut = !whole && value.length > LONG;
+  if (typeof value !== 'string') {
+    return <span className={typeof value === 'number' ? styles.number : styles.word}>{String(value)}</span>;
+  }
+  if (!whole && value.length > LONG) {
     return (
       <>
-        <span className={styles.string}>{JSON.stringify(cut ? value.slice(0, LONG) : value)}</span>
-        {cut && (
-          <Button small onClick={() => setWhole(true)}>
-            all {value.length.toLocaleString('en')} characters
-          </Button>
-        )}
+        <span className={styles.string}>{JSON.stringify(value.slice(0, LONG)).slice(0, -1)}…</span>{' '}
+        <Button small onClick={() => setWhole(true)}>
+          {`Read all ${value.length.toLocaleString('en')} characters`}
+        </Button>
       </>
     );
   }
-  return <span className={typeof value === 'number' ? styles.number : styles.word}>{String(value)}</span>;
+  if (value.length <= LONG) return <span className={styles.string}>{JSON.stringify(value)}</span>;
+  return <LongText text={value}>{(part) => <span className={styles.string}>{part}</span>}</LongText>;
 }

@@ -3,11 +3,19 @@ import type { ReactNode } from 'react';
 
 import { ApiError } from '~/api/client';
 import { Button } from '~/ui/Button';
+import { ErrorCode } from '~/ui/ErrorCode';
 
 import styles from './Notes.module.css';
 
-/** What went wrong, in words: the server's, with the places it named and the id to quote. */
-export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+interface ErrorProps {
+  error: unknown;
+  onRetry?: () => void;
+  /** Of an error that did not come as an answer of the server's. */
+  code?: string | undefined;
+}
+
+/** What went wrong, in words: the server's, with the places it named, its code and the id to quote. */
+export function ErrorNote({ error, onRetry, code = codeOf(error) }: ErrorProps) {
   const places = error instanceof ApiError ? error.places : [];
   const quote = error instanceof ApiError && error.status >= 500 ? error.correlationId : null;
   return (
@@ -25,9 +33,14 @@ export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => 
             ))}
           </ul>
         )}
-        {quote && (
+        {(code !== undefined || quote !== null) && (
           <p className={styles.fine}>
-            Correlation id <code>{quote}</code>
+            {code !== undefined && <ErrorCode code={code} />}
+            {quote !== null && (
+              <span>
+                Correlation id <code>{quote}</code>
+              </span>
+            )}
           </p>
         )}
       </div>
@@ -40,10 +53,26 @@ export function ErrorNote({ error, onRetry }: { error: unknown; onRetry?: () => 
   );
 }
 
+/** The code of a refusal, where it says more than the words do. */
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof ApiError) || error.status === 401) return undefined;
+  return error.code === 'UNKNOWN' || error.code === 'UNREACHABLE' ? undefined : error.code;
+}
+
 export function WarnNote({ children }: { children: ReactNode }) {
   return (
-    <div className={`${styles.note ?? ''} ${styles.warn ?? ''}`}>
+    <div className={`${styles.note ?? ''} ${styles.warn ?? ''}`} role="status">
       <TriangleAlert aria-hidden />
+      <div className={styles.text}>{children}</div>
+    </div>
+  );
+}
+
+/** Something worth knowing, neither good nor bad. */
+export function PlainNote({ icon: Icon, children }: { icon: LucideIcon; children: ReactNode }) {
+  return (
+    <div className={styles.note} role="status">
+      <Icon aria-hidden />
       <div className={styles.text}>{children}</div>
     </div>
   );

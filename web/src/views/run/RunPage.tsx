@@ -1,23 +1,27 @@
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import { useEffect, useMemo, useState } from 'react';
-import { parseDocument, LineCounter, isMap, isScalar } from 'yaml';
 
 import { api, data } from '~/api/client';
 import { isLive, runQuery, type Run } from '~/api/runs';
+import { useMay } from '~/api/session';
 import { EMPTY_GRAPH, graphOf } from '~/graph/model';
 import { RunCanvas } from '~/graph/RunCanvas';
 import { causesOf } from '~/run/causes';
+import { useChoice } from '~/run/choice';
+import { linesOf } from '~/run/lines';
 import { nodeStates, takenEdges } from '~/run/shape';
-import { toldUntil, type Attempt, type Story } from '~/run/story';
+import { toldUntil, type Story } from '~/run/story';
 import { useStory, type Followed } from '~/run/useStory';
 import frame from '~/ui/Frame.module.css';
-import { Json } from '~/ui/Json';
-import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
+import { ErrorNote, Skeleton } from '~/ui/Notes';
 import { Page } from '~/ui/Page';
 import { Tabs } from '~/ui/Tabs';
 import { Console } from '~/views/run/Console';
 import { Inspector } from '~/views/run/Inspector';
+import { Notes } from '~/views/run/Notes';
+import { Part } from '~/views/run/Part';
+import { Redrive } from '~/views/run/Redrive';
 import { RunHead } from '~/views/run/RunHead';
 import { Scrubber } from '~/views/run/Scrubber';
 import { Timeline } from '~/views/run/Timeline';
@@ -84,40 +88,6 @@ function useDocument(flow: string, revision: number) {
   });
 }
 
-/** The line at which a node stands in a document. */
-function linesOf(document: string): ReadonlyMap<string, number> {
-  const counter = new LineCounter();
-  const nodes = parseDocument(document, { lineCounter: counter }).get('nodes', true);
-  const lines = new Map<string, number>();
-  if (!isMap(nodes)) return lines;
-  for (const { key } of nodes.items) {
-    if (isScalar(key) && key.range) lines.set(String(key.value), counter.linePos(key.range[0]).line);
-  }
-  return lines;
-}
-
-function useChoice(story: Story) {
-  const [node, setNode] = useState<string | null>(null);
-  const [key, setKey] = useState<string | null>(null);
-  const latest = useMemo(
-    () => [...story.attempts.values()].findLast((one) => one.node === node),
-    [story, node],
-  );
-  const selected = (key !== null ? story.attempts.get(key) : undefined) ?? latest ?? null;
-  return {
-    node: selected?.node ?? node,
-    selected,
-    chooseNode: (next: string | null) => {
-      setNode(next);
-      setKey(null);
-    },
-    chooseAttempt: (attempt: Attempt) => {
-      setNode(attempt.node);
-      setKey(attempt.key);
-    },
-  };
-}
-
 interface ShownProps {
   run: Run;
   followed: Followed;
@@ -137,25 +107,19 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
   const states = useMemo(() => nodeStates(story), [story]);
   const taken = useMemo(() => takenEdges(graph, story), [graph, story]);
   const causes = useMemo(() => causesOf(graph, story), [graph, story]);
-  const choice = useChoice(story);
+  const choice = useShownStep(run, whole, story);
+  const mayWrite = useMay('runs:write');
+  const [redriven, setRedriven] = useState<{ from: string | null } | null>(null);
   const live = isLive(run.status);
+  const end = run.ended_at === null ? null : Date.parse(run.ended_at);
   return (
     <div className={frame.page}>
-      <RunHead run={run} node={choice.node} onRedriven={onAgain} />
+      <RunHead run={run} onRedrive={() => setRedriven({ from: null })} />
       <div>
-        <div className={frame.notes}>
-          {run.error && <ErrorNote error={new Error(failure(run.error))} />}
-          {away && <WarnNote>The connection is lost. It is being made again; nothing is missed.</WarnNote>}
-          {document.isError && <WarnNote>The flow of this run is gone, so its drawing is, too.</WarnNote>}
-        </div>
-        {!live && run.started_at && run.ended_at && run.ended_at > run.started_at && (
+        <Notes run={run} away={away} undrawn={document.isError} />
+        {!live && run.started_at && end !== null && end > Date.parse(run.started_at) && (
           // From the run itself, which is here: what came later would push the canvas away under a click.
-          <Scrubber
-            from={Date.parse(run.started_at)}
-            to={Date.parse(run.ended_at)}
-            moment={moment}
-            onChange={setMoment}
-          />
+          <Scrubber from={Date.parse(run.started_at)} to={end} moment={moment} onChange={setMoment} />
         )}
       </div>
       <div className={styles.body}>
@@ -181,6 +145,7 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
                     causes={causes}
                     loading={!loaded}
                     selected={choice.selected?.key ?? null}
+                    replay={moment === null ? null : { moment, end: end ?? moment }}
                     onSelect={choice.chooseAttempt}
                   />
                 ),
@@ -199,20 +164,35 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
             run={run.id}
             story={story}
             causes={causes}
-            node={choice.node}
-            selected={choice.selected}
-            onSelect={choice.chooseAttempt}
-            lineOf={(node) => lines.get(node) ?? null}
+            choice={choice}
+            factsOf={(node) => ({
+              type: graph.nodes.find(({ id }) => id === node)?.type ?? null,
+              line: lines.get(node) ?? null,
+            })}
             document={text ?? null}
+            onRedrive={mayWrite && !live ? (from) => setRedriven({ from }) : null}
           />
         </aside>
       </div>
+      {redriven && (
+        <Redrive
+          run={run}
+          nodes={[...states.keys()]}
+          from={redriven.from}
+          onClose={() => setRedriven(null)}
+          onRedriven={onAgain}
+        />
+      )}
     </div>
   );
 }
 
-function failure(error: NonNullable<Run['error']>): string {
-  return `${error.node ? `${error.node}: ` : ''}${error.message} (${error.code})`;
+/** The step that is looked at, which the address names. */
+function useShownStep(run: Run, whole: Story, story: Story) {
+  const { step } = route.useSearch();
+  const navigate = route.useNavigate();
+  const say = (next?: string) => void navigate({ search: { step: next }, replace: true, resetScroll: false });
+  return useChoice({ run, whole, story, step, say });
 }
 
 function ConsoleTab({ story }: { story: Story }) {
@@ -223,10 +203,10 @@ function ConsoleTab({ story }: { story: Story }) {
 function Whole({ run }: { run: Run }) {
   return (
     <div className={styles.whole}>
-      <h3>Output</h3>
-      <Json value={run.output} />
-      <h3>Input</h3>
-      <Json value={run.input} />
+      {(run.status === 'completed' || run.output !== null || run.lost.includes('output')) && (
+        <Part title="Output" value={run.output} lost={run.lost.includes('output')} />
+      )}
+      <Part title="Input" value={run.input} lost={run.lost.includes('input')} />
     </div>
   );
 }
