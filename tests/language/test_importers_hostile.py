@@ -87,6 +87,15 @@ def test_texts_that_look_like_scripts_keep_their_blanks(text: str, check: Any) -
     assert flow["nodes"]["m"]["params"]["message"] == text * 20
 
 
+@pytest.mark.parametrize("value", [1, {}, [], {"a": {"b": [1]}}, [{"a": 1}], "x;\n", "x" * 200])
+def test_a_key_that_grows_by_its_escapes_is_still_one(value: Json) -> None:
+    """256 characters that YAML would take for line breaks are 1,536 when they are written (found by fuzzing)."""
+    inner, outer = "\u2028" * 256, "\ufeff" * 256
+    text = "\n".join([*entry(outer, {inner: value, "last": value}), "end: 1\n"])
+    assert read_document(text).value == {outer: {inner: value, "last": value}, "end": 1}
+    assert read_document("\n".join(entry("short", [{inner: value}]))).value == {"short": [{inner: value}]}
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

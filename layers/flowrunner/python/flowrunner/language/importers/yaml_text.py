@@ -10,6 +10,8 @@ from flowrunner.core.flow import Json
 
 WIDTH = 90
 """Characters of a collection that is written on one line."""
+LONGEST_KEY = 1_000
+"""Characters in which readers of YAML look for the colon behind a key (1.2.2, 7.4: at most 1,024)."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:[ ./][A-Za-z0-9_-]+)*|[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d)|[1-5]xx")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
@@ -20,7 +22,8 @@ _UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 
 def entry(key: str, value: Json, indent: int = 0) -> Iterator[str]:
     """The lines of `key: value`."""
-    margin, name = " " * indent, _key(key)
+    margin = " " * indent
+    name = _key(key, f"\n{margin}")
     if isinstance(value, dict | list) and (not value or _short(value)):
         yield f"{margin}{name}: {_inline(value)}"
     elif isinstance(value, dict):
@@ -57,15 +60,19 @@ def _short(value: Json) -> bool:
 
 def _inline(value: Json) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)}: {_inline(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(key, ' ')}: {_inline(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
     return _scalar(value, inside=True)
 
 
-def _key(key: str) -> str:
-    """Keys are never anything but text to our reader, so that `on` and `true` need no quotes; null might mislead."""
-    return key if _PLAIN.fullmatch(key) and key.lower() != "null" else _quoted(key)
+def _key(key: str, after: str) -> str:
+    """Keys are never anything but text to our reader, so that `on` and `true` need no quotes; null might mislead.
+
+    One that is too long to be looked ahead over, since its characters have to be escaped, says itself that it is a key.
+    """
+    written = key if _PLAIN.fullmatch(key) and key.lower() != "null" else _quoted(key)
+    return written if len(written) <= LONGEST_KEY else f"? {written}{after}"
 
 
 def _scalar(value: Json, *, inside: bool) -> str:
