@@ -233,6 +233,21 @@ def test_there_is_room_for_so_many() -> None:
         assert live.hub.readers == 3
 
 
+def test_who_could_not_be_let_in_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer leaves no reader behind who is counted for ever."""
+    with watching(limits=LiveLimits(readers=1, per_account=1)) as (b, live):
+
+        def away(*_: object) -> None:
+            raise StoreError("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(b.engine.parts.backend.history, "runs", away)
+            with pytest.raises(StoreError):
+                live.watch_account()
+        live.watch_account()
+        assert live.hub.readers == 1
+
+
 def test_nothing_is_left_when_everybody_has_gone() -> None:
     """No channel, no watcher of the run, no count."""
     with watching() as (b, live):

@@ -11,15 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from flowrunner.core.ids import AccountId, RunId
 from flowrunner.core.state import State
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.feed import News, Pages, Position
 from flowrunner.engine.watch import Change
-from flowrunner.errors import FlowrunnerError, NotFound, UnreadableRun
+from flowrunner.errors import NotFound, UnreadableRun
 from flowrunner.ports.runs import RunRow
 from flowrunner.ports.wakeups import Topic
 from flowrunner.services.identity import Actor, Permission, require
@@ -28,7 +28,7 @@ from flowrunner.services.live_channels import Channels, RunChannel, RunKey
 from flowrunner.services.live_frames import Batch, Frame
 from flowrunner.services.live_logs import LogFilter, read_logs
 from flowrunner.services.live_readers import LiveLimits, Readers, Subscription
-from flowrunner.services.mailbox import Mail, Mailbox, Outbox, call_in
+from flowrunner.services.mailbox import Mail, Mailbox, Outbox, call_in, drain
 
 _log = logging.getLogger("flowrunner.live")
 
@@ -36,10 +36,8 @@ REPLAY = 500
 """Events of the history that are read at once."""
 PAUSE = 0.01
 """Seconds between two turns: what happens meanwhile travels together."""
-LOOK = 0.5
-"""How often the heads of watched runs are looked at, unless this process itself works on them."""
-LOOK_SOON = 0.25
-"""The same after a hint of the store."""
+LOOK, LOOK_SOON = 0.5, 0.25
+"""How often the heads of watched runs are looked at, unless this process works on them, and after a store's hint."""
 FRESH = 2.0
 """A run that this process changed so recently is not looked at."""
 ACCOUNTS_LOOK, ACCOUNTS_LOOK_SOON = 5.0, 1.0
@@ -87,12 +85,8 @@ class Hub:
         """
         require(actor, Permission.RUNS_READ)
         reader = Subscription(self, actor.account, name, mailbox, run=run, position=after)
-        self._admit(reader)
-        try:
+        with self._admitted(reader):
             reader.channel = self._open(actor.account, run)
-        except FlowrunnerError:
-            self.leave(reader)
-            raise
         return reader
 
     def subscribe_account(self, actor: Actor, mailbox: Mailbox, name: str, *, steps: bool = False) -> Subscription:
@@ -102,15 +96,9 @@ class Hub:
         """
         require(actor, Permission.RUNS_READ)
         reader = Subscription(self, actor.account, name, mailbox, steps=steps)
-        self._admit(reader)
-        if actor.account not in self._accounts:
-            made = known_runs(self._backend.history, actor.account, self._clock.now())
-            with self._lock:
-                self._accounts.setdefault(actor.account, made)
-        with self._lock:
-            self._accounts[actor.account].members.append(reader)
-        reader.caught_up = True
-        self._bell.set()
+        with self._admitted(reader):
+            if not self._join(reader, None):
+                self._join(reader, known_runs(self._backend.history, actor.account, self._clock.now()))
         return reader
 
     def read(self, actor: Actor, run: RunId, after: Position, limit: int) -> Pages:
@@ -184,13 +172,13 @@ class Hub:
 
     def turn(self) -> None:
         """Tell all that is new."""
-        for change in _drain(self._changes):
+        for change in drain(self._changes):
             self._change(change)
         now = self._clock.monotonic()
         self._look_at_runs(now)
         # What happened to steps goes before the end of their run.
         self._catch_up()
-        for change in _drain(self._account_changes):
+        for change in drain(self._account_changes):
             if change.ended and (change.account, change.run) in self._stale:
                 self._catch_up()  # it began and ended since the last turn
             self._account_change(change)
@@ -213,14 +201,33 @@ class Hub:
                 self._stopping.wait(LOOK)
             self._stopping.wait(PAUSE)
 
-    def _admit(self, reader: Subscription) -> None:
+    @contextmanager
+    def _admitted(self, reader: Subscription) -> Iterator[None]:
+        """Count a reader; when what follows fails, no longer."""
         with self._lock:
             self._readers.add(reader)
             begun, self._begun = self._begun, True
-        if not begun:
-            self._listen()
-            if self._thread is not None:
-                self._thread.start()
+        try:
+            if not begun:
+                self._listen()
+                if self._thread is not None:
+                    self._thread.start()
+            yield
+        except BaseException:
+            self.leave(reader)
+            raise
+
+    def _join(self, reader: Subscription, made: AccountChannel | None) -> bool:
+        """Let a reader hear of its account's runs, by the channel that is there or else `made`; False without any."""
+        with self._lock:
+            account = self._accounts.get(reader.account, made)
+            if account is None:
+                return False
+            self._accounts[reader.account] = account
+            account.members.append(reader)
+        reader.caught_up = True
+        self._bell.set()
+        return True
 
     def _listen(self) -> None:
         def hint(topic: Topic) -> None:
@@ -317,10 +324,7 @@ class Hub:
         with self._lock:
             self._relaying = bool(self._accounts)
             for account in self._accounts.values():
-                wanted = list(account.live)[:AT_ONCE] if account.wants_steps else []
-                new += [(account.account, run) for run in wanted if run not in account.relayed]
-                account.relayed.update(wanted)
-                account.relayed.intersection_update(wanted)
+                new += [(account.account, run) for run in account.to_relay(AT_ONCE)]
             for channel in self._channels.all():
                 keeper = self._accounts.get(channel.account)
                 if channel.relayed and (keeper is None or channel.run not in keeper.relayed):
@@ -393,8 +397,3 @@ class Hub:
         self._stale.add((channel.account, channel.run))
         self._bell.set()
         return channel
-
-
-def _drain(changes: deque[Change]) -> list[Change]:
-    """What is there now; others may go on adding."""
-    return [changes.popleft() for _ in range(len(changes))]

@@ -52,6 +52,14 @@ class AccountChannel:
     def wants_steps(self) -> bool:
         return any(member.steps for member in self.members)
 
+    def to_relay(self, most: int) -> list[RunId]:
+        """Live runs whose steps are to be passed on from now on; `relayed` has all of them then, and no others."""
+        wanted = list(self.live)[:most] if self.wants_steps else []
+        new = [run for run in wanted if run not in self.relayed]
+        self.relayed.update(wanted)
+        self.relayed.intersection_update(wanted)
+        return new
+
     def see(self, row: RunRow, state: State) -> list[Frame]:
         """The frames of a run's start and end that were not told."""
         found: list[Frame] = []

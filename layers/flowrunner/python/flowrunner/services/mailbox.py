@@ -6,9 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from flowrunner.services.live_frames import Batch
+
+T = TypeVar("T")
 
 MOST_BYTES = 2 * 1024 * 1024
 """What may lie in a mailbox. A reader that is slower than that is let go: it comes back and resumes."""
@@ -97,3 +99,8 @@ def call_in(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: o
 def _deliver(mails: Iterable[tuple[Mailbox, Mail]]) -> None:
     for mailbox, mail in mails:
         mailbox.put(mail)
+
+
+def drain(waiting: deque[T]) -> list[T]:
+    """What is there now; others may go on adding."""
+    return [waiting.popleft() for _ in range(len(waiting))]
