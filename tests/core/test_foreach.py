@@ -184,6 +184,23 @@ def test_a_number_of_items_that_is_not_possible(count: int) -> None:
         decide(run.graph, run.state, ev.StepExpanded(run.step("a"), 1, count), run.now)
 
 
+def test_as_many_items_as_the_head_has_room_for() -> None:
+    """R8: the last number that is possible is."""
+    run = Run(each())
+    run.start()
+    step = run.step("a")
+    decision = decide(run.graph, run.state, ev.StepExpanded(step, 1, MAX_ITEMS), run.now)
+    assert decision.state.maps[step].count == MAX_ITEMS
+
+
+def test_a_foreach_is_expanded_once() -> None:
+    """R13: not even when it is to collect; the message names the step."""
+    run = started(each(), 1)
+    run.ok("a[0]")
+    with pytest.raises(Rejected, match=r"^step 1\.0 is expanded already$"):
+        run.expand("a", 1)
+
+
 def test_a_node_without_foreach_is_not_expanded() -> None:
     """R13: and the message says so."""
     run = Run(flow("a"))

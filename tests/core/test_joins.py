@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from flowrunner.core.commands import RecordStep
+from flowrunner.core.events import ErrorFacts
 from flowrunner.core.flow import OnError
-from flowrunner.core.ids import NodeId
+from flowrunner.core.ids import NodeId, StepId
+from flowrunner.core.state import NodeState
+from flowrunner.core.status import StepStatus
 
 from tests.builders import flow
 from tests.core.harness import Run
@@ -189,3 +193,30 @@ def test_a_run_with_continue_reaches_its_joins() -> None:
     run = Run(flow("a; b; j needs a, b", on_error=OnError.CONTINUE))
     play(run, "fail a", "ok b")
     assert run.active == ["j"]
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "action", "error"),
+    [
+        ("skip", StepStatus.SKIPPED, "skipped", None),
+        (
+            "fail",
+            StepStatus.FAILED,
+            "error",
+            ErrorFacts("JOIN_FAILED", "none of the needed nodes succeeded; failed: b, c"),
+        ),
+    ],
+)
+def test_a_join_that_does_not_run_leaves_a_row(
+    end: str, status: StepStatus, action: str, error: ErrorFacts | None
+) -> None:
+    """R5: one for each activation, with its number, as every step has one that was executed."""
+    run = Run(flow("a -> b, c; j needs b, c any; j -skipped-> a; j -error-> a", start=("a",)))
+    run.start()
+    for n, suffix in ((1, ""), (2, ".2")):
+        run.ok(f"a{suffix}")
+        END[end](run, f"b{suffix}")
+        decision = END[end](run, f"c{suffix}")
+        step = StepId(f"{run.state.rev}.0")
+        assert decision.commands[0] == RecordStep(step, 1, NodeId("j"), n, None, status, error)
+        assert run.state.nodes[NodeId("j")] == NodeState(step, status, action, 1, n)

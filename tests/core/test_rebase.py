@@ -63,7 +63,7 @@ def test_a_join_that_has_run_is_not_run_again() -> None:
     state = failed(flow("a; b; j needs a, b any; j -> c"), "a", "j", at="c")
     assert state.joins == {"j": JoinState({NodeId("a"): OK}, fired=True)}
     after = carried(state, "a; b; j needs a, b any; j -> c; d needs c")
-    assert after.joins == {**state.joins, "d": JoinState({NodeId("c"): FAILED})}
+    assert after.joins == {**state.joins, NodeId("d"): JoinState({NodeId("c"): FAILED})}
     over = failed(flow("a; j needs a; j -> c"), "a", "j", at="c")
     assert over.joins == {}
     assert carried(over, "a; j needs a; j -> c").joins == {"j": JoinState()}

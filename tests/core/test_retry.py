@@ -36,6 +36,8 @@ from tests.core.profiles import share
         ("HttpStatus:5xx", "HttpStatus", False),
         ("Other:5xx", "HttpStatus:503", False),
         ("HttpStatus:", "HttpStatus:503", False),
+        ("Sql", "Sql:40:001", True),
+        ("Sql:40:xxx", "Sql:40:001", True),
     ],
 )
 def test_patterns_of_error_codes(pattern: str, code: str, result: bool) -> None:

@@ -148,7 +148,7 @@ def _decide_join(turn: Turn, join_id: NodeId, mode: JoinMode, state: JoinState) 
     if mode is JoinMode.SETTLED or (mode is JoinMode.ALL and StepStatus.SUCCEEDED in statuses and not unhandled):
         activate(turn, join_id, None, None)
         return None
-    entry = Entry(node=join_id, due=turn.now, n=turn.activation(join_id))
+    entry = Entry(join_id, n=turn.activation(join_id))
     step = turn.new_step()
     turn.steps += 1
     if mode is JoinMode.ANY and StepStatus.FAILED in statuses:
