@@ -3,7 +3,8 @@
 `--stores memory,sqlite,postgres` chooses, `--quick` repeats less. A target that is missed is marked, and is no failure:
 machines differ and are noisy; compare figures of one run.
 
-`python -m tests.bench aws`: what a step costs on AWS, see `aws_units`.
+Others: `scripts/bench aws` (what a step costs on AWS), `large` (10,000 items and 10,000 steps on every store), `runs`
+(50,000 runs in one database), `cold-start` (functions), `console` (the console in a browser); each has its `--help`.
 """
 
 from __future__ import annotations

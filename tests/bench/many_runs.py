@@ -1,4 +1,4 @@
-"""`python -m tests.bench.many_runs`: looking at runs where there are many, and a worker's memory over many steps.
+"""`scripts/bench runs`: looking at runs where there are many, and a worker's memory over many steps.
 
 `--runs N` (50,000) with two steps each are executed by one worker on PostgreSQL (`--store sqlite`: on a file), of which
 the memory is printed along the way; then a server is asked for lists, pages, filters and single runs.
