@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +66,25 @@ def create_app(
     settings = platform.settings.api
     app.add_middleware(BodyLimits, max_bytes=settings.max_body, seconds=settings.body_timeout / 1000)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_credentials=True,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=TAKEN,
-            expose_headers=EXPOSED,
-            max_age=600,
-        )
+        _allow_pages_of(app, settings.cors_origins)
     app.add_middleware(Observing, telemetry=platform.telemetry, clock=platform.engine.parts.clock)
     app.add_middleware(Correlation, new_id=platform.engine.parts.draws.new_id)
     if lazy:
         app.add_middleware(Importing, routes=app.router.routes)
     return app
+
+
+def _allow_pages_of(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let pages of other origins call the API (CORS)."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=TAKEN,
+        expose_headers=EXPOSED,
+        max_age=600,
+    )
 
 
 async def _refused(request: Request, error: Exception) -> Response:

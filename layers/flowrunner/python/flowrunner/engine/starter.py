@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowrunner.core.codec import encode
-from flowrunner.core.commands import ScheduleStep
+from flowrunner.core.commands import Decision, ScheduleStep
 from flowrunner.core.decide import decide
 from flowrunner.core.events import RunStarted
 from flowrunner.core.flow import Json
@@ -79,6 +79,30 @@ def _given(program: Program, value: Json) -> Json:
     return {} if empty else value
 
 
+def _require_valid(program: Program, value: Json) -> None:
+    problems = check_input(program.flow, value)
+    if problems:
+        raise InvalidInput(
+            "the input does not fit the flow's `inputs`: "
+            + "; ".join(f"{problem.field}: {problem.message}" for problem in problems),
+            problems=[{"field": problem.field, "message": problem.message} for problem in problems],
+        )
+
+
+def _messages(row: RunRow, program: Program, decision: Decision) -> tuple[Message, ...]:
+    """What a run's first steps are begun by."""
+    return tuple(
+        Message(
+            Receipt(row.account, row.id, command.step, command.attempt),
+            command.due,
+            row.priority,
+            program.slow(command.step, decision.state.frontier.get(command.step)),
+        )
+        for command in decision.commands
+        if isinstance(command, ScheduleStep)
+    )
+
+
 class Starter:
     """Prepares runs."""
 
@@ -99,13 +123,7 @@ class Starter:
         """
         program = self._programs.get(request.account, request.flow, request.revision)
         value = _given(program, request.input)
-        problems = check_input(program.flow, value)
-        if problems:
-            raise InvalidInput(
-                "the input does not fit the flow's `inputs`: "
-                + "; ".join(f"{problem.field}: {problem.message}" for problem in problems),
-                problems=[{"field": problem.field, "message": problem.message} for problem in problems],
-            )
+        _require_valid(program, value)
         run = request.run or RunId(self._services.draws.new_id())
         now = self._services.clock.now()
         stored = self._services.values.store(request.account, run, "input", value, "the run's input", request.secrets)
@@ -128,16 +146,7 @@ class Starter:
             head=packed(encode(decision.state)),
         )
         facts = RunFacts.decode(row.body)
-        messages = tuple(
-            Message(
-                Receipt(row.account, run, command.step, command.attempt),
-                command.due,
-                row.priority,
-                program.slow(command.step, decision.state.frontier.get(command.step)),
-            )
-            for command in decision.commands
-            if isinstance(command, ScheduleStep)
-        )
+        messages = _messages(row, program, decision)
         if place.again is not None:
             messages += (Message(Receipt(row.account, run, StepId(ADMIT), 2), place.again, row.priority),)
         return PreparedRun(RunView(row, facts, decision.state, program), messages, place.cancel)
