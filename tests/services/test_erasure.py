@@ -103,17 +103,17 @@ def test_live_runs_are_cancelled_first(place: Place) -> None:
     """They are not removed while they end, but nothing is left to start new ones; after a minute all goes."""
     server = place.server
     owner = server.owner()
-    for id, status in (("a", "running"), ("b", "queued"), ("c", "failed")):
+    for id, status in (("a", "running"), ("b", "queued"), ("c", "failed"), ("d", "waiting")):
         place.run(owner, id, status)
     place.refusals = [NotFound(), Conflict()]
     server.accounts.delete(owner, "olga's account")
     server.entities.put(Entity(owner.account, "thing", "schedule", b""), server.clock.now())
     assert place.erasure.sweep() == server.clock.now() + POLL
-    assert {run for _, run in place.cancelled} == {"a", "b"}
-    assert place.left(owner) == 3, "the runs"
+    assert {run for _, run in place.cancelled} == {"a", "b", "d"}
+    assert place.left(owner) == 4, "the runs"
     assert not server.accounts.active(owner.account)
     assert place.erasure.sweep() == server.clock.now() + POLL
-    assert len(place.cancelled) == 2, "not before its time"
+    assert len(place.cancelled) == 3, "not before its time"
     server.later(PATIENCE / 1000)
     place.erasure.sweep()
     assert place.left(owner) == 0

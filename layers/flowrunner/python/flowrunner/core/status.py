@@ -40,6 +40,9 @@ WAITING = "waiting"
 
 TERMINAL = frozenset(status.value for status in _OVER)
 
+LIVE = (RunStatus.QUEUED.value, RunStatus.RUNNING.value, WAITING)
+"""How a run may be shown that has not ended."""
+
 TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.FAILED}),
     RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}),

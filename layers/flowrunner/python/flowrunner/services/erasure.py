@@ -17,7 +17,7 @@ from functools import partial
 import orjson
 
 from flowrunner.core.ids import AccountId, Millis, RunId
-from flowrunner.core.status import RunStatus
+from flowrunner.core.status import LIVE
 from flowrunner.errors import Conflict, NotFound
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.clock import Clock
@@ -26,8 +26,6 @@ from flowrunner.ports.history import RunFilter
 from flowrunner.services.accounts import ERASURE
 from flowrunner.services.installation import SYSTEM
 from flowrunner.services.members import Members
-
-LIVE = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
 
 LEASE: Millis = 60_000
 """A note is one process's for this long; then another may take it up."""

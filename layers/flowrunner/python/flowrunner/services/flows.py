@@ -15,7 +15,7 @@ from typing import Protocol
 
 from flowrunner.core.flow import Flow
 from flowrunner.core.ids import AccountId, FlowId, Millis
-from flowrunner.core.status import RunStatus
+from flowrunner.core.status import LIVE
 from flowrunner.engine.children import INLINE
 from flowrunner.engine.engine import Engine
 from flowrunner.errors import Conflict, FlowrunnerError, NotFound, PreconditionFailed
@@ -43,7 +43,6 @@ from flowrunner.services.quotas import Quotas
 UNFINISHED: Millis = 60_000
 """After this time a change that has not been finished is taken up by `sweep`."""
 
-LIVE = (RunStatus.QUEUED.value, RunStatus.RUNNING.value, "waiting")
 PAGE = 200
 TRIES = 20
 

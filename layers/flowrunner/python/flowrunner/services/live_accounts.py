@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.core.state import State
-from flowrunner.core.status import TERMINAL
+from flowrunner.core.status import LIVE, TERMINAL
 from flowrunner.engine.feed import WHOLE, Placed, Position, end_event
 from flowrunner.engine.heads import read_head
 from flowrunner.engine.run_events import RunEvent, run_event
@@ -23,7 +23,6 @@ from flowrunner.services.live_frames import Frame, frame
 if TYPE_CHECKING:
     from flowrunner.services.live_readers import Subscription
 
-LIVE = ("queued", "running", "waiting")
 AT_ONCE = 500
 OVERLAP: Millis = 60_000
 """Runs are looked for this far back: the clocks of two processes differ, and a write takes its time."""

@@ -12,11 +12,11 @@ without end, which would fill the store otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from flowrunner.core.ids import AccountId, Millis
-from flowrunner.core.status import WAITING, RunStatus
+from flowrunner.core.status import LIVE
 from flowrunner.errors import QuotaExceeded
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.history import RunHistory
@@ -30,7 +30,6 @@ NAMESPACE = "$quota"
 MINUTE: Millis = 60_000
 CHILDREN = 10
 """How many times the limits hold for runs that flows start."""
-LIVE: Sequence[str] = (RunStatus.QUEUED.value, RunStatus.RUNNING.value, WAITING)
 
 Thing = Literal["flows", "schedules", "secrets", "webhooks", "tokens", "users"]
 """What is counted when one more is made."""
