@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from flowrunner.core.ids import AccountId, FlowId, Millis, RunId
-from flowrunner.errors import Conflict, NotFound, Unauthenticated
+from flowrunner.errors import Conflict, NotFound, Unauthenticated, UnreadableRun
 from flowrunner.ports.entities import Entity
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
@@ -105,7 +105,7 @@ def test_live_runs_are_cancelled_first(place: Place) -> None:
     owner = server.owner()
     for id, status in (("a", "running"), ("b", "queued"), ("c", "failed"), ("d", "waiting")):
         place.run(owner, id, status)
-    place.refusals = [NotFound(), Conflict()]
+    place.refusals = [NotFound(), Conflict(), UnreadableRun()]
     server.accounts.delete(owner, "olga's account")
     server.entities.put(Entity(owner.account, "thing", "schedule", b""), server.clock.now())
     assert place.erasure.sweep() == server.clock.now() + POLL

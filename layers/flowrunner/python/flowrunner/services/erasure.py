@@ -18,7 +18,7 @@ import orjson
 
 from flowrunner.core.ids import AccountId, Millis, RunId
 from flowrunner.core.status import LIVE
-from flowrunner.errors import Conflict, NotFound
+from flowrunner.errors import Conflict, NotFound, UnreadableRun
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.clock import Clock
 from flowrunner.ports.entities import Entity
@@ -109,8 +109,8 @@ class Erasure:
         for run in runs:
             try:
                 self._cancel(account, run.id)
-            except (Conflict, NotFound):
-                continue
+            except (Conflict, NotFound, UnreadableRun):
+                continue  # over, gone, or a newer program's: it is removed as it is
         return bool(runs)
 
     def _later(self, row: Entity, note: _Note, due: Millis) -> None:

@@ -18,7 +18,7 @@ from flowrunner.core.ids import AccountId, FlowId, Millis
 from flowrunner.core.status import LIVE
 from flowrunner.engine.children import INLINE
 from flowrunner.engine.engine import Engine
-from flowrunner.errors import Conflict, FlowrunnerError, NotFound, PreconditionFailed
+from flowrunner.errors import Conflict, FlowrunnerError, NotFound, PreconditionFailed, UnreadableRun
 from flowrunner.language.load import LoadedFlow
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.entities import Entity
@@ -320,7 +320,7 @@ class FlowService:
         runs = self._backend.history.runs(account, RunFilter(flow=flow, limit=PAGE))
         for run in runs:
             if run.status in LIVE:
-                with suppress(Conflict, NotFound):
+                with suppress(Conflict, NotFound, UnreadableRun):
                     self._engine.control.cancel(account, run.id, "its flow was deleted")
             self._backend.history.delete(account, run.id)
         if len(runs) < PAGE:
