@@ -128,6 +128,14 @@ def test_a_request_that_is_not_accepted_fails(status: int, retryable: bool) -> N
     assert (caught.value.code, caught.value.retryable) == (f"HttpStatus:{status}", retryable)
 
 
+def test_a_body_of_half_a_character_is_sent_all_the_same() -> None:
+    """A script can make a string that has no UTF-8 form; as an escape JSON has it."""
+    http = FakeHttp()
+    CALLBACK.execute(context(CALLBACK, _request(body={"text": "\ud800"}), http=http))
+    (sent,) = http.sent
+    assert json.loads(sent.content or b"")["text"] == "\ud800"
+
+
 def test_a_forbidden_address_is_not_asked() -> None:
     """The guard's refusal is the step's failure."""
     with pytest.raises(EgressDenied):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from flowrunner.core.flow import Json
 from flowrunner.errors import StepError
 from flowrunner.nodes.base import Context, NodeType, Output, Params, Result
-from flowrunner.nodes.http_sending import Duration
+from flowrunner.nodes.fields import Duration
 from flowrunner.nodes.mail_server import ImapServer, Line
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from flowrunner.core.flow import Json
 from flowrunner.errors import ValueTooLarge
 from flowrunner.nodes.base import Context, NodeType, Output, Params, Result
-from flowrunner.nodes.http_sending import Duration
+from flowrunner.nodes.fields import Duration
 from flowrunner.nodes.mail_message import (
     MAX_BYTES,
     MAX_RECIPIENTS,

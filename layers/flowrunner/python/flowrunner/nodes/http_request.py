@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from flowrunner.core.flow import Json
 from flowrunner.nodes.base import Context, NodeType, Output, Params, Result
+from flowrunner.nodes.fields import Duration
 from flowrunner.nodes.http_body import as_content, form, multipart
 from flowrunner.nodes.http_errors import read_body, status_error
-from flowrunner.nodes.http_sending import USER_AGENT, Duration, Scalar, json_text, merged_headers, scalar_text
+from flowrunner.nodes.http_sending import USER_AGENT, Scalar, json_text, merged_headers, scalar_text
 from flowrunner.ports.http import HttpRequest
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated
 
-from pydantic import BeforeValidator, WithJsonSchema
-
-from flowrunner.core.durations import parse_duration
 from flowrunner.core.flow import Json
-
-Duration = Annotated[
-    int, BeforeValidator(parse_duration), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
-]
-"""Written like `500ms`, `20s`, `5m`, or as seconds; kept in milliseconds."""
 
 Scalar = str | int | float | bool | None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from flowrunner.core.flow import DEFAULT, Json
 from flowrunner.nodes.base import Callback, Context, NodeType, Params, Wait
 from flowrunner.nodes.fields import Period
 from flowrunner.nodes.http_errors import status_error
+from flowrunner.nodes.http_sending import USER_AGENT, json_text, merged_headers
 from flowrunner.ports.http import HttpRequest
 
 MAX_ANSWER = 64 * 1024
@@ -71,17 +71,15 @@ def _send(ctx: Context[WaitCallbackParams], request: CallbackRequest, callback: 
     body = {**request.body, "callback": {"token": callback.token, "url": callback.url}}
     own = {
         "Content-Type": "application/json",
-        "User-Agent": "flowrunner",
+        "User-Agent": USER_AGENT,
         "Idempotency-Key": ctx.run.idempotency_key,
     }
-    named = {name.lower() for name in request.headers}
-    headers = {**{name: value for name, value in own.items() if name.lower() not in named}, **request.headers}
     response = ctx.http.send(
         HttpRequest(
             method=request.method,
             url=request.url,
-            headers=tuple(headers.items()),
-            content=json.dumps(body, ensure_ascii=False).encode(),
+            headers=tuple(merged_headers(own, request.headers).items()),
+            content=json_text(body).encode(),
             timeout=min(30.0, ctx.time_left()),
             max_bytes=MAX_ANSWER,
             allow=ctx.egress,

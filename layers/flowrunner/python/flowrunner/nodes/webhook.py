@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from flowrunner.core.flow import Json
 from flowrunner.errors import ParamsInvalid
 from flowrunner.nodes.base import Context, NodeType, Output, Params, Result
+from flowrunner.nodes.fields import Duration
 from flowrunner.nodes.http_errors import read_body, status_error
-from flowrunner.nodes.http_sending import USER_AGENT, Duration, json_text, merged_headers
+from flowrunner.nodes.http_sending import USER_AGENT, json_text, merged_headers
 from flowrunner.ports.http import HttpRequest
 
 SIGNATURE_HEADERS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
