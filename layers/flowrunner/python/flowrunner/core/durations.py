@@ -39,7 +39,7 @@ def format_duration(millis: Millis) -> str:
     if millis < 1_000:
         return f"{millis}ms"
     if millis < 60_000:
-        return f"{millis / 1_000:.1f}".rstrip("0").rstrip(".") + "s"
+        return f"{millis / 1_000:.1f}".removesuffix(".0") + "s"
     parts = []
     for unit in ("d", "h", "m", "s"):
         count, millis = divmod(millis, _UNITS[unit])
