@@ -23,7 +23,6 @@ from tests.core.model import Model, Refused
 from tests.core.records import Act, Fact, Item
 
 PHASES = {"ready": "r", "held": "h", "waiting": "w", "mapping": "m"}
-STEP_KINDS = {"succeed", "fail", "skip", "expand", "wait", "signal", "signal_error", "timer"}
 NOWHERE = StepId("999999.0")
 
 
