@@ -37,6 +37,7 @@ def test_signing_up(acme: Service) -> None:
     assert me["permissions"] == sorted(Permission)
     again = acme.call("POST", "/v1/accounts", role=None, json={**wish, "username": "OLGA@example.org"})
     assert (again.status_code, error(again)) == (409, "CONFLICT")
+    assert acme.call("GET", "/v1/accounts", role=None).json() == {"open": True}
 
 
 def test_sign_up_can_be_closed() -> None:
@@ -44,7 +45,9 @@ def test_sign_up_can_be_closed() -> None:
     with service() as closed:
         wish = {"name": "x", "username": "x", "password": PASSWORD}
         answer = closed.call("POST", "/v1/accounts", role=None, json=wish)
+        told = closed.call("GET", "/v1/accounts", role=None)
     assert (answer.status_code, error(answer)) == (403, "FORBIDDEN")
+    assert told.json() == {"open": False}
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ ACCESS: Mapping[str, str] = {
     "test_webhook": "webhooks:write",
     # account
     "create_account": PUBLIC,
+    "get_signup": PUBLIC,
     "get_account": "account:read",
     "update_account": "account:write",
     "delete_account": "account:write",

@@ -22,6 +22,13 @@ export const sessionQuery = queryOptions({
   staleTime: 60_000,
 });
 
+/** Whether strangers may make an account here; asked by who is nobody yet. */
+export const signUpQuery = queryOptions({
+  queryKey: ['signup'],
+  queryFn: async ({ signal }) => data(await api.GET('/v1/accounts', { signal })).open,
+  staleTime: Infinity,
+});
+
 export async function logIn(username: string, password: string): Promise<Identity> {
   const identity = data(await api.POST('/v1/session', { body: { username, password } }));
   keepCsrf(identity.csrf_token);

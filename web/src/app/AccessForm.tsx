@@ -8,6 +8,9 @@ import { ErrorNote } from '~/ui/Notes';
 
 import styles from './Login.module.css';
 
+/** Characters of a new password; the server refuses shorter ones. */
+const SHORTEST = 12;
+
 interface Props {
   action: string;
   username?: string;
@@ -51,6 +54,7 @@ export function AccessForm({ action, username = '', hint, fresh = false, begin, 
       <TextField
         label="Password"
         type="password"
+        {...(fresh && { hint: `At least ${String(SHORTEST)} characters.`, minLength: SHORTEST })}
         autoComplete={fresh ? 'new-password' : 'current-password'}
         required
         value={password}

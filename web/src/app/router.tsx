@@ -4,6 +4,7 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
+  Link,
   redirect,
 } from '@tanstack/react-router';
 import { Compass } from 'lucide-react';
@@ -13,6 +14,7 @@ import { flowQuery, type FlowFilter } from '~/api/flows';
 import { runQuery, timelineQuery, type RunFilter } from '~/api/runs';
 import { SessionGuard } from '~/app/SessionGuard';
 import { Shell } from '~/app/Shell';
+import { buttonClass } from '~/ui/Button';
 import { Empty, ErrorNote } from '~/ui/Notes';
 import { Page } from '~/ui/Page';
 
@@ -35,7 +37,15 @@ const root = createRootRoute({
   ),
   notFoundComponent: () => (
     <Page title="Not found">
-      <Empty icon={Compass} title="There is nothing here">
+      <Empty
+        icon={Compass}
+        title="There is nothing here"
+        action={
+          <Link to="/flows" className={buttonClass()}>
+            All flows
+          </Link>
+        }
+      >
         The address may be wrong, or what was here is gone.
       </Empty>
     </Page>

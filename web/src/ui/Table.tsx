@@ -10,6 +10,8 @@ export interface Column<T> {
   name: string;
   /** The column's heading is for screen readers only: for selection boxes and actions. */
   silent?: boolean;
+  /** What stands there instead: a box that chooses all rows. */
+  head?: ReactNode;
   /** Numbers and actions stand at the end of their cell. */
   end?: boolean;
   cell: (row: T) => ReactNode;
@@ -31,7 +33,8 @@ export function Table<T>({ label, columns, rows, keyOf, more }: TableProps<T>) {
           <tr>
             {columns.map((column) => (
               <th key={column.name} scope="col" className={column.end ? styles.end : undefined}>
-                {column.silent ? <span className="visually-hidden">{column.name}</span> : column.name}
+                {column.head ??
+                  (column.silent ? <span className="visually-hidden">{column.name}</span> : column.name)}
               </th>
             ))}
           </tr>

@@ -10,6 +10,7 @@ import { Button, buttonClass } from '~/ui/Button';
 import { Dialog, DialogActions } from '~/ui/Dialog';
 import frame from '~/ui/Frame.module.css';
 import { ErrorNote, Skeleton, WarnNote } from '~/ui/Notes';
+import { NotLoaded } from '~/ui/NotLoaded';
 import { Page } from '~/ui/Page';
 import { Badge, Status } from '~/ui/Status';
 import { Revisions } from '~/views/flow/Revisions';
@@ -34,7 +35,7 @@ export function FlowPage() {
   if (flow.isError && !flow.data) {
     return (
       <Page title="Flow">
-        <ErrorNote error={flow.error} onRetry={() => void flow.refetch()} />
+        <NotLoaded error={flow.error} what="flow" list="/flows" onRetry={() => void flow.refetch()} />
       </Page>
     );
   }

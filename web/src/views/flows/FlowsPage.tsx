@@ -20,6 +20,8 @@ import { NewFlow } from '~/views/flows/NewFlow';
 import styles from './FlowsPage.module.css';
 
 const route = getRouteApi('/flows');
+/** So many labels of a flow are shown at once. */
+const FEW = 3;
 
 /** All flows of the account. */
 export function FlowsPage() {
@@ -115,11 +117,13 @@ function columns(onLabel: (label: string) => void): Column<FlowSummary>[] {
 }
 
 function Labels({ labels, onLabel }: { labels: Record<string, string>; onLabel: (label: string) => void }) {
+  const [whole, setWhole] = useState(false);
   const all = Object.entries(labels);
   if (all.length === 0) return null;
+  const more = all.length - FEW;
   return (
     <span className={styles.labels}>
-      {all.map(([key, value]) => (
+      {all.slice(0, whole || more === 1 ? all.length : FEW).map(([key, value]) => (
         <button
           key={key}
           type="button"
@@ -130,6 +134,11 @@ function Labels({ labels, onLabel }: { labels: Record<string, string>; onLabel: 
           {key}: {value}
         </button>
       ))}
+      {more > 1 && !whole && (
+        <button type="button" className={styles.label} onClick={() => setWhole(true)}>
+          {more} more
+        </button>
+      )}
     </span>
   );
 }

@@ -8,6 +8,8 @@ import styles from './Console.module.css';
 const LEVELS = ['debug', 'info', 'warning', 'error'];
 const ROW = 23;
 const NEAR_END = 60;
+/** Characters of a line that are shown. */
+const LONG = 2_000;
 
 const clock = new Intl.DateTimeFormat('en-GB', {
   hour: '2-digit',
@@ -61,7 +63,7 @@ export function Console({ lines, node, onNode }: Props) {
           value={text}
           onChange={(event) => setText(event.target.value)}
         />
-        <label>
+        <label className={styles.events}>
           <input type="checkbox" checked={events} onChange={(event) => setEvents(event.target.checked)} />{' '}
           events
         </label>
@@ -75,6 +77,13 @@ export function Console({ lines, node, onNode }: Props) {
       )}
     </div>
   );
+}
+
+/** The beginning of a long text: all of it is with the step. */
+function cut(text: string): string {
+  return text.length > LONG
+    ? `${text.slice(0, LONG)}… (${text.length.toLocaleString('en')} characters)`
+    : text;
 }
 
 function Lines({ lines, onNode }: { lines: readonly Line[]; onNode: (node: string) => void }) {
@@ -127,8 +136,8 @@ function Lines({ lines, onNode }: { lines: readonly Line[]; onNode: (node: strin
               </button>
               <span>
                 {line.level !== 'info' && line.level !== 'debug' && <b>{line.level} </b>}
-                {line.text}
-                {line.data !== null && <span className="muted"> {JSON.stringify(line.data)}</span>}
+                {cut(line.text)}
+                {line.data !== null && <span className="muted"> {cut(JSON.stringify(line.data))}</span>}
               </span>
             </div>
           );

@@ -14,7 +14,8 @@ import { nodeStates, takenEdges } from '~/run/shape';
 import { toldUntil, type Story } from '~/run/story';
 import { useStory, type Followed } from '~/run/useStory';
 import frame from '~/ui/Frame.module.css';
-import { ErrorNote, Skeleton } from '~/ui/Notes';
+import { Skeleton } from '~/ui/Notes';
+import { NotLoaded } from '~/ui/NotLoaded';
 import { Page } from '~/ui/Page';
 import { Tabs } from '~/ui/Tabs';
 import { Console } from '~/views/run/Console';
@@ -51,7 +52,7 @@ export function RunPage() {
   if (run.isError && !run.data) {
     return (
       <Page title="Run">
-        <ErrorNote error={run.error} onRetry={() => void run.refetch()} />
+        <NotLoaded error={run.error} what="run" list="/runs" onRetry={() => void run.refetch()} />
       </Page>
     );
   }

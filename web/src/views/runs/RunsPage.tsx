@@ -1,20 +1,20 @@
-import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { Activity, Ban, RotateCcw } from 'lucide-react';
+import { Activity } from 'lucide-react';
 import { useState } from 'react';
 
 import { flowNamesQuery } from '~/api/flowNames';
-import { cancelRun, isLive, redriveRun, RUN_STATUSES, runsQuery, SPANS, type RunSummary } from '~/api/runs';
+import { RUN_STATUSES, runsQuery, SPANS, type RunSummary } from '~/api/runs';
 import { useMay } from '~/api/session';
 import { duration } from '~/lib/times';
-import { Button } from '~/ui/Button';
 import { Select } from '~/ui/Field';
 import { Empty } from '~/ui/Notes';
 import { Bar, Page } from '~/ui/Page';
+import { Starter } from '~/ui/Starter';
 import { Status } from '~/ui/Status';
 import { PagedTable, type Column } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
-import { useSay } from '~/ui/Toasts';
+import { ManyRuns } from '~/views/runs/ManyRuns';
 
 import styles from './RunsPage.module.css';
 
@@ -40,6 +40,12 @@ export function RunsPage() {
     setChosen(next);
   };
   const shown = runs.data?.pages.flatMap((page) => page.items) ?? [];
+  const choosing: Choosing = {
+    chosen,
+    choose,
+    all: shown.length > 0 && shown.every((run) => chosen.has(run.id)),
+    chooseAll: (on) => setChosen(new Set(on ? shown.map((run) => run.id) : [])),
+  };
   return (
     <Page title="Runs">
       <Bar label="Filters">
@@ -65,13 +71,13 @@ export function RunsPage() {
           onChange={(event) => change({ ...filter, since: event.target.value || undefined })}
         />
         {mayWrite && (
-          <Many runs={shown.filter((run) => chosen.has(run.id))} onDone={() => setChosen(new Set())} />
+          <ManyRuns runs={shown.filter((run) => chosen.has(run.id))} onDone={() => setChosen(new Set())} />
         )}
       </Bar>
       <PagedTable
         label="Runs"
         query={runs}
-        columns={columns(mayWrite ? { chosen, choose } : null)}
+        columns={columns(mayWrite ? choosing : null)}
         keyOf={(run) => run.id}
         empty={
           <Empty icon={Activity} title="No runs">
@@ -85,54 +91,25 @@ export function RunsPage() {
   );
 }
 
-/** What is done with all chosen runs that it fits. */
-function Many({ runs, onDone }: { runs: readonly RunSummary[]; onDone: () => void }) {
-  const queries = useQueryClient();
-  const say = useSay();
-  const [busy, setBusy] = useState(false);
-  const live = runs.filter((run) => isLive(run.status));
-  const failed = runs.filter((run) => run.status === 'failed');
-  const each = async (what: string, which: readonly RunSummary[], act: (id: string) => Promise<void>) => {
-    setBusy(true);
-    const done = await Promise.allSettled(which.map((run) => act(run.id)));
-    const refused = done.filter((one) => one.status === 'rejected').length;
-    say(`${which.length - refused} ${what}${refused ? `, ${refused} refused` : ''}.`);
-    setBusy(false);
-    onDone();
-    await queries.invalidateQueries({ queryKey: ['runs'] });
-  };
-  if (runs.length === 0) return null;
-  return (
-    <>
-      <Button
-        busy={busy}
-        disabled={live.length === 0}
-        onClick={() => each('cancelled', live, (id) => cancelRun(id))}
-      >
-        <Ban aria-hidden />
-        Cancel {live.length || ''}
-      </Button>
-      <Button
-        busy={busy}
-        disabled={failed.length === 0}
-        onClick={() => each('redriven', failed, (id) => redriveRun(id))}
-      >
-        <RotateCcw aria-hidden />
-        Redrive {failed.length || ''}
-      </Button>
-    </>
-  );
-}
-
 interface Choosing {
   chosen: ReadonlySet<string>;
   choose: (id: string, on: boolean) => void;
+  all: boolean;
+  chooseAll: (on: boolean) => void;
 }
 
 function columns(choosing: Choosing | null): Column<RunSummary>[] {
   const box: Column<RunSummary> = {
     name: 'Chosen',
     silent: true,
+    head: (
+      <input
+        type="checkbox"
+        aria-label="Choose all runs"
+        checked={choosing?.all ?? false}
+        onChange={(event) => choosing?.chooseAll(event.target.checked)}
+      />
+    ),
     cell: (run) => (
       <input
         type="checkbox"
@@ -149,7 +126,14 @@ function columns(choosing: Choosing | null): Column<RunSummary>[] {
     { name: 'Where', cell: (run) => <Where run={run} /> },
     { name: 'Started', cell: (run) => <Ago at={run.started_at} /> },
     { name: 'Took', end: true, cell: (run) => (run.duration_ms === null ? '' : duration(run.duration_ms)) },
-    { name: 'By', cell: (run) => <span className="muted">{run.started_by}</span> },
+    {
+      name: 'By',
+      cell: (run) => (
+        <span className="muted">
+          <Starter by={run.started_by} />
+        </span>
+      ),
+    },
   ];
 }
 

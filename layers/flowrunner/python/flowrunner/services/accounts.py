@@ -54,7 +54,7 @@ class Accounts:
         self._audit = audit
         self._clock = clock
         self._draws = draws
-        self._open = open_to_all
+        self.open_to_all = open_to_all
         self._sign_ups = Throttle(clock, SIGN_UPS_PER_HOUR, 3600.0)
 
     # -- beginning ----------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ class Accounts:
 
         Raises `Forbidden` when sign-up is closed, `TooManyRequests`, `Conflict` when the user name is taken.
         """
-        if not self._open:
+        if not self.open_to_all:
             raise Forbidden("sign-up is closed on this server; ask who runs it for an account")
         self._sign_ups.check(address_key(address)).require("too many sign-ups from this address; wait")
         return self.create(name, owner, address, correlation)

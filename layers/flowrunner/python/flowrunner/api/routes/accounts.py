@@ -75,6 +75,12 @@ class AccountAnswer(Shown):
     created_at: Moment | None
 
 
+class SignUpAnswer(Shown):
+    """Who may make an account here."""
+
+    open: bool = Field(description="Whether anybody may (`accounts.signup`).")
+
+
 class SignedUp(AccountAnswer):
     """A new account."""
 
@@ -106,6 +112,13 @@ def create_account(request: Request, platform: ThePlatform, wish: SignUp) -> Sig
         user_id=member.user.id,
         username=member.user.name,
     )
+
+
+@api.get("/v1/accounts", operation_id="get_signup", summary="Whether one can sign up")
+@public
+def get_signup(platform: ThePlatform) -> SignUpAnswer:
+    """What a page asks that would offer it."""
+    return SignUpAnswer(open=platform.accounts.open_to_all)
 
 
 @api.get("/v1/account", operation_id="get_account", summary="The caller's account")
