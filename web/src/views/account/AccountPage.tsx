@@ -6,13 +6,13 @@ import { sessionQuery, useMay } from '~/api/session';
 import { exactly } from '~/lib/times';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
-import { Copy } from '~/ui/Copy';
 import { Dialog } from '~/ui/Dialog';
 import { TextField } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
 import { ErrorNote, Skeleton } from '~/ui/Notes';
 import { Card, Page } from '~/ui/Page';
 import { Properties } from '~/ui/Properties';
+import { WithCopy } from '~/ui/WithCopy';
 import { DeleteAccount } from '~/views/account/DeleteAccount';
 import { Sessions } from '~/views/account/Sessions';
 import { ChangePassword } from '~/views/users/ChangePassword';
@@ -35,15 +35,15 @@ export function AccountPage() {
       title="Account"
       actions={
         <>
+          {me && <Button onClick={() => setAsking('password')}>Change your password…</Button>}
           {mayWrite && account.data && (
             <>
+              <Button onClick={() => setAsking('name')}>Rename…</Button>
               <Button look="danger" onClick={() => setAsking('delete')}>
                 Delete…
               </Button>
-              <Button onClick={() => setAsking('name')}>Rename…</Button>
             </>
           )}
-          {me && <Button onClick={() => setAsking('password')}>Change your password…</Button>}
         </>
       }
     >
@@ -67,10 +67,9 @@ function shown(account: Account, you: string) {
   return {
     Name: <b>{account.name}</b>,
     Id: (
-      <>
+      <WithCopy text={account.id} label="Copy the account's id">
         <code>{account.id}</code>
-        <Copy text={account.id} label="Copy the account's id" />
-      </>
+      </WithCopy>
     ),
     Made: account.created_at && exactly(account.created_at),
     'Logged in as': you,

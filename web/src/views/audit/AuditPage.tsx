@@ -69,7 +69,7 @@ export function AuditPage() {
         />
         <TextField
           label="Action"
-          placeholder="token, or token.created"
+          placeholder="token.created"
           list="subjects"
           autoComplete="off"
           value={action}
@@ -101,7 +101,7 @@ export function AuditPage() {
               </time>
             ),
           },
-          { name: 'Who', cell: (record) => <span style={{ overflowWrap: 'anywhere' }}>{record.who}</span> },
+          { name: 'Who', cell: (record) => <span className="long">{record.who}</span> },
           {
             name: 'Action',
             cell: (record) => <TextButton onClick={() => setShown(record)}>{record.action}</TextButton>,
@@ -142,7 +142,7 @@ function everything(record: AuditRecord) {
 function Target({ record }: { record: AuditRecord }) {
   const details = Object.entries(record.details);
   return (
-    <span style={{ overflowWrap: 'anywhere' }}>
+    <span className="long">
       {record.target}
       {details.length > 0 && (
         <span className="muted">

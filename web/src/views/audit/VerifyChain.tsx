@@ -4,12 +4,12 @@ import { useState } from 'react';
 
 import { api, data, type Schemas } from '~/api/client';
 import { Button } from '~/ui/Button';
-import { Copy } from '~/ui/Copy';
 import { Dialog } from '~/ui/Dialog';
 import { TextField } from '~/ui/Field';
 import { DialogForm } from '~/ui/Form';
 import { Properties } from '~/ui/Properties';
 import { Badge } from '~/ui/Status';
+import { WithCopy } from '~/ui/WithCopy';
 
 type Verdict = Schemas['AuditVerdict'];
 
@@ -88,10 +88,9 @@ function Found({ verdict }: { verdict: Verdict }) {
           Reason: !ok && reason,
           'Good records': !ok && records.toLocaleString('en'),
           Head: (
-            <>
+            <WithCopy text={noted} label="Copy the head">
               <code>{noted}</code>
-              <Copy text={noted} label="Copy the head" />
-            </>
+            </WithCopy>
           ),
         }}
       />

@@ -8,13 +8,13 @@ import { useMay } from '~/api/session';
 import { sizeText } from '~/lib/files';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
-import { Copy } from '~/ui/Copy';
 import { Confirm } from '~/ui/Dialog';
 import { Menu } from '~/ui/Menu';
 import { Empty } from '~/ui/Notes';
 import { Page } from '~/ui/Page';
 import { PagedTable, type Column } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
+import { WithCopy } from '~/ui/WithCopy';
 import { PutModule } from '~/views/modules/PutModule';
 
 type Module = Schemas['ModuleModel'];
@@ -90,17 +90,16 @@ export function ModulesPage() {
 
 function columns(actions: Column<Module>['cell'] | null): Column<Module>[] {
   return [
-    { name: 'Name', cell: (module) => <code>{module.name}</code> },
+    { name: 'Name', cell: (module) => <code className="long">{module.name}</code> },
     { name: 'Size', end: true, cell: (module) => sizeText(module.size) },
     {
       name: 'Digest',
       cell: (module) => (
-        <span className="nowrap">
+        <WithCopy text={module.digest} label={`Copy the digest of ${module.name}`}>
           <code className="muted" title={module.digest}>
             {module.digest.slice(0, 12)}…
           </code>
-          <Copy text={module.digest} label={`Copy the digest of ${module.name}`} />
-        </span>
+        </WithCopy>
       ),
     },
     {

@@ -69,7 +69,7 @@ function columns(nameOf: (id: string) => string): Column<Schedule>[] {
     {
       name: 'Flow',
       cell: ({ flow_id: flowId }) => (
-        <Link to="/flows/$flowId" params={{ flowId }} style={{ overflowWrap: 'anywhere' }}>
+        <Link to="/flows/$flowId" params={{ flowId }} className="long">
           {nameOf(flowId)}
         </Link>
       ),

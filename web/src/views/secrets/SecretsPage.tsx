@@ -7,7 +7,6 @@ import { secretsQuery, type Secret } from '~/api/secrets';
 import { useMay } from '~/api/session';
 import { useAction } from '~/lib/useAction';
 import { Button } from '~/ui/Button';
-import { Copy } from '~/ui/Copy';
 import { Confirm } from '~/ui/Dialog';
 import { Menu } from '~/ui/Menu';
 import { Empty } from '~/ui/Notes';
@@ -15,6 +14,7 @@ import { Page } from '~/ui/Page';
 import { PagedTable, type Column } from '~/ui/Table';
 import { Ago } from '~/ui/Time';
 import { useSay } from '~/ui/Toasts';
+import { WithCopy } from '~/ui/WithCopy';
 import { ImportSecrets } from '~/views/secrets/ImportSecrets';
 import { PutSecret } from '~/views/secrets/PutSecret';
 
@@ -130,10 +130,9 @@ function columns(
     {
       name: 'Key',
       cell: (secret) => (
-        <span style={{ overflowWrap: 'anywhere' }}>
+        <WithCopy text={`\${secrets.${secret.key}}`} label={`Copy how a flow reads ${secret.key}`}>
           <code>{secret.key}</code>
-          <Copy text={`\${secrets.${secret.key}}`} label={`Copy how a flow reads ${secret.key}`} />
-        </span>
+        </WithCopy>
       ),
     },
     { name: 'Version', end: true, cell: (secret) => secret.version },

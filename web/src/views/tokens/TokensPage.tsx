@@ -56,7 +56,7 @@ export function TokensPage() {
         query={tokens}
         keyOf={(token) => token.id}
         columns={[
-          { name: 'Name', cell: (token) => <b style={{ overflowWrap: 'anywhere' }}>{token.name}</b> },
+          { name: 'Name', cell: (token) => <b className="long">{token.name}</b> },
           ...(mayReadUsers ? [{ name: 'Of', cell: whose }] : []),
           { name: 'May', cell: (token) => <Scopes scopes={token.scopes} /> },
           { name: 'Made', cell: (token) => <Ago at={token.created_at} /> },
@@ -107,11 +107,12 @@ function Expiry({ at }: { at: string | null }) {
 }
 
 function Scopes({ scopes }: { scopes: readonly string[] }) {
+  const first = scopes.slice(0, 3).join(', ');
+  if (scopes.length <= 3) return <span className="muted">{first}</span>;
   return (
-    <span className="muted" title={scopes.join(', ')}>
-      {scopes.length > 3
-        ? `${scopes.slice(0, 3).join(', ')} and ${scopes.length - 3} more`
-        : scopes.join(', ')}
-    </span>
+    <details className="muted">
+      <summary>{`${first} and ${scopes.length - 3} more`}</summary>
+      {scopes.slice(3).join(', ')}
+    </details>
   );
 }

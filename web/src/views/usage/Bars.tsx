@@ -20,10 +20,9 @@ export function Bars({ label, bars, text }: Props) {
       <div className={styles.plot} aria-hidden data-dense={bars.length > 60}>
         {bars.map(({ name, value }) => (
           <div key={name} className={styles.slot} title={`${name}: ${text(value)}`}>
-            <div
-              className={styles.bar}
-              style={{ height: `${String(highest > 0 ? (value / highest) * 100 : 0)}%` }}
-            />
+            {value > 0 && (
+              <div className={styles.bar} style={{ height: `${String((value / highest) * 100)}%` }} />
+            )}
           </div>
         ))}
       </div>
@@ -31,17 +30,20 @@ export function Bars({ label, bars, text }: Props) {
         <span>{bars[0]?.name.slice(0, 10)}</span>
         <span>{bars.at(-1)?.name.slice(-10)}</span>
       </div>
-      <table className="visually-hidden">
-        <caption>{label}</caption>
-        <tbody>
-          {bars.map(({ name, value }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td>{text(value)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      {/* Around it, since a table is as high as its rows whatever it is told. */}
+      <div className="visually-hidden">
+        <table>
+          <caption>{label}</caption>
+          <tbody>
+            {bars.map(({ name, value }) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                <td>{text(value)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </figure>
   );
 }

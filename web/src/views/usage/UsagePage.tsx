@@ -136,7 +136,7 @@ function FlowLink({ id, name }: { id: string | null; name: string | null }) {
       </span>
     );
   return (
-    <Link to="/flows/$flowId" params={{ flowId: id }} style={{ overflowWrap: 'anywhere' }}>
+    <Link to="/flows/$flowId" params={{ flowId: id }} className="long">
       {name}
     </Link>
   );

@@ -86,7 +86,7 @@ export function UsersPage() {
           {
             name: 'Name',
             cell: (user) => (
-              <span style={{ overflowWrap: 'anywhere' }}>
+              <span className="long">
                 <b>{user.name}</b> {user.id === identity?.user_id && <span className="muted">(you)</span>}
               </span>
             ),
@@ -113,7 +113,7 @@ export function UsersPage() {
           {
             name: 'Status',
             cell: (user) =>
-              user.disabled ? <Badge tone="bad">locked out</Badge> : <Badge tone="good">let in</Badge>,
+              user.disabled ? <Badge tone="bad">locked out</Badge> : <Badge tone="good">active</Badge>,
           },
           { name: 'Since', cell: (user) => <Ago at={user.created_at} /> },
           { name: 'Password changed', cell: (user) => <Ago at={user.password_changed_at} /> },

@@ -102,9 +102,7 @@ export function DeliveriesPage() {
           {
             name: 'Answer',
             cell: (delivery) => (
-              <span style={{ overflowWrap: 'anywhere' }}>
-                {delivery.last_status ?? delivery.last_error ?? delivery.reason}
-              </span>
+              <span className="long">{delivery.last_status ?? delivery.last_error ?? delivery.reason}</span>
             ),
           },
           {

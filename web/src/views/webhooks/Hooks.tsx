@@ -6,9 +6,9 @@ import { api, data } from '~/api/client';
 import { useFlowName } from '~/api/flowNames';
 import { listQuery } from '~/api/lists';
 import { useMay } from '~/api/session';
-import { Copy } from '~/ui/Copy';
 import { Empty } from '~/ui/Notes';
 import { PagedTable } from '~/ui/Table';
+import { WithCopy } from '~/ui/WithCopy';
 
 const hooksQuery = listQuery(['hooks'], async (cursor, signal) =>
   data(await api.GET('/v1/hooks', { params: { query: { limit: 100, ...(cursor && { cursor }) } }, signal })),
@@ -49,12 +49,11 @@ export function Hooks({ flow }: { flow: string }) {
           {
             name: 'Address',
             cell: (hook) => (
-              <span style={{ overflowWrap: 'anywhere' }}>
+              <WithCopy text={new URL(hook.url, location.href).href} label="Copy the address">
                 <code>
                   {hook.method} {hook.url}
                 </code>
-                <Copy text={new URL(hook.url, location.href).href} label="Copy the address" />
-              </span>
+              </WithCopy>
             ),
           },
           { name: 'Signed', cell: (hook) => <Signed scheme={hook.scheme} secret={hook.secret} /> },

@@ -75,7 +75,7 @@ function columns(nameOf: (id: string) => string, mayWrite: boolean): Column<Webh
     {
       name: 'Address',
       cell: (webhook) => (
-        <div style={{ overflowWrap: 'anywhere' }}>
+        <div className="long">
           <Link to="/webhooks/$webhookId" params={{ webhookId: webhook.id }} className="mono">
             {webhook.url}
           </Link>
