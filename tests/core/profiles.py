@@ -1,8 +1,8 @@
 """How long the random tests of the core try: `core-ci` (where CI is set) takes its time, `core-dev` is for a look.
 
 `core-ci` tries the same examples every time, so that what fails there fails because of a change; `core-dev` tries new
-ones, and so does `CHECK_RANDOM=1` with the patience of CI. `core-mutants` (`CHECK_MUTANTS=1`, for `scripts/mutate`) tries
-a few, the same every time, and looks for no simpler ones when one fails.
+ones, and so does `CHECK_RANDOM=1` with the patience of CI. `core-mutants` (`CHECK_MUTANTS=40`, for `scripts/mutate`) tries
+so many, the same every time, and looks for no simpler ones when one fails.
 
 They are not Hypothesis's own `ci` profile, which stands for the whole session: a new one of that name would change the
 tests of every other folder.
@@ -26,7 +26,7 @@ settings.register_profile("core-dev", parent=settings.get_profile("core-ci"), ma
 settings.register_profile(
     "core-mutants",
     parent=settings.get_profile("core-ci"),
-    max_examples=40,
+    max_examples=int(os.environ.get("CHECK_MUTANTS", "40")),
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],

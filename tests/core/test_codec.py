@@ -8,7 +8,7 @@ import orjson
 import pytest
 from flowrunner.core.codec import VERSION, decode, encode
 from flowrunner.core.ids import NodeId, StepId
-from flowrunner.core.state import Entry, JoinState, MapState, NodeState, Phase, State
+from flowrunner.core.state import SETTLE, Entry, JoinState, MapState, NodeState, Phase, State
 from flowrunner.core.status import RunStatus, StepStatus
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +99,49 @@ def test_a_head_survives_being_written_and_read(state: State) -> None:
             {"v": 1, "st": "running", "jn": {"a": [{"b": "f!"}, 0]}},
         ),
         (State(maps={S: MapState(20, 9, 0x1FF)}), {"v": 1, "st": "running", "mp": {"1.0": [20, 9, "1ff"]}}),
+        (
+            State(
+                status=RunStatus.FAILED,
+                rev=12,
+                started_at=1_795_250_947_123,
+                frontier={SETTLE: Entry(NodeId("settle"), due=8)},
+                parked={S: Entry(A, StepId("0.0"), "x", 7, Phase.WAITING, 3, 2, 4, "child")},
+                nodes={A: NodeState(S, StepStatus.FAILED, "error", 2, 3, handled=False)},
+                joins={A: JoinState({NodeId("b"): (StepStatus.SKIPPED, True)}, fired=True)},
+                maps={S: MapState(20, 9, 0x1FF, {3: 1}, {4: 2})},
+                vars={"k": S},
+                secrets=("TOKEN",),
+                steps=5,
+                attempt=2,
+                retries=1,
+                deadline=9,
+                progress=50,
+                error={"code": "E"},
+                slot="key",
+                parent=True,
+            ),
+            {
+                "v": 1,
+                "st": "failed",
+                "rev": 12,
+                "t0": 1_795_250_947_123,
+                "fr": {"settle": ["settle", None, 8, None]},
+                "pk": {"1.0": ["a", "0.0", 7, "x", "w", 3, 4, 2, "child"]},
+                "nd": {"a": ["1.0", "f", "error", 2, 3, 0]},
+                "jn": {"a": [{"b": "k"}, 1]},
+                "mp": {"1.0": [20, 9, "1ff", {"3": 1}, {"4": 2}]},
+                "vr": {"k": "1.0"},
+                "sx": ["TOKEN"],
+                "n": 5,
+                "a": 2,
+                "r": 1,
+                "dl": 9,
+                "pg": 50,
+                "er": {"code": "E"},
+                "sl": "key",
+                "pa": 1,
+            },
+        ),
     ],
 )
 def test_the_format_is_what_older_programs_wrote(state: State, document: dict[str, Any]) -> None:

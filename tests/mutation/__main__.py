@@ -49,13 +49,14 @@ def main() -> int:
     parser.add_argument("--module", action="append", choices=modules, metavar="NAME", help="only this one (repeatable)")
     parser.add_argument("--jobs", type=int, default=2, help="mutants that are tried at a time")
     parser.add_argument("--again", action="store_true", help="what the last run has left alive, or has not seen")
+    parser.add_argument("--examples", type=int, default=40, help="random games and values that a test tries")
     given = parser.parse_args()
     shutil.rmtree(HOME, ignore_errors=True)
     prepare()
     made = keyed(mutate(HOME, given.module or modules))
     results = {key: outcome for key, outcome in last().items() if key in made} if given.again else {}
     todo = {key: one for key, one in made.items() if results.get(key, "alive") in ALIVE}
-    results |= play(todo, given.jobs)
+    results |= play(todo, given.jobs, given.examples)
     LAST.write_text(json.dumps([[*key, outcome] for key, outcome in results.items()]), "utf-8")
     return report([(Mutant(*key[:3]), outcome) for key, outcome in results.items()], len(made) - len(results))
 
@@ -89,13 +90,13 @@ def last() -> dict[Key, str]:
     return {(function, before, after, number): outcome for function, before, after, number, outcome in rows}
 
 
-def play(todo: dict[Key, Made], jobs: int) -> dict[Key, str]:
+def play(todo: dict[Key, Made], jobs: int, examples: int) -> dict[Key, str]:
     """Run the tests against each mutant."""
     done = HOME / "done.json"
     (HOME / "todo.json").write_text(json.dumps([[one.function, one.name] for one in todo.values()]), "utf-8")
     environment = {
         **os.environ,
-        "CHECK_MUTANTS": "1",
+        "CHECK_MUTANTS": str(examples),
         "MUTATION_JOBS": str(jobs),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONPATH": str(HOME),

@@ -27,7 +27,7 @@ from tests.mutation import switch
 JOBS = int(os.environ["MUTATION_JOBS"])
 TODO = Path("todo.json")
 DONE = Path("done.json")
-LEAST_CPU = 10
+LEAST_CPU = 5
 MOST_MEMORY = 2 << 30
 
 
@@ -43,7 +43,7 @@ class Reach:
 
     @property
     def most_cpu(self) -> int:
-        return LEAST_CPU + int(10 * sum(self.tests.values()))
+        return LEAST_CPU + int(3 * sum(self.tests.values()))
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
