@@ -22,6 +22,7 @@ from flowrunner.sandbox.templates import compile_template
 from flowrunner.services.accounts import Owner
 from flowrunner.services.signatures import Received, verify
 
+from tests.api.harness import service
 from tests.attacks import attacks, text_of
 from tests.fuzz.messages import HEADER, NOW, SECRETS, parts, signed
 from tests.fuzz.targets import TARGETS
@@ -39,6 +40,7 @@ def main() -> None:
     print(f"a hostile hook, by the clock (goal 2.5 s): {hooks(scripts)}")
     print(f"verifying a message (goal 1 ms): {verifying()}")
     print(f"a wrong password and an unknown user (goal: 10 % apart): {logins()}")
+    print(f"another account's run and one that is not there: {strangers()}")
 
 
 def _read(document: str | bytes) -> None:
@@ -105,6 +107,22 @@ def logins(rounds: int = 25) -> str:
             times.append(cpu(partial(_failed, server, name, number)))
     known, unknown = (median(times) * 1000 for times in found.values())
     return f"{known:.1f} ms and {unknown:.1f} ms, {abs(known - unknown) / known:.1%} apart"
+
+
+def strangers(rounds: int = 300) -> str:
+    """The CPU time of a request for a run that is another account's, and for one that is nobody's."""
+    with service({"api": {"requests_per_account": 0, "requests_per_address": 0}}) as api:
+        theirs = api.start(api.flow(team="other")["id"], {"who": "x"}, team="other")
+        headers = api.team().headers()
+        found: dict[str, list[float]] = {theirs: [], f"{theirs[:-1]}{int(theirs[-1], 16) ^ 1:x}": []}
+        for _ in range(rounds):
+            for run, times in found.items():
+                began = time.process_time()
+                answer = api.client.get(f"/v1/runs/{run}", headers=headers)
+                times.append(time.process_time() - began)
+                assert answer.status_code == 404, answer.text
+        one, other = (median(times) * 1000 for times in found.values())
+    return f"{one:.2f} ms and {other:.2f} ms, {abs(one - other) / other:.1%} apart"
 
 
 def _failed(server: Server, name: str, number: int) -> None:
