@@ -12,7 +12,7 @@ import { useSay } from '~/ui/Toasts';
 import { ScheduleDetails } from '~/views/schedules/ScheduleDetails';
 import { ScheduleForm, type Schedule } from '~/views/schedules/ScheduleForm';
 
-const IN_FLOW = 'It stands in its flow: change it there.';
+const IN_FLOW = 'It stands in its flow: do it there.';
 
 /** What can be done with a schedule, for who may. */
 export function ScheduleActions({ schedule, flow }: { schedule: Schedule; flow: string }) {

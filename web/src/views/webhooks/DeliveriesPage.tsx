@@ -19,6 +19,7 @@ import { PagedTable } from '~/ui/Table';
 import { TextButton } from '~/ui/TextButton';
 import { Ago } from '~/ui/Time';
 import { useSay } from '~/ui/Toasts';
+import { unescaped } from '~/views/webhooks/answers';
 import { headersText } from '~/views/webhooks/headers';
 import { WebhookActions } from '~/views/webhooks/WebhookActions';
 import type { Webhook } from '~/views/webhooks/WebhookForm';
@@ -199,7 +200,7 @@ function Delivery({ webhook, delivery }: { webhook: string; delivery: string }) 
         {found.data.history.map((one) => (
           <li key={one.at}>
             {exactly(one.at)}, {duration(one.duration_ms)}: <b>{one.status ?? one.error}</b>
-            {one.response && <pre>{one.response}</pre>}
+            {one.response && <pre>{unescaped(one.response)}</pre>}
           </li>
         ))}
         {found.data.history.length === 0 && <li className="muted">None yet.</li>}

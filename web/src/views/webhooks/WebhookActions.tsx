@@ -9,7 +9,7 @@ import { ShownOnce } from '~/ui/ShownOnce';
 import { useSay } from '~/ui/Toasts';
 import { WebhookForm, type Webhook } from '~/views/webhooks/WebhookForm';
 
-const IN_FLOW = 'It stands in its flow: change it there.';
+const IN_FLOW = 'It stands in its flow: do it there.';
 
 interface Props {
   webhook: Webhook;
