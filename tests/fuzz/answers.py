@@ -1,13 +1,15 @@
-"""Doors for the answers of others' servers: what a language model is said to have answered, whole and streamed."""
+"""Doors for the answers of others' servers: of language models, whole and streamed, and of any other over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import orjson
 from flowrunner.errors import StepError
+from flowrunner.nodes.http_errors import MAX_RETRY_AFTER, read_body, retry_after
 from flowrunner.nodes.llm_client import MAX_TOOL_CALLS, Endpoint, ask
 from flowrunner.ports.http import HttpRequest, HttpResponse, HttpStream
 
@@ -66,6 +68,35 @@ def _asked(client: Answering, *, streamed: bool) -> str:
     return ACCEPTED
 
 
+def response(data: bytes) -> str:
+    """A body behind a line with its content type and one with its Retry-After, read in each of the four ways."""
+    kind, _, rest = data.partition(b"\n")
+    wait, _, body = rest.partition(b"\n")
+    headers = {"content-type": kind.decode("latin-1"), "retry-after": wait.decode("latin-1")}
+    seconds = retry_after(headers, 0)
+    told(seconds is None or 0 <= seconds <= MAX_RETRY_AFTER, "a wait without end")
+    taken = HttpResponse(200, headers, body, "https://a.example/?secret=1")
+    ways: tuple[Literal["auto", "json", "text", "bytes"], ...] = ("auto", "json", "text", "bytes")
+    outcome = ACCEPTED
+    for how in ways:
+        try:
+            orjson.dumps(read_body(taken, how))
+        except StepError as refused:
+            told(how == "json" and refused.code == "InvalidResponse", "a body that is only text is refused")
+            told("secret=1" not in refused.message, "a failure shows a query")
+            outcome = REFUSED
+    return outcome
+
+
+_RESPONSE = words(
+    "application/json text/plain text/html application/xml +json ; charset= utf-8 utf-16 utf-7 latin-1 idna punycode undefined rot13 "
+    'unicode_escape raw_unicode_escape hz iso2022_jp big5 gb18030 cp932 "utf-8" 120 99999999999999 Wed, 21 Oct 2026 07:28:00 GMT '
+    "-1 +9999 Jan 0000 9999 \\N{X} +ADw- \\ud800",
+    b"\n",
+    b"\n\n",
+    b"\x1b$B",
+    b"\xff\xfe",
+)
 _MODEL = words(
     '200 200/1 400 401 429 500 503 text/event-stream application/json data: data:{} [DONE] event: id: retry: : {"choices":[{"message": '
     '{"delta":{"content":"a"}} "delta": "content": "tool_calls": "index": "function": "name": "arguments": "finish_reason":"stop" '
@@ -79,4 +110,4 @@ _MODEL = words(
     b"data: [DONE]\n\n",
 )
 
-TARGETS = (Target("model", model, _MODEL, pace=20),)
+TARGETS = (Target("model", model, _MODEL, pace=20), Target("response", response, _RESPONSE, pace=2))

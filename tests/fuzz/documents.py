@@ -14,12 +14,15 @@ from typing import Any
 import yaml
 from flowrunner.bootstrap import make_registry
 from flowrunner.core.flow import Json
+from flowrunner.core.json_text import BadJson, parse_json
 from flowrunner.core.problems import Problem
 from flowrunner.language.catalog import Environment
 from flowrunner.language.errors import InvalidFlow
 from flowrunner.language.importers.base import CannotImport
 from flowrunner.language.importers.registry import Importers, import_flow
 from flowrunner.language.importers.yaml_text import entry
+from flowrunner.language.inputs import MAX_PROBLEMS as MOST_INPUT_PROBLEMS
+from flowrunner.language.inputs import check_schema, input_problems
 from flowrunner.language.load import load_flow, load_valid_flow
 from flowrunner.language.reader import MAX_DEPTH, RESERVED_KEYS, _checked, read_document
 from flowrunner.language.suggest import MAX_PROBLEMS
@@ -75,6 +78,23 @@ def bring(data: bytes) -> str:
     lines = text.replace("\n", "")
     told(lines.isprintable(), "an imported flow has characters that cannot be seen")
     _texts_came_through(json.loads(data.decode("utf-8-sig")), text)
+    return ACCEPTED
+
+
+def inputs(data: bytes) -> str:
+    """A JSON Schema on the first line, and what it is to check: a flow with it, and a run's input."""
+    first, _, rest = data.partition(b"\n")
+    try:
+        schema, value = parse_json(first), parse_json(rest or b"null")
+    except BadJson:
+        return REFUSED
+    problems = check_schema(schema)
+    told(all(message for _, message in problems), "a problem without words")
+    if problems:
+        return REFUSED
+    found = input_problems(schema, value)
+    told(len(found) <= MOST_INPUT_PROBLEMS and all(message for _, message in found), "problems that nobody reads")
+    told(input_problems(schema, value) == found, "another verdict the second time")
     return ACCEPTED
 
 
@@ -171,8 +191,20 @@ _FLOWENGINE = words(
     '"transform.json_parse" "transform.json_stringify" "message": {"type":"Number","value":1} ";\\n" "  a;\\n" "{{a}}" "\\u2028"'
 )
 
+_SCHEMA = words(
+    '"type": "object" "string" "number" "array" "null" "properties": "required": "pattern": "^a+$" "(a+)+$" "patternProperties": "$ref": '
+    '"#" "#/$defs/a" "#a" "$defs": "$anchor": "$dynamicRef": "$id": "allOf": "anyOf": "oneOf": "not": "if": "then": "else": "items": '
+    '"prefixItems": "uniqueItems":true "additionalProperties":false "unevaluatedProperties":false "enum": "const": "default": '
+    '"multipleOf":0.1 "minimum": "maxLength":1e400 "format":"email" "contains": "minContains":0 "propertyNames": "dependentSchemas": '
+    '"dependentRequired": true false {} [] "a" 1 1.0 -0 1e308 "aaaaaaaaaaaaaaaaaaaaaaaaa!"',
+    b"\n",
+    b'{"$ref":"#"}',
+    b'\n{"a":1}',
+)
+
 TARGETS = (
     Target("yaml", read, _YAML),
     Target("flow", load, _FLOW, pace=6),
     Target("import", bring, _FLOWENGINE, pace=6),
+    Target("inputs", inputs, _SCHEMA, pace=4),
 )
