@@ -79,12 +79,15 @@ def test_what_is_retried(fields: dict[str, Any], code: str, retryable: bool, tri
         (retry(9, 100, jitter="full"), 2, 0.0, 700, 700),
         (retry(9, 100), 1, 0.0, 50, 100),
         (retry(9, 100, backoff=100.0), 10_000, 0.5, 0, 300_000),
+        (retry(100, 1_000, backoff=1.05), 99, 0.5, 0, 119_275),
         (retry(9, 0), 3, 0.5, 0, 0),
     ],
 )
 def test_how_long_it_waits(policy: RetryPolicy, tries: int, draw: float, retry_after: int, delay: int) -> None:
     """R7: exponential with a maximum, a share of it by full jitter, never before the other side asked for."""
     assert retry_delay(policy, tries, draw, retry_after) == delay
+    if not retry_after:
+        assert retry_delay(policy, tries, draw) == delay
 
 
 @share(20)

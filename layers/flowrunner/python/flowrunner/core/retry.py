@@ -46,8 +46,8 @@ def retry_delay(policy: RetryPolicy, tries: int, draw: float, retry_after: Milli
     `delay * backoff^(tries-1)`, at most `max_delay`; with full jitter a `draw` from [0, 1) scales it (AWS
     Architecture Blog, "Exponential Backoff and Jitter"). What the other side asked for is never undercut.
     """
-    # The exponent is bounded, since a float overflows long after any max_delay is reached.
-    raw = policy.delay * policy.backoff ** min(tries - 1, 64)
+    # The exponent is bounded beyond what a document may ask for (100 tries), where no float overflows yet.
+    raw = policy.delay * policy.backoff ** min(tries - 1, 128)
     waiting = min(raw, policy.max_delay)
     if policy.jitter == "full":
         waiting *= draw
