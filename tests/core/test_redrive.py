@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from flowrunner.core.commands import ScheduleStep
-from flowrunner.core.decide import Rejected
+from flowrunner.core.decide import Rejected, decide
+from flowrunner.core.events import RedriveRequested
 from flowrunner.core.flow import Foreach
 from flowrunner.core.ids import NodeId, StepId
+from flowrunner.core.state import Entry
 
 from tests.builders import flow, retry
 from tests.core.harness import Run
@@ -83,6 +85,16 @@ def test_a_named_node_runs_again_with_all_behind_it() -> None:
     run.ok("b")
     run.ok("c")
     assert run.status == "completed"
+
+
+def test_a_named_node_is_reached_as_it_was_before() -> None:
+    """R11: what it sees as `prev` is the output of the step that led to it."""
+    run = Run(flow("a"))
+    run.start()
+    run.ok("a")
+    event = RedriveRequested(NodeId("a"), StepId("1.7"), "again")
+    state = decide(run.graph, run.state, event, 2_000).state
+    assert state.frontier == {StepId("3.0"): Entry(NodeId("a"), StepId("1.7"), "again", 2_000)}
 
 
 def test_a_join_behind_keeps_what_came_from_elsewhere() -> None:
@@ -236,9 +248,6 @@ def test_a_new_deadline() -> None:
 )
 def test_what_cannot_be_redriven(moves: tuple[str, ...], node: str | None, words: str) -> None:
     """R13: and the person who asked is told why."""
-    from flowrunner.core.decide import decide
-    from flowrunner.core.events import RedriveRequested
-
     run = Run(flow("a"))
     run.start()
     for _ in moves:

@@ -12,7 +12,7 @@ from tests.mutation.survivors import Mutant, changed
 
 CORE = Path("flowrunner/core")
 
-_NUMBER = re.compile(r"__mutmut_\d+$")
+_NUMBER = re.compile(r"__mutmut_(\d+|orig)$")
 _THEIRS = "from mutmut.mutation.trampoline import"
 
 
@@ -45,14 +45,19 @@ def mutate(home: Path, modules: list[str]) -> list[Made]:
 def _made(module: str, code: str, names: list[str]) -> list[Made]:
     lines = code.splitlines()
     bodies = {
-        node.name: lines[node.lineno : node.end_lineno]
+        node.name: [line.replace(node.name, _plain(node.name)) for line in lines[node.lineno - 1 : node.end_lineno]]
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.FunctionDef)
     }
     made = []
     for name in names:
-        plain = _NUMBER.sub("", name)
-        function = plain.removeprefix("x_") if plain.startswith("x_") else ".".join(plain.split("ǁ")[1:])
-        mutant = changed(f"{module}.{function}", bodies[f"{plain}__mutmut_orig"], bodies[name])
+        mangled = _NUMBER.sub("", name)
+        function = mangled.removeprefix("x_") if mangled.startswith("x_") else ".".join(mangled.split("ǁ")[1:])
+        mutant = changed(f"{module}.{function}", bodies[f"{mangled}__mutmut_orig"], bodies[name])
         made.append(Made(f"flowrunner.core.{module}.{function}", name, mutant))
     return made
+
+
+def _plain(name: str) -> str:
+    """A function's name without what mutmut has made of it."""
+    return re.sub(r"^(x_|xǁ.*ǁ)", "", _NUMBER.sub("", name))
