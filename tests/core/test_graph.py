@@ -63,3 +63,16 @@ def test_a_long_chain_and_a_long_loop() -> None:
     assert graph.reachable([NodeId("n0")]).bit_count() == 5_000
     looped = build_graph(flow(f"{'; '.join(f'n{i} -> n{(i + 1) % 2_000}' for i in range(2_000))}"))
     assert looped.reachable([NodeId("n1234")]).bit_count() == 2_000
+
+
+@pytest.mark.parametrize(
+    ("clauses", "joins"),
+    [
+        ("a; late; z; early; late needs a, early; late -> z; early needs a", ("early", "late")),
+        ("a; k; z; y; j; k needs a; k -> z; z -> y; j needs a; j -> b; l needs b", ("j", "k", "l")),
+        ("a; second needs a; first needs a", ("second", "first")),
+    ],
+)
+def test_the_order_of_joins_is_that_of_who_leads_to_whom(clauses: str, joins: tuple[str, ...]) -> None:
+    """R5: how many joins it leads to counts, not how many nodes; the document's order decides between equals."""
+    assert build_graph(flow(clauses)).joins == joins
