@@ -12,7 +12,7 @@ from flowrunner.core.ids import NodeId, StepId
 from flowrunner.core.state import MAX_FRONTIER, SETTLE, Entry, Phase, State
 from flowrunner.core.status import RunStatus
 
-from tests.builders import flow
+from tests.builders import flow, retry
 from tests.core.harness import Run
 
 A = StepId("1.0")
@@ -88,6 +88,13 @@ def test_a_decision_is_made_once_for_each_moment() -> None:
         "node": "",
         "details": {},
     }
+
+
+def test_without_a_draw_a_delay_is_half_as_long() -> None:
+    """What is decided without chance, as in a dry run, is what happens on average."""
+    full = build_graph(flow("a", nodes={"a": {"retry": retry(2, 1_000, jitter="full")}}))
+    event = ev.StepFailed(A, 1, ErrorFacts("E", "no luck", retryable=True))
+    assert decide(full, READY, event, 99).state.frontier[A].due == 99 + 500
 
 
 @pytest.mark.parametrize(

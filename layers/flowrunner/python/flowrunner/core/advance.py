@@ -106,11 +106,8 @@ def look_at_joins(turn: Turn) -> tuple[NodeId, ErrorFacts] | None:
 
     Answers join and error when one failed and nothing handles that.
     """
-    if not turn.graph.joins:
-        return None
-    moved = True
+    moved = bool(turn.graph.joins)
     while moved:
-        moved = False
         reachable = turn.graph.reachable({entry.node for entry in turn.frontier.values()})
         for join in turn.graph.joins:
             moved, error = _look_at(turn, join, reachable)

@@ -103,7 +103,7 @@ def _apply(turn: Turn, event: Event) -> None:
         case ev.DeadlinePassed():
             _require_running(turn)
             _require(
-                turn.deadline > 0 and turn.now >= turn.deadline,
+                bool(turn.deadline) and turn.now >= turn.deadline,
                 "the run's deadline has not come",
             )
         case ev.OutputFailed(error):
