@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import expect
+from pathlib import Path
 
-from tests.browser.person import Person
-from tests.cli.remote.server import FAILING, HELLO, PASSWORD, WAITING
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.person import Person, new_person
+from tests.cli.remote.server import FAILING, HELLO, PASSWORD, WAITING, running
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -17,6 +19,7 @@ def test_logs_in_after_a_wrong_password(person: Person) -> None:
     """A wrong password is told and can be mended; afterwards the flows are there."""
     page = person.page
     person.go("/")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     page.get_by_label("User name").fill(person.username)
     page.get_by_label("Password").fill("not this one")
     person.press("Log in")
@@ -25,8 +28,25 @@ def test_logs_in_after_a_wrong_password(person: Person) -> None:
     person.press("Log in")
     expect(page.get_by_role("heading", name="Flows", exact=True)).to_be_visible()
     person.press(person.username)
-    page.get_by_role("menuitem", name="Log out").click()
+    with page.expect_response("**/v1/accounts") as told:
+        page.get_by_role("menuitem", name="Log out").click()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert told.value.json() == {"open": False}
+    expect(page.get_by_role("button", name="Sign up")).to_have_count(0)
+
+
+def test_signs_up_where_that_is_open(browser: Browser, built_console: Path) -> None:
+    """Somebody whom nobody knows makes an account, and is in it; a server that is closed does not offer it."""
+    with running({"accounts.signup": "open"}) as server, new_person(browser, server) as person:
+        page = person.page
+        person.go("/")
+        person.press("Sign up")
+        page.get_by_label("Account").fill("Data team")
+        page.get_by_label("User name").fill("ada@example.org")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.locator("form").get_by_role("button", name="Sign up").click()
+        expect(page.get_by_role("heading", name="No flows yet")).to_be_visible()
+        expect(page.get_by_role("button", name="ada@example.org")).to_be_visible()
 
 
 def test_builds_a_flow_on_the_canvas_and_runs_it(person: Person) -> None:
@@ -104,6 +124,26 @@ def test_cancels_a_run(person: Person) -> None:
     person.status("cancelled")
     page.get_by_role("link", name="Runs", exact=True).click()
     expect(page.get_by_role("table", name="Runs").get_by_text("cancelled", exact=True)).to_be_visible()
+
+
+def test_cancels_and_redrives_many_runs(person: Person) -> None:
+    """All that are listed are chosen at once; what fits them is done after the page has asked."""
+    page = person.page
+    person.log_in()
+    flow = person.flow(WAITING)
+    for _ in range(3):
+        person.call("POST", f"/v1/flows/{flow}/runs", {})
+    person.go("/runs")
+    runs = page.get_by_role("table", name="Runs")
+    expect(runs.get_by_text("waiting", exact=True).and_(page.locator("span"))).to_have_count(3)
+    runs.get_by_label("Choose all runs").check()
+    person.press("Cancel 3")
+    person.press("Cancel 3 runs", person.dialog("Cancel 3 runs?"))
+    expect(runs.get_by_text("cancelled", exact=True)).to_have_count(3)
+    runs.get_by_label("Choose all runs").check()
+    person.press("Redrive 3")
+    person.press("Redrive 3 runs", person.dialog("Redrive 3 runs?"))
+    expect(runs.get_by_text("cancelled", exact=True)).to_have_count(0)
 
 
 def test_sets_and_deletes_a_secret(person: Person) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Route, expect
 
@@ -24,6 +26,29 @@ nodes:
   last: {type: log, params: {message: done}}
 """
 LOST = "The connection is lost"
+DRAWN = "() => document.body.textContent.length"
+TRIED = """
+metadata: {name: tried}
+nodes:
+  many:
+    type: script
+    foreach: {items: "${[...Array(14).keys()]}", tolerate_failures: 1}
+    hooks: {exec: "if (item === 9) throw new Error('nine is broken'); return 'x'.repeat(200000)"}
+    next: again
+  again:
+    type: script
+    retry: {max_attempts: 2, delay: 50ms, on: ["*"]}
+    hooks: {exec: "throw new Error('never')"}
+"""
+"""Fourteen items, one of which fails; nearly 3 MB of output; and a step that is tried twice."""
+
+CHILDREN = """
+metadata: {name: parent}
+nodes:
+  ask:
+    type: flow.run
+    params: {inline: {metadata: {name: child}, nodes: {ask: {type: approval, params: {message: go?}}}}}
+"""
 
 
 def test_a_run_survives_a_lost_connection_and_a_reload(person: Person) -> None:
@@ -146,3 +171,108 @@ def test_what_waits_is_rejected(person: Person) -> None:
     person.press("Reject", page.get_by_role("region", name="Answer"))
     person.status("completed")
     expect(page.get_by_role("complementary", name="Step")).to_contain_text("rejected")
+
+
+def test_a_timeline_tells_of_tries_and_is_searched(person: Person) -> None:
+    """Queued, work and the wait for the next try are told of each attempt; those that failed are found among many."""
+    page = person.page
+    person.log_in()
+    run = person.run(TRIED)
+    person.go(f"/runs/{run}")
+    person.status("failed")
+    timeline = page.get_by_role("tabpanel", name="Timeline")
+    rows = timeline.get_by_role("button")
+    expect(timeline).to_contain_text("17 steps in")
+    expect(rows.filter(has_text="again").filter(has_not_text="try 2")).to_have_accessible_name(
+        re.compile(r"again retrying, began after .*, queued for .*, next try after ")
+    )
+    timeline.get_by_label("Which steps").select_option(label="Failed or tried again")
+    expect(rows).to_have_count(3)
+    timeline.get_by_role("searchbox", name="Step").fill("many")
+    expect(rows).to_have_count(1)
+    rows.click()
+    step = page.get_by_role("complementary", name="Step")
+    expect(step.get_by_role("alert")).to_contain_text("nine is broken")
+    page.reload()
+    expect(step.get_by_role("heading", name="many[9]", exact=True)).to_be_visible()
+
+
+def test_a_large_value_is_read_a_page_at_a_time(person: Person) -> None:
+    """Of megabytes the page draws some thousand characters, as a tree and as text; the last of them can be reached."""
+    page = person.page
+    person.log_in()
+    run = person.run(TRIED)
+    person.go(f"/runs/{run}")
+    person.status("failed")
+    person.choose("many")
+    output = page.get_by_role("complementary", name="Step").get_by_role("region", name="Output")
+    expect(output.get_by_role("button", name="Read all 200,000 characters")).to_have_count(13)
+    assert page.evaluate(DRAWN) < 100_000
+    person.press("Read all 200,000 characters", output.locator("details > div > div").first)
+    expect(output).to_contain_text("1 to 20,000 of 200,000 characters")
+    person.press("Next", output)
+    expect(output).to_contain_text("20,001 to 40,000 of 200,000 characters")
+    person.press("as text", output)
+    expect(output).to_contain_text(re.compile(r"1 to 20,000 of 2,6\d\d,\d\d\d characters"))
+    assert page.evaluate(DRAWN) < 100_000
+
+
+def test_child_runs_are_linked_both_ways(person: Person) -> None:
+    """From a step to the run that it waits for, whose end is the step's; and back."""
+    page = person.page
+    person.log_in()
+    person.go(f"/runs/{person.run(CHILDREN)}")
+    page.get_by_role("link", name="It waits for the run that it has started").click()
+    answer = page.get_by_role("region", name="Answer")
+    expect(answer).to_contain_text("go?")
+    page.get_by_role("link", name="its parent run").click()
+    page.get_by_role("link", name="It waits for the run that it has started").click()
+    person.press("Approve", answer)
+    person.status("completed")
+    page.get_by_role("link", name="its parent run").click()
+    person.status("completed")
+    person.choose("ask")
+    expect(page.get_by_role("link", name="The run that it has started")).to_be_visible()
+
+
+def test_says_what_is_lost_and_where_codes_are_explained(person: Person) -> None:
+    """A value that the store has lost is no null; a code leads to the documents, unless these are not there."""
+    page = person.page
+    person.log_in()
+    run = person.run(BROKEN)
+    page.route("**/docs/errors/", lambda route: route.fulfill(body='<h3 id="script_error"></h3>'))
+
+    def losing(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "input": None, "lost": ["input"]})
+
+    page.route(f"**/v1/runs/{run}", losing)
+    person.go(f"/runs/{run}")
+    person.status("failed")
+    code = page.get_by_role("link", name="SCRIPT_ERROR").first
+    expect(code).to_have_attribute("href", "/docs/errors/#script_error")
+    expect(page.get_by_role("status").filter(has_text="The store has lost")).to_contain_text("input. VALUE_LOST")
+    page.get_by_role("tab", name="Input and output").click()
+    values = page.get_by_role("tabpanel", name="Input and output")
+    expect(values.get_by_role("region", name="Input")).to_contain_text("Lost: the store does not have it")
+    page.route("**/docs/errors/", lambda route: route.fulfill(status=404, body="No documents here"))
+    page.reload()
+    expect(page.get_by_role("alert").first).to_contain_text("SCRIPT_ERROR")
+    expect(code).to_have_count(0)
+
+
+def test_a_run_is_deleted(person: Person) -> None:
+    """After it was asked, and then there is no such run."""
+    page = person.page
+    person.log_in()
+    run = person.run(BROKEN)
+    person.go(f"/runs/{run}")
+    person.status("failed")
+    person.press("More")
+    page.get_by_role("menuitem", name="Delete the run…").click()
+    person.press("Delete", person.dialog("Delete the run?"))
+    expect(page.get_by_role("heading", name="No runs")).to_be_visible()
+    person.go(f"/runs/{run}")
+    expect(page.get_by_role("heading", name="There is no such run")).to_be_visible()
+    page.get_by_role("link", name="All runs").click()
+    expect(page.get_by_role("heading", name="No runs")).to_be_visible()

@@ -43,13 +43,7 @@ export function Redrive({ run, nodes, from, onClose, onRedriven }: Props) {
   );
   return (
     <Dialog title="Redrive the run" open onClose={onClose}>
-      <DialogForm
-        action="Redrive"
-        busy={redrive.isPending || flow.isPending}
-        error={redrive.error}
-        onSubmit={() => redrive.mutate()}
-        onCancel={onClose}
-      >
+      <DialogForm action="Redrive" act={redrive} wait={flow.isPending} onCancel={onClose}>
         <Select
           label="From"
           hint="Steps that have succeeded are not executed again, unless they come after the one chosen."

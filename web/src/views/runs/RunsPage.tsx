@@ -149,6 +149,7 @@ function RunLink({ run }: { run: RunSummary }) {
 }
 
 function Where({ run }: { run: RunSummary }) {
+  if (run.error && run.status === 'cancelled') return <span className="muted">{run.error.message}</span>;
   if (run.error) {
     return (
       <span className={styles.error} title={run.error.message}>
