@@ -7,7 +7,7 @@ import { EdgeForm } from '~/editor/EdgeForm';
 import { EdgeList } from '~/editor/EdgeList';
 import { lineOf } from '~/editor/mentions';
 import { NodeForm } from '~/editor/NodeForm';
-import { addNode, connect, disconnect, freeName, placeNodes, relabel, removeNode } from '~/editor/nodes';
+import { addNode, connect, disconnect, freeName, placeNodes, relabel, removeNodes } from '~/editor/nodes';
 import { Palette } from '~/editor/Palette';
 import { nodeOf, useProblems } from '~/editor/problems';
 import { Problems } from '~/editor/Problems';
@@ -79,7 +79,7 @@ export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Prop
     setChosen([id]);
   };
   const remove = (ids: readonly string[], lines: readonly FlowEdge[] = []) => {
-    edit((before) => ids.reduce(removeNode, lines.reduce(disconnect, before)));
+    edit((before) => removeNodes(lines.reduce(disconnect, before), ids));
     setChosen([]);
   };
   const copied = () => (there.length > 0 && !broken ? copyNodes(text, there) : null);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
-import { getIn, removeIn, renameKey, setIn } from '~/editor/edits';
+import { changeAll, getIn, removeIn, renameKey, setIn } from '~/editor/edits';
 
 const FLOW = `# About the flow.
 metadata:
@@ -69,7 +69,7 @@ describe('setIn', () => {
       ['nodes', 'sorry', 'type'],
       'script',
       ["  sorry: {type: log, params: {message: 'no'}}"],
-      ['  sorry: {type: script, params: {message: no}}'],
+      ["  sorry: {type: script, params: {message: 'no'}}"],
     ],
   ])('changes %s and no other line', (_what, path, value, gone, come) => {
     const after = setIn(FLOW, path, value);
@@ -162,3 +162,52 @@ it('means what it should, whatever is set anywhere, time after time, and keeps c
     { numRuns: 150 },
   );
 }, 30_000);
+
+describe('a document of JSON', () => {
+  const JSON_FLOW = '{\n  "nodes": {\n    "a": {\n      "type": "log"\n    }\n  }\n}\n';
+
+  it('stays one, and keeps its lines', () => {
+    const after = setIn(JSON_FLOW, ['nodes', 'b'], { type: 'log' });
+    expect(JSON.parse(after)).toEqual({ nodes: { a: { type: 'log' }, b: { type: 'log' } } });
+    expect(after.split('\n')).toEqual(expect.arrayContaining(JSON_FLOW.split('\n').slice(0, 4)));
+    expect(removeIn(after, ['nodes', 'b'])).toBe(JSON_FLOW);
+    const line = '{"nodes": {"a": {"type": "log"}}}';
+    expect(setIn(line, ['nodes', 'a', 'next'], 'x')).toBe('{"nodes": {"a": {"type": "log", "next": "x"}}}');
+  });
+});
+
+describe('what stands beside', () => {
+  it('keeps comments in a mapping in braces, and the quotes of its other values', () => {
+    const text = 'a: {\n  b: "1", # one\n  c: \'2\' # two\n}\n';
+    expect(setIn(text, ['a', 'd'], 3)).toBe('a: {\n  b: "1", # one\n  c: \'2\', # two\n  d: 3\n}\n');
+    expect(removeIn(text, ['a', 'c'])).toBe('a: {\n  b: "1", # one\n}\n');
+  });
+
+  it('keeps comments and blank lines around the last pair that is taken out', () => {
+    expect(removeIn('nodes: # all\n  # about\n\n  a: 1\nend: 2\n', ['nodes', 'a'])).toBe(
+      'nodes: {} # all\n  # about\n\nend: 2\n',
+    );
+  });
+
+  it('refuses what would mean something else, and says where', () => {
+    expect(() => setIn('a: &x 1\nb: *x\n', ['a'], 2)).toThrow('a is written in a way');
+  });
+});
+
+it('changes a thousand places at once, each line by itself', () => {
+  const nodes = Array.from({ length: 1_000 }, (_one, index) => `  n${index}: {type: log} # ${index}\n`);
+  const text = `nodes:\n${nodes.join('')}`;
+  const at = (index: number) => ['nodes', `n${index}`, 'ui'];
+  const placed = changeAll(
+    text,
+    nodes.map((_one, index) => [at(index), { x: index, y: 0 }]),
+  );
+  expect(getIn(placed, at(999))).toEqual({ x: 999, y: 0 });
+  expect(placed).toContain('  n7: {type: log, ui: {x: 7, y: 0}} # 7\n');
+  expect(
+    changeAll(
+      placed,
+      nodes.map((_one, index) => [at(index), undefined]),
+    ),
+  ).toBe(text);
+}, 60_000);

@@ -1,7 +1,10 @@
 /** Changes of a list in a flow's document, item by item: the lines of all others stay as they are. */
-import { isMap, isNode, isSeq, parseDocument, stringify, type YAMLSeq } from 'yaml';
+import { isCollection, isMap, isSeq, type YAMLSeq } from 'yaml';
 
-import { removeIn, setIn, type Path } from '~/editor/edits';
+import { parsed } from '~/editor/documents';
+import { checked, getIn, removeIn, setIn, type Path } from '~/editor/edits';
+import { linesTo, valueEnd } from '~/editor/splices';
+import { inBlock } from '~/editor/written';
 
 /** Adds an item at the end of the list at a path. */
 export function addItem(text: string, path: Path, item: unknown): string {
@@ -9,12 +12,13 @@ export function addItem(text: string, path: Path, item: unknown): string {
   if (list === null) return setIn(text, path, [...valuesOf(text, path), item]);
   const last = linesOfItem(text, list, list.items.length - 1);
   const dash = `${' '.repeat(last.column)}- `;
-  const lines = stringify(item, { lineWidth: 0, indent: 2 }).trimEnd().split('\n');
+  const lines = inBlock(item).split('\n');
   const written = lines
     .map((line, index) => (index === 0 ? dash : ' '.repeat(dash.length)) + line)
     .join('\n');
   const before = text.slice(0, last.to);
-  return `${before}${before.endsWith('\n') ? '' : '\n'}${written}\n${text.slice(last.to)}`;
+  const after = `${before}${before.endsWith('\n') ? '' : '\n'}${written}\n${text.slice(last.to)}`;
+  return checked(text, after, [[path, [...valuesOf(text, path), item]]]);
 }
 
 /** Takes the item at a place out of the list at a path; with the last one the list goes. */
@@ -22,27 +26,27 @@ export function removeItem(text: string, path: Path, index: number): string {
   const values = valuesOf(text, path);
   if (values.length < 2) return index in values ? removeIn(text, path) : text;
   const list = blockOf(text, path);
-  if (list === null)
-    return setIn(
-      text,
-      path,
-      values.filter((_one, place) => place !== index),
-    );
+  const left = values.filter((_one, place) => place !== index);
+  if (list === null) return setIn(text, path, left);
   const { from, to } = linesOfItem(text, list, index);
-  return text.slice(0, from) + text.slice(to);
+  return checked(text, text.slice(0, from) + text.slice(to), [[path, left]]);
 }
 
 function valuesOf(text: string, path: Path): unknown[] {
-  const document = parseDocument(text, { logLevel: 'silent' });
-  const found: unknown = document.errors.length > 0 ? undefined : document.getIn(path);
-  const value: unknown = isNode(found) ? found.toJS(document) : found;
+  const value = getIn(text, path);
   return Array.isArray(value) ? (value as unknown[]) : [];
+}
+
+/** Whether what is at a path is written in lines of its own. */
+export function isBlock(text: string, path: Path): boolean {
+  const found: unknown = parsed(text).document.getIn(path);
+  return isCollection(found) && found.flow !== true && found.items.length > 0;
 }
 
 /** The list at a path, if it is written in lines of its own. */
 function blockOf(text: string, path: Path): YAMLSeq | null {
-  const document = parseDocument(text, { logLevel: 'silent' });
-  if (document.errors.length > 0 || !isMap(document.contents)) return null;
+  const { document, problem } = parsed(text);
+  if (problem !== null || !isMap(document.contents)) return null;
   const found: unknown = document.getIn(path);
   return isSeq(found) && found.flow !== true && found.items.length > 0 ? found : null;
 }
@@ -52,11 +56,11 @@ function linesOfItem(
   list: YAMLSeq,
   index: number,
 ): { from: number; to: number; column: number } {
-  const item = list.items[index];
-  const [start, end] = (isNode(item) ? item.range : null) ?? [0, 0];
-  const from = text.lastIndexOf('\n', start - 1) + 1;
-  const last = end > start && text[end - 1] === '\n' ? end - 1 : end;
-  const newline = text.indexOf('\n', last);
-  const column = text.slice(from).indexOf('-');
-  return { from, to: newline < 0 ? text.length : newline + 1, column: Math.max(0, column) };
+  const first = list.range?.[0] ?? 0;
+  const column = first - (text.lastIndexOf('\n', first - 1) + 1);
+  // A dash may stand alone, above its item.
+  const dashes = new RegExp(`^ {${column}}-(?=\\s)`, 'gm');
+  dashes.lastIndex = index === 0 ? first - column : valueEnd(text, list.items[index - 1]);
+  const from = dashes.exec(text)?.index ?? first - column;
+  return { from, to: linesTo(text, from, valueEnd(text, list.items[index]), column), column };
 }

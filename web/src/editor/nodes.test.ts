@@ -7,7 +7,7 @@ import {
   freeName,
   placeNodes,
   relabel,
-  removeNode,
+  removeNodes,
   renameNode,
   unplaceNodes,
 } from '~/editor/nodes';
@@ -86,7 +86,7 @@ describe('the canvas', () => {
   });
 
   it('removes a node with all that leads to it', () => {
-    const after = removeNode(FLOW, 'c');
+    const after = removeNodes(FLOW, ['c']);
     expect(edges(after)).toEqual(['a-error-d', 'a-next-b', 'b-need-e', 'b-next-d']);
     expect(graphOf(after)?.nodes.map(({ id }) => id)).toEqual(['a', 'b', 'd', 'e']);
     expect(after).toContain('type: http.request # first');
@@ -101,7 +101,7 @@ describe('the canvas', () => {
         .map((one) => one.replace(/^a-/, 'get-'))
         .sort(),
     );
-    expect(renameNode(FLOW, 'a', 'my-get')).toContain('${nodes["my-get"].output}');
+    expect(renameNode(FLOW, 'a', 'my-get')).toContain(`\${nodes['my-get'].output}`);
     expect(edges(renameNode(FLOW, 'b', 'bee'))).toContain('bee-need-e');
   });
 

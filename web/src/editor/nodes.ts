@@ -1,18 +1,14 @@
 /** What can be done to a flow's document on the canvas, each a change of its text. */
 import { parse } from 'yaml';
 
-import { getIn, removeIn, renameKey, setIn } from '~/editor/edits';
-import { removeItem } from '~/editor/lists';
+import { isMapping } from '~/editor/documents';
+import { changeAll, getIn, removeIn, setIn, type Change, type Path } from '~/editor/edits';
+import { addItem, isBlock, removeItem } from '~/editor/lists';
+import { renamed } from '~/editor/names';
 import { graphOf, type FlowEdge } from '~/graph/model';
 
 /** What a node may be called. */
 export const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
-
-type Next = Record<string, string | string[]>;
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function list(value: unknown): string[] {
   if (typeof value === 'string') return [value];
@@ -67,15 +63,26 @@ function exampleParams(example: string): Record<string, unknown> | null {
   }
 }
 
-/** Takes a node out, with every edge that leads to it. */
-export function removeNode(text: string, id: string): string {
-  let after = text;
-  for (const edge of graphOf(text)?.edges ?? []) {
-    if (edge.to === id || edge.from === id) after = disconnect(after, edge);
-  }
+/** Takes nodes out, with every edge that leads to one of them. */
+export function removeNodes(text: string, ids: readonly string[]): string {
+  const gone = new Set(ids);
+  const edges = (graphOf(text)?.edges ?? []).filter(({ from, to }) => gone.has(from) !== gone.has(to));
+  let after = edges
+    .filter(({ kind, to, from }) => !gone.has(ownerOf(kind, from, to)))
+    .reduce(disconnect, text);
+  const among = connectionsOf(after).flatMap((one, index) => (touches(one, gone) ? [index] : []));
+  for (const index of among.reverse()) after = removeItem(after, ['connections'], index);
   const start = list(getIn(after, ['start']));
-  if (start.includes(id)) after = setIn(after, ['start'], short(start.filter((one) => one !== id)));
-  return removeIn(after, ['nodes', id]);
+  const left = start.filter((one) => !gone.has(one));
+  const changes: Change[] = ids.map((id) => [['nodes', id], undefined]);
+  if (left.length < start.length) changes.push([['start'], short(left)]);
+  const all = Object.keys((getIn(after, ['nodes']) as object | undefined) ?? {}).every((id) => gone.has(id));
+  return all ? changeAll(after, [[['nodes'], {}], ...changes.slice(ids.length)]) : changeAll(after, changes);
+}
+
+/** The node in whose part of the document an edge is written. */
+function ownerOf(kind: FlowEdge['kind'], from: string, to: string): string {
+  return kind === 'need' ? to : from;
 }
 
 /**
@@ -86,10 +93,30 @@ export function removeNode(text: string, id: string): string {
  */
 export function connect(text: string, from: string, to: string, action = 'default'): string {
   if (from !== to && action === 'default' && joins(text, to)) return wait(text, from, to);
-  const next = nextOf(text, from);
-  const targets = next[action] ?? [];
-  if (targets.includes(to)) return text;
-  return writeNext(text, from, { ...next, [action]: [...targets, to] });
+  const next = getIn(text, ['nodes', from, 'next']);
+  const empty = isMapping(next) ? Object.keys(next).length === 0 : list(next).length === 0;
+  if (empty) return setIn(text, ['nodes', from, 'next'], action === 'default' ? to : { [action]: to });
+  if (!isMapping(next) && action !== 'default')
+    return setIn(text, ['nodes', from, 'next'], { default: short(list(next)), [action]: to });
+  return addName(text, isMapping(next) ? ['nodes', from, 'next', action] : ['nodes', from, 'next'], to);
+}
+
+/** One more name at a place where one may stand, or a list of them. */
+function addName(text: string, path: Path, name: string): string {
+  const there = getIn(text, path);
+  const names = list(there);
+  if (names.includes(name)) return text;
+  if (Array.isArray(there) && names.length > 0) return addItem(text, path, name);
+  return setIn(text, path, short([...names, name]));
+}
+
+/** One name less there; undefined where it was the last. */
+function dropName(text: string, path: Path, name: string): string | undefined {
+  const there = getIn(text, path);
+  const left = list(there).filter((one) => one !== name);
+  if (left.length === 0) return undefined;
+  if (!Array.isArray(there) || !there.includes(name)) return text;
+  return isBlock(text, path) ? removeItem(text, path, there.indexOf(name)) : setIn(text, path, short(left));
 }
 
 function joins(text: string, id: string): boolean {
@@ -99,36 +126,73 @@ function joins(text: string, id: string): boolean {
 
 /** Lets a node wait for another. */
 export function wait(text: string, from: string, to: string): string {
-  const needs = getIn(text, ['nodes', to, 'needs']);
-  const path = isMapping(needs) ? ['nodes', to, 'needs', 'nodes'] : ['nodes', to, 'needs'];
-  const needed = list(getIn(text, path));
+  const path = needsOf(text, to);
+  const there = getIn(text, path);
+  if (Array.isArray(there) && there.length > 0) return addName(text, path, from);
+  const needed = list(there);
   return needed.includes(from) ? text : setIn(text, path, [...needed, from]);
+}
+
+function needsOf(text: string, id: string): Path {
+  const path = ['nodes', id, 'needs'];
+  return isMapping(getIn(text, path)) ? [...path, 'nodes'] : path;
 }
 
 /** Takes an edge out: of `next`, of `needs`, or of the connections. */
 export function disconnect(text: string, edge: FlowEdge): string {
   const { from, to, kind, label } = edge;
   if (kind === 'need') {
-    const path = isMapping(getIn(text, ['nodes', to, 'needs']))
-      ? ['nodes', to, 'needs', 'nodes']
-      : ['nodes', to, 'needs'];
-    const left = list(getIn(text, path)).filter((one) => one !== from);
-    return left.length > 0 ? setIn(text, path, left) : removeIn(text, ['nodes', to, 'needs']);
+    const path = needsOf(text, to);
+    const there = getIn(text, path);
+    const left = list(there).filter((one) => one !== from);
+    if (left.length === 0) return removeIn(text, ['nodes', to, 'needs']);
+    if (!Array.isArray(there) || !there.includes(from)) return text;
+    return removeItem(text, path, there.indexOf(from));
   }
   if (kind === 'port') {
-    const all = getIn(text, ['connections']);
-    const index = Array.isArray(all) ? all.findIndex((one: unknown) => sameConnection(one, from, to)) : -1;
-    if (index < 0) return text;
-    return disconnect(removeItem(text, ['connections'], index), edge);
+    const index = connectionsOf(text).findIndex((one) => sameConnection(one, from, to));
+    return index < 0 ? text : disconnect(removeItem(text, ['connections'], index), edge);
   }
-  const next = nextOf(text, from);
-  const action = kind === 'error' ? 'error' : label || 'default';
-  return writeNext(text, from, { ...next, [action]: (next[action] ?? []).filter((one) => one !== to) });
+  return unfollow(text, from, to, kind === 'error' ? 'error' : label || 'default');
+}
+
+function unfollow(text: string, from: string, to: string, action: string): string {
+  const path = ['nodes', from, 'next'];
+  const next = getIn(text, path);
+  const at = isMapping(next) ? [...path, action] : path;
+  if (!list(getIn(text, at)).includes(to)) return text;
+  const after = dropName(text, at, to) ?? removeIn(text, at);
+  const left = getIn(after, path);
+  if (!isMapping(left)) return after;
+  const actions = Object.keys(left);
+  if (actions.length === 0) return removeIn(after, path);
+  // As short as it may be written, where that costs no other line.
+  const plain = actions.length === 1 && left.default !== undefined && !isBlock(after, path);
+  return plain ? setIn(after, path, left.default) : after;
+}
+
+/** Ports and where they lead, as they are written. */
+function connectionsOf(text: string): readonly unknown[] {
+  const all = getIn(text, ['connections']);
+  return Array.isArray(all) ? (all as unknown[]) : [];
 }
 
 function sameConnection(one: unknown, from: string, to: string): boolean {
-  if (isMapping(one)) return one.from_node === from && one.to_node === to;
-  return typeof one === 'string' && new RegExp(`^\\s*${from}\\b.*->\\s*${to}\\.`).test(one);
+  const ends = endsOf(one);
+  return ends.length === 2 && ends[0] === from && ends[1] === to;
+}
+
+function touches(one: unknown, nodes: ReadonlySet<string>): boolean {
+  return endsOf(one).some((end) => nodes.has(end));
+}
+
+/** The nodes that a connection is between; none for what is no connection. */
+export function endsOf(one: unknown): string[] {
+  if (isMapping(one))
+    return [one.from_node, one.to_node].filter((end): end is string => typeof end === 'string');
+  const found = typeof one === 'string' ? /^\s*([\w-]+)(?:\.\S*)?\s*->\s*([\w-]+)\./.exec(one) : null;
+  const [, from, to] = found ?? [];
+  return from !== undefined && to !== undefined ? [from, to] : [];
 }
 
 /** Lets an edge be followed along another action. */
@@ -136,90 +200,36 @@ export function relabel(text: string, edge: FlowEdge, action: string): string {
   return connect(disconnect(text, edge), edge.from, edge.to, action || 'default');
 }
 
-function nextOf(text: string, id: string): Record<string, string[]> {
-  const next = getIn(text, ['nodes', id, 'next']);
-  if (!isMapping(next)) return next === undefined || next === null ? {} : { default: list(next) };
-  return Object.fromEntries(Object.entries(next).map(([action, targets]) => [action, list(targets)]));
-}
-
-function writeNext(text: string, id: string, next: Record<string, string[]>): string {
-  const written: Next = {};
-  for (const [action, targets] of Object.entries(next)) {
-    const one = short(targets);
-    if (one !== undefined) written[action] = one;
-  }
-  const actions = Object.keys(written);
-  const path = ['nodes', id, 'next'];
-  if (actions.length === 0) return removeIn(text, path);
-  return setIn(text, path, actions.length === 1 && written.default !== undefined ? written.default : written);
-}
-
-/** Gives a node another name, wherever it is named: in edges, joins, connections and expressions. */
+/** Gives a node another name, wherever it is named: in edges, joins, connections, expressions and scripts. */
 export function renameNode(text: string, id: string, name: string): string {
   if (!NAME.test(name))
     throw new Error('A name is a letter or _, then letters, digits, _ and -, at most 64.');
-  const graph = graphOf(text);
-  if (graph?.nodes.some((node) => node.id === name)) throw new Error(`There is a node ${name} already.`);
-  let after = text;
-  for (const node of graph?.nodes ?? []) after = renameIn(after, node.id, id, name);
-  const start = list(getIn(after, ['start']));
-  if (start.includes(id))
-    after = setIn(after, ['start'], short(start.map((one) => (one === id ? name : one))));
-  after = renameKey(after, ['nodes', id], name);
-  const mentions = new RegExp(`\\bnodes\\.${id}(?![\\w-])`, 'g');
-  const quoted = new RegExp(`\\bnodes\\[(["'])${id}\\1\\]`, 'g');
-  const reference = /^[A-Za-z_]\w*$/.test(name) ? `nodes.${name}` : `nodes["${name}"]`;
-  return renameInConnections(after, id, name).replace(mentions, reference).replace(quoted, reference);
-}
-
-function renameInConnections(text: string, id: string, name: string): string {
-  const [section] = /^connections:.*(?:\n(?:[ \t-].*)?)*/m.exec(text) ?? [];
-  if (section === undefined) return text;
-  const from = new RegExp(`(^\\s*-\\s*["']?|[[,]\\s*["']?)${id}(?=(?:\\.[^\\s,]*)?\\s*->)`, 'gm');
-  const to = new RegExp(`(->\\s*)${id}(?=\\.)`, 'g');
-  const fields = new RegExp(`(\\b(?:from|to)_node:\\s*["']?)${id}(?![\\w-])`, 'g');
-  const renamed = [from, to, fields].reduce(
-    (after, place) => after.replace(place, (_all, before: string) => before + name),
-    section,
-  );
-  return text.replace(section, () => renamed);
-}
-
-function renameIn(text: string, node: string, id: string, name: string): string {
-  let after = text;
-  const next = nextOf(text, node);
-  if (Object.values(next).some((targets) => targets.includes(id))) {
-    const renamed = Object.entries(next).map(([action, targets]) => [
-      action,
-      targets.map((one) => (one === id ? name : one)),
-    ]);
-    after = writeNext(after, node, Object.fromEntries(renamed) as Record<string, string[]>);
-  }
-  const needs = getIn(after, ['nodes', node, 'needs']);
-  const path = isMapping(needs) ? ['nodes', node, 'needs', 'nodes'] : ['nodes', node, 'needs'];
-  const needed = getIn(after, path);
-  if (list(needed).includes(id)) {
-    const renamed = list(needed).map((one) => (one === id ? name : one));
-    after = setIn(after, path, typeof needed === 'string' ? renamed[0] : renamed);
-  }
-  return after;
+  if (graphOf(text)?.nodes.some((node) => node.id === name))
+    throw new Error(`There is a node ${name} already.`);
+  return renamed(text, new Map([[id, name]]));
 }
 
 /** Keeps where nodes stand. */
 export function placeNodes(text: string, places: ReadonlyMap<string, { x: number; y: number }>): string {
-  let after = text;
-  for (const [id, { x, y }] of places) {
-    after = setIn(after, ['nodes', id, 'ui', 'x'], Math.round(x));
-    after = setIn(after, ['nodes', id, 'ui', 'y'], Math.round(y));
-  }
-  return after;
+  const changes = [...places].flatMap(([id, place]): Change[] => {
+    const [x, y] = [Math.round(place.x), Math.round(place.y)];
+    const ui = getIn(text, ['nodes', id, 'ui']);
+    if (!isMapping(ui) || ui.x === undefined || ui.y === undefined)
+      return [[['nodes', id, 'ui'], { ...(isMapping(ui) ? ui : {}), x, y }]];
+    const both: Change[] = [
+      [['nodes', id, 'ui', 'x'], x],
+      [['nodes', id, 'ui', 'y'], y],
+    ];
+    return both.filter(([path, value]) => ui[path.at(-1) ?? ''] !== value);
+  });
+  return changeAll(text, changes);
 }
 
 /** Forgets where nodes stand, so that they are laid out. */
 export function unplaceNodes(text: string): string {
-  let after = text;
-  for (const node of graphOf(text)?.nodes ?? []) {
-    if (node.at !== null) after = removeIn(after, ['nodes', node.id, 'ui']);
-  }
-  return after;
+  const nodes = graphOf(text)?.nodes ?? [];
+  return changeAll(
+    text,
+    nodes.filter(({ at }) => at !== null).map(({ id }): Change => [['nodes', id, 'ui'], undefined]),
+  );
 }

@@ -1,5 +1,5 @@
 /** A flow as a drawing: nodes and the edges between them, read from its document, however broken that is. */
-import { parse } from 'yaml';
+import { isMapping, parsed } from '~/editor/documents';
 
 export type EdgeKind = 'next' | 'error' | 'need' | 'port';
 
@@ -37,10 +37,6 @@ const CONNECTION = /^\s*([\w-]+)(?:\.([\w.[\]-]+))?\s*->\s*([\w-]+)\.(\w+)\s*$/;
 
 type Mapping = Record<string, unknown>;
 
-function isMapping(value: unknown): value is Mapping {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function texts(value: unknown): string[] {
   if (typeof value === 'string') return [value];
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
@@ -48,11 +44,8 @@ function texts(value: unknown): string[] {
 
 /** The drawing of a document's text; null when it is no YAML at all. */
 export function graphOf(document: string): FlowGraph | null {
-  try {
-    return graphOfValue(parse(document, { logLevel: 'error' }));
-  } catch {
-    return null;
-  }
+  const { problem, value } = parsed(document);
+  return problem === null ? graphOfValue(value) : null;
 }
 
 /** The drawing of a parsed document. */
