@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -97,3 +98,24 @@ def test_failed_stages_reach_the_summary(tmp_path: Path, stages: str, code: int,
     assert done.returncode == code, done.stdout
     assert all(word in done.stdout for word in words), done.stdout
     assert words[-1] in done.stdout.splitlines()[-1]
+
+
+def test_some_tests_are_not_measured(tmp_path: Path) -> None:
+    """Coverage rests while one of them runs, and goes on behind it."""
+    (tmp_path / "thing.py").write_text("def seldom():\n    return 1\n\n\ndef often():\n    return 2\n", "utf-8")
+    (tmp_path / "tests/simulation").mkdir(parents=True)
+    for file, name in (("tests/simulation/test_a.py", "seldom"), ("tests/test_b.py", "often")):
+        text = f"import thing\n\n\ndef test_{name}():\n    assert thing.{name}()\n"
+        (tmp_path / file).write_text(text, "utf-8")
+    environment = {**os.environ, FAILED_STAGES: "", "PYTHONPATH": f"{ROOT}{os.pathsep}.", "PYTEST_ADDOPTS": ""}
+    options = ["-p", "tests.coverage_gate", "-p", "no:cacheprovider", "--cov=thing", "--cov-report=json:found.json"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir=.", "-c", os.devnull, "tests"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=False,  # the gate has nothing of flowrunner to judge
+        timeout=300,
+    )
+    found = json.loads((tmp_path / "found.json").read_text("utf-8"))["files"]["thing.py"]
+    assert (found["missing_lines"], 6 in found["executed_lines"]) == ([2], True)
