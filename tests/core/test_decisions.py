@@ -90,6 +90,14 @@ def test_a_decision_is_made_once_for_each_moment() -> None:
     }
 
 
+def test_what_a_run_was_born_with_stays() -> None:
+    """When it started, what waits for it and which place it holds are the same from its first decision to its end."""
+    born = State(rev=1, frontier=READY.frontier, started_at=7, slot="key", parent=True)
+    for event in (ev.StepWaiting(A, 1), ev.StepSucceeded(A, 1), ev.StepFailed(A, 1, ERROR), ev.CancelRequested()):
+        state = decide(GRAPH, born, event, 99).state
+        assert (state.rev, state.started_at, state.slot, state.parent) == (2, 7, "key", True)
+
+
 def test_without_a_draw_a_delay_is_half_as_long() -> None:
     """What is decided without chance, as in a dry run, is what happens on average."""
     full = build_graph(flow("a", nodes={"a": {"retry": retry(2, 1_000, jitter="full")}}))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flowrunner.core.events import ErrorFacts
-from flowrunner.core.flow import Node, RetryPolicy
+from flowrunner.core.flow import Node, OnError, RetryPolicy
 from flowrunner.core.ids import NodeId
 from flowrunner.core.retry import matches, retry_delay, will_retry
 from hypothesis import given
@@ -119,6 +119,20 @@ def test_a_retry_is_the_same_step_with_the_next_attempt() -> None:
         assert run.due("a") == run.now + delay
     run.fail("a", retryable=True)
     assert run.status == "failed"
+
+
+def test_what_the_other_side_asked_for_is_waited_for() -> None:
+    """R7: by a step and by a run that starts again, each with the share of the delay that the draw gives."""
+    policy = retry(3, 4_000, jitter="full")
+    for options in ({"nodes": {"a": {"retry": policy}}}, {"on_error": OnError.RETRY_RUN, "retry_run": policy}):
+        run = Run(flow("a", **options))
+        run.start()
+        run.draw = 0.25
+        run.fail("a", retryable=True)
+        assert run.due("a") == run.now + 1_000
+        run.draw = 0.5
+        run.fail("a", retryable=True, retry_after=9_000)
+        assert run.due("a") == run.now + 9_000
 
 
 def test_a_failed_answer_is_retried_too() -> None:

@@ -135,7 +135,8 @@ def _apply_to_step(turn: Turn, event: StepEvent) -> None:
         case ev.StepSucceeded(step, _, action, keys, removed, secrets):
             _require_executable(entry)
             turn.note_secrets(secrets)
-            turn.vars = {key: at for key, at in turn.vars.items() if key not in removed} if removed else turn.vars
+            if removed:
+                turn.vars = {key: at for key, at in turn.vars.items() if key not in removed}
             if keys:
                 turn.vars = {**turn.vars, **dict.fromkeys(keys, step)}
             _succeed(turn, step, entry, action)
