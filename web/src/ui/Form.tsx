@@ -6,32 +6,40 @@ import { ErrorNote } from '~/ui/Notes';
 
 import styles from './Form.module.css';
 
+/** As much of a mutation as a form needs. */
+interface Act {
+  isPending: boolean;
+  error: unknown;
+  mutate: () => void;
+}
+
 interface FormProps {
   action: string;
   /** What it does cannot be taken back. */
   danger?: boolean;
-  busy: boolean;
-  error: unknown;
-  onSubmit: () => void;
+  /** What sending it off does. */
+  act: Act;
+  /** While something is being read that it needs. */
+  wait?: boolean;
   onCancel: () => void;
   children: ReactNode;
 }
 
 /** The form of a dialog: its fields, what the server said against it, and the two ways out. */
-export function DialogForm({ action, danger = false, busy, error, onSubmit, onCancel, children }: FormProps) {
+export function DialogForm({ action, danger = false, act, wait = false, onCancel, children }: FormProps) {
   return (
     <form
       className={styles.form}
       onSubmit={(event) => {
         event.preventDefault();
-        onSubmit();
+        act.mutate();
       }}
     >
       {children}
-      {error !== null && error !== undefined && <ErrorNote error={error} />}
+      {Boolean(act.error) && <ErrorNote error={act.error} />}
       <DialogActions>
         <Button onClick={onCancel}>Cancel</Button>
-        <Button look={danger ? 'danger' : 'primary'} type="submit" busy={busy}>
+        <Button look={danger ? 'danger' : 'primary'} type="submit" busy={act.isPending || wait}>
           {action}
         </Button>
       </DialogActions>

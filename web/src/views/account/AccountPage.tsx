@@ -81,13 +81,7 @@ function Rename({ account, onClose }: { account: Account; onClose: () => void })
   const rename = useAction(['account'], () => api.PATCH('/v1/account', { body: { name } }), onClose);
   return (
     <Dialog title="Rename the account" open onClose={onClose}>
-      <DialogForm
-        action="Rename"
-        busy={rename.isPending}
-        error={rename.error}
-        onSubmit={() => rename.mutate()}
-        onCancel={onClose}
-      >
+      <DialogForm action="Rename" act={rename} onCancel={onClose}>
         <TextField
           label="Name"
           required

@@ -20,14 +20,7 @@ export function DeleteAccount({ name, onClose }: { name: string; onClose: () => 
   );
   return (
     <Dialog title="Delete the account?" open onClose={onClose}>
-      <DialogForm
-        action="Delete everything"
-        danger
-        busy={remove.isPending}
-        error={remove.error}
-        onSubmit={() => remove.mutate()}
-        onCancel={onClose}
-      >
+      <DialogForm action="Delete everything" danger act={remove} onCancel={onClose}>
         <WarnNote>
           All users are shut out at once, runs are cancelled, and flows, runs, secrets and the audit log are
           removed. Nothing brings them back.

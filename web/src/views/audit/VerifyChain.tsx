@@ -38,13 +38,7 @@ function Body({ onClose }: { onClose: () => void }) {
     },
   });
   return (
-    <DialogForm
-      action="Verify"
-      busy={verify.isPending}
-      error={verify.error}
-      onSubmit={() => verify.mutate()}
-      onCancel={onClose}
-    >
+    <DialogForm action="Verify" act={verify} onCancel={onClose}>
       <p className="muted">
         Each record holds the hash of the one before it, so that one which was changed, removed or moved is
         found. Whoever could write all of it anew is found by a head that you keep elsewhere.

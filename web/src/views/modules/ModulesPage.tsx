@@ -71,11 +71,9 @@ export function ModulesPage() {
           </Empty>
         }
       />
-      <PutModule
-        module={typeof putting === 'object' ? (putting?.name ?? null) : null}
-        open={putting !== null}
-        onClose={() => setPutting(null)}
-      />
+      {putting !== null && (
+        <PutModule module={putting === 'new' ? null : putting.name} onClose={() => setPutting(null)} />
+      )}
       <Confirm
         title={`Delete ${removing?.name ?? ''}?`}
         text="Steps that run it fail from then on."

@@ -12,20 +12,11 @@ const MAX_FILE = 3 * 1_048_576;
 interface Props {
   /** The name of the module that gets another content; null for a new one. */
   module: string | null;
-  open: boolean;
   onClose: () => void;
 }
 
 /** Keeps a WebAssembly module. */
-export function PutModule({ module, open, onClose }: Props) {
-  return (
-    <Dialog title={module === null ? 'New module' : `Replace ${module}`} open={open} onClose={onClose}>
-      <Body module={module} onClose={onClose} />
-    </Dialog>
-  );
-}
-
-function Body({ module, onClose }: Omit<Props, 'open'>) {
+export function PutModule({ module, onClose }: Props) {
   const [name, setName] = useState(module ?? '');
   const [file, setFile] = useState<File | null>(null);
   const put = useAction(
@@ -46,41 +37,37 @@ function Body({ module, onClose }: Omit<Props, 'open'>) {
     if (chosen && name === '') setName(chosen.name.replace(/\.wasm$/i, ''));
   };
   return (
-    <DialogForm
-      action="Store"
-      busy={put.isPending}
-      error={put.error}
-      onSubmit={() => put.mutate()}
-      onCancel={onClose}
-    >
-      <Field label="File" hint="A .wasm file that was built for wasm32-wasip1, of at most 3 MiB.">
-        {(wiring) => (
-          <input
-            {...wiring}
-            type="file"
-            accept=".wasm,application/wasm"
+    <Dialog title={module === null ? 'New module' : `Replace ${module}`} open onClose={onClose}>
+      <DialogForm action="Store" act={put} onCancel={onClose}>
+        <Field label="File" hint="A .wasm file that was built for wasm32-wasip1, of at most 3 MiB.">
+          {(wiring) => (
+            <input
+              {...wiring}
+              type="file"
+              accept=".wasm,application/wasm"
+              required
+              onChange={(event) => choose(event.target.files?.[0])}
+            />
+          )}
+        </Field>
+        {module === null && (
+          <TextField
+            label="Name"
+            hint={
+              <>
+                Flows call it so: <code>module: {name || 'NAME'}</code>
+              </>
+            }
             required
-            onChange={(event) => choose(event.target.files?.[0])}
+            maxLength={128}
+            pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
+            title="Letters, digits, dots, hyphens and underscores."
+            autoComplete="off"
+            value={name}
+            onChange={(event) => setName(event.target.value)}
           />
         )}
-      </Field>
-      {module === null && (
-        <TextField
-          label="Name"
-          hint={
-            <>
-              Flows call it so: <code>module: {name || 'NAME'}</code>
-            </>
-          }
-          required
-          maxLength={128}
-          pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
-          title="Letters, digits, dots, hyphens and underscores."
-          autoComplete="off"
-          value={name}
-          onChange={(event) => setName(event.target.value)}
-        />
-      )}
-    </DialogForm>
+      </DialogForm>
+    </Dialog>
   );
 }

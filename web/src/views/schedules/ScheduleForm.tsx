@@ -59,13 +59,7 @@ export function ScheduleForm({ schedule, onClose }: { schedule: Schedule | null;
   );
   return (
     <Dialog title={schedule ? 'Change the schedule' : 'New schedule'} open onClose={onClose}>
-      <DialogForm
-        action="Save"
-        busy={save.isPending}
-        error={save.error}
-        onSubmit={() => save.mutate()}
-        onCancel={onClose}
-      >
+      <DialogForm action="Save" act={save} onCancel={onClose}>
         <FlowSelect
           label="Flow"
           none="Choose…"

@@ -13,15 +13,7 @@ const FORMATS = [
 ] as const;
 
 /** Stores many secrets at once: all of them, or none when one is wrong. */
-export function ImportSecrets({ open, onClose }: { open: boolean; onClose: () => void }) {
-  return (
-    <Dialog title="Import secrets" open={open} onClose={onClose} wide>
-      <Body onClose={onClose} />
-    </Dialog>
-  );
-}
-
-function Body({ onClose }: { onClose: () => void }) {
+export function ImportSecrets({ onClose }: { onClose: () => void }) {
   const say = useSay();
   const [format, setFormat] = useState<'dotenv' | 'json'>('dotenv');
   const [text, setText] = useState('');
@@ -39,38 +31,34 @@ function Body({ onClose }: { onClose: () => void }) {
     setFormat(file.name.endsWith('.json') ? 'json' : 'dotenv');
   };
   return (
-    <DialogForm
-      action="Import"
-      busy={load.isPending}
-      error={load.error}
-      onSubmit={() => load.mutate()}
-      onCancel={onClose}
-    >
-      <Select
-        label="Format"
-        value={format}
-        choices={FORMATS}
-        onChange={(event) => setFormat(event.target.value === 'json' ? 'json' : 'dotenv')}
-      />
-      <Field label="From a file" hint="Or write them below.">
-        {(wiring) => (
-          <input
-            {...wiring}
-            type="file"
-            accept=".env,.json,.txt"
-            onChange={(event) => void read(event.target.files?.[0])}
-          />
-        )}
-      </Field>
-      <TextArea
-        label="Secrets"
-        rows={10}
-        required
-        spellCheck={false}
-        autoComplete="off"
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-      />
-    </DialogForm>
+    <Dialog title="Import secrets" open onClose={onClose} wide>
+      <DialogForm action="Import" act={load} onCancel={onClose}>
+        <Select
+          label="Format"
+          value={format}
+          choices={FORMATS}
+          onChange={(event) => setFormat(event.target.value === 'json' ? 'json' : 'dotenv')}
+        />
+        <Field label="From a file" hint="Or write them below.">
+          {(wiring) => (
+            <input
+              {...wiring}
+              type="file"
+              accept=".env,.json,.txt"
+              onChange={(event) => void read(event.target.files?.[0])}
+            />
+          )}
+        </Field>
+        <TextArea
+          label="Secrets"
+          rows={10}
+          required
+          spellCheck={false}
+          autoComplete="off"
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+        />
+      </DialogForm>
+    </Dialog>
   );
 }

@@ -77,8 +77,8 @@ export function SecretsPage() {
           </Empty>
         }
       />
-      <PutSecret secret={replacing} open={asking === 'put' || replacing !== null} onClose={close} />
-      <ImportSecrets open={asking === 'import'} onClose={close} />
+      {(asking === 'put' || replacing !== null) && <PutSecret secret={replacing} onClose={close} />}
+      {asking === 'import' && <ImportSecrets onClose={close} />}
       <Confirm
         title="Rotate the keys?"
         text="All secrets are encrypted again under a new key. Nothing changes for flows."

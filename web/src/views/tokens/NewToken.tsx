@@ -53,13 +53,7 @@ function Body({ onMade, onClose }: { onMade: (token: string) => void; onClose: (
     (made) => onMade(made.token),
   );
   return (
-    <DialogForm
-      action="Make"
-      busy={make.isPending}
-      error={make.error}
-      onSubmit={() => make.mutate()}
-      onCancel={onClose}
-    >
+    <DialogForm action="Make" act={make} onCancel={onClose}>
       <TextField
         label="Name"
         hint="What it is for."

@@ -34,13 +34,7 @@ export function ChangePassword({ user, own, onClose }: Props) {
   );
   return (
     <Dialog title={`Password of ${user.name}`} open onClose={onClose}>
-      <DialogForm
-        action="Change"
-        busy={change.isPending}
-        error={change.error}
-        onSubmit={() => change.mutate()}
-        onCancel={onClose}
-      >
+      <DialogForm action="Change" act={change} onCancel={onClose}>
         {own && (
           <TextField
             label="Present password"

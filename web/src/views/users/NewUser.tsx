@@ -8,50 +8,38 @@ import { DialogForm } from '~/ui/Form';
 import { MIN_PASSWORD, ROLES, type Role } from '~/views/users/roles';
 
 /** Adds somebody to the account. */
-export function NewUser({ open, onClose }: { open: boolean; onClose: () => void }) {
-  return (
-    <Dialog title="New user" open={open} onClose={onClose}>
-      <Body onClose={onClose} />
-    </Dialog>
-  );
-}
-
-function Body({ onClose }: { onClose: () => void }) {
+export function NewUser({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [role, setRole] = useState<Role>('editor');
   const make = useAction(['users'], () => api.POST('/v1/users', { body: { name, password, role } }), onClose);
   return (
-    <DialogForm
-      action="Add"
-      busy={make.isPending}
-      error={make.error}
-      onSubmit={() => make.mutate()}
-      onCancel={onClose}
-    >
-      <TextField
-        label="User name"
-        required
-        autoComplete="off"
-        value={name}
-        onChange={(event) => setName(event.target.value)}
-      />
-      <TextField
-        label="Password"
-        type="password"
-        hint={`At least ${MIN_PASSWORD} characters. Tell it to them; they can change it.`}
-        required
-        minLength={MIN_PASSWORD}
-        autoComplete="new-password"
-        value={password}
-        onChange={(event) => setPassword(event.target.value)}
-      />
-      <Select
-        label="Role"
-        value={role}
-        choices={ROLES}
-        onChange={(event) => setRole(event.target.value as Role)}
-      />
-    </DialogForm>
+    <Dialog title="New user" open onClose={onClose}>
+      <DialogForm action="Add" act={make} onCancel={onClose}>
+        <TextField
+          label="User name"
+          required
+          autoComplete="off"
+          value={name}
+          onChange={(event) => setName(event.target.value)}
+        />
+        <TextField
+          label="Password"
+          type="password"
+          hint={`At least ${MIN_PASSWORD} characters. Tell it to them; they can change it.`}
+          required
+          minLength={MIN_PASSWORD}
+          autoComplete="new-password"
+          value={password}
+          onChange={(event) => setPassword(event.target.value)}
+        />
+        <Select
+          label="Role"
+          value={role}
+          choices={ROLES}
+          onChange={(event) => setRole(event.target.value as Role)}
+        />
+      </DialogForm>
+    </Dialog>
   );
 }

@@ -121,7 +121,7 @@ export function UsersPage() {
         ]}
         empty={<Empty icon={Users} title="No users" />}
       />
-      <NewUser open={making} onClose={() => setMaking(false)} />
+      {making && <NewUser onClose={() => setMaking(false)} />}
       {password && (
         <ChangePassword
           user={password}

@@ -74,13 +74,7 @@ export function WebhookForm({ webhook, onClose, onKey }: Props) {
   );
   return (
     <Dialog title={webhook ? 'Change the webhook' : 'New webhook'} open onClose={onClose} wide>
-      <DialogForm
-        action={webhook ? 'Save' : 'Make'}
-        busy={save.isPending}
-        error={save.error}
-        onSubmit={() => save.mutate()}
-        onCancel={onClose}
-      >
+      <DialogForm action={webhook ? 'Save' : 'Make'} act={save} onCancel={onClose}>
         <TextField
           label="Address"
           type="url"
