@@ -141,6 +141,16 @@ def test_items_may_wait() -> None:
     assert run.phases == {"a": "m", "a[1]": "r", "a[2]": "r"}
 
 
+def test_an_item_that_waited_needs_no_place_to_try_again() -> None:
+    """R6 and R8: its foreach holds one, be it the only one; a step by itself would be held."""
+    run = Run(flow("a", nodes={"a": {"foreach": Foreach("x"), "retry": retry(2)}}, max_parallel=1))
+    run.start()
+    run.expand("a", 1)
+    run.wait("a[0]")
+    run.signal("a[0]", error="E", retryable=True)
+    assert run.phases == {"a": "m", "a[0]": "r"}
+
+
 def test_a_foreach_without_items_ends_like_any_node() -> None:
     """R8: an empty list is a success at the first execution."""
     run = Run(each())

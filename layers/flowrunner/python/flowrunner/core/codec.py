@@ -78,7 +78,7 @@ def decode(document: Mapping[str, Any]) -> State:
         progress=get("pg", 0),
         error=get("er"),
         slot=get("sl"),
-        parent=bool(get("pa", 0)),
+        parent=bool(get("pa")),
     )
 
 
