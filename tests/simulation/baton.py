@@ -11,8 +11,7 @@ import random
 import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
-from queue import Empty
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from flowrunner.core.ids import Millis
 from flowrunner.testing import TurnedClock
@@ -225,84 +224,3 @@ class Baton:
         for other in self._tasks.values():
             other.doom, other.waiting = other.doom or Killed, False
         self._doomed, self._ready = [one for ident, one in self._tasks.items() if ident != mine], []
-
-
-class SimulatedQueue:
-    """As `queue.SimpleQueue`, by the baton."""
-
-    def __init__(self, baton: Baton) -> None:
-        self._baton = baton
-        self._items: list[Any] = []
-        self._waiter: Task | None = None
-
-    def put(self, item: Any) -> None:
-        self._items.append(item)
-        if self._waiter is not None:
-            self._baton.wake(self._waiter)
-
-    def get_nowait(self) -> Any:
-        if not self._items:
-            raise Empty
-        return self._items.pop(0)
-
-    def get(self, timeout: float | None = None) -> Any:
-        until = None if timeout is None else self._baton.clock.now() + max(1, int(timeout * 1000))
-        while not self._items:
-            if until is not None and self._baton.clock.now() >= until:
-                raise Empty
-            self._waiter = self._baton.me
-            try:
-                self._baton.park(until)
-            finally:
-                self._waiter = None
-        return self._items.pop(0)
-
-
-class SimulatedEvent:
-    """As `threading.Event`, by the baton."""
-
-    def __init__(self, baton: Baton) -> None:
-        self._baton = baton
-        self._is_set = False
-        self._waiters: list[Task] = []
-
-    def set(self) -> None:
-        self._is_set = True
-        for task in self._waiters:
-            self._baton.wake(task)
-
-    def is_set(self) -> bool:
-        return self._is_set
-
-    def clear(self) -> None:
-        self._is_set = False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        until = None if timeout is None else self._baton.clock.now() + max(1, int(timeout * 1000))
-        while not self._is_set and (until is None or self._baton.clock.now() < until):
-            self._waiters.append(self._baton.me)
-            try:
-                self._baton.park(until)
-            finally:
-                self._waiters.remove(self._baton.me)
-        return self._is_set
-
-
-class SimulatedThreads:
-    """Threads for steps, which are tasks of the process. See `engine.pool.Threads`."""
-
-    def __init__(self, baton: Baton, name: str) -> None:
-        self._baton = baton
-        self._name = name
-
-    def submit(self, work: Callable[[], None]) -> None:
-        self._baton.spawn(f"{self._name}-node", work, self._baton.me.process)
-
-    def write_off(self) -> None:
-        """Nothing: each has its own."""
-
-    def recovered(self) -> None:
-        """Nothing, as above."""
-
-    def close(self) -> None:
-        """Nothing is kept."""

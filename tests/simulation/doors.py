@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flowrunner.core.ids import Millis
-from flowrunner.errors import StoreError
+from flowrunner.errors import StepError, StoreError
 from flowrunner.ports.backend import Backend
+from flowrunner.ports.http import HttpRequest, HttpResponse
 from flowrunner.ports.queue import Delivery, Receipt
 from flowrunner.ports.runs import ClaimAnswer, ClaimRequest, ClaimStatus, Commit
 
 from tests.simulation.baton import Killed
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Process
+    from tests.simulation.outside import Outside
+    from tests.simulation.process import Process
 
 STORES = ("runs", "history", "queue", "flows", "blobs", "values", "callbacks", "documents", "entities")
 CONDITIONAL = {"runs.commit"}
@@ -158,6 +160,10 @@ class RunsDoor(Door):
         self._through("runs.let_go", make)
 
 
+def _place(receipt: Receipt) -> tuple[str, str, str, int]:
+    return receipt.account, receipt.run, receipt.step, receipt.attempt
+
+
 class QueueDoor(Door):
     """A queue that loses what it has delivered until the lease ends, delivers things twice, and in any order."""
 
@@ -165,7 +171,8 @@ class QueueDoor(Door):
         world, sky = self._process.world, self._process.sky
 
         def make() -> list[Delivery]:
-            found = [*self._target.receive(owner, now, lease_until, limit)]
+            # Each store has an order of its own for what became due at the same moment.
+            found = sorted(self._target.receive(owner, now, lease_until, limit), key=lambda one: _place(one.receipt))
             kept = [one for one in found if not sky.percent(sky.weather.dropped)]
             stray, world.stray = world.stray, []
             world.stray = [one for one in kept if sky.percent(sky.weather.doubled)]
@@ -191,3 +198,17 @@ class QueueDoor(Door):
             self._process.world.tell("queue")
 
         self._through(name, told)
+
+
+class HttpDoor(Door):
+    """The way to the world outside. See `ports.http.HttpClient`, of which webhooks need this much."""
+
+    def __init__(self, process: Process, outside: Outside) -> None:
+        super().__init__(process, "http", outside)
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        try:
+            answer: HttpResponse = self._through("http.send", lambda: self._target.post(request))
+        except StoreError as error:
+            raise StepError(str(error), code="CONNECTION_FAILED", retryable=True) from error
+        return answer

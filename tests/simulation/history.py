@@ -19,8 +19,10 @@ from flowrunner.core.state import State, parent_of_item
 from flowrunner.core.status import TERMINAL
 from flowrunner.engine.engine import Engine
 from flowrunner.engine.heads import read_head
-from flowrunner.engine.records import Attempt, read_attempt
+from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.ports.runs import RowStatus, RunRow
+
+from tests.simulation.scenes import ACCOUNTS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -47,10 +49,13 @@ class Told:
 
 def check(world: World) -> None:
     """Assert the list for all runs of a world, and that nothing is left over."""
-    told = [one for account in _accounts(world) for one in _tell(world, account)]
+    told = [one for account in ACCOUNTS for one in _tell(world, account)]
     reader = world.reader()
-    wished = {run for _, run in world.runs}
+    wished = {run for _, _, run in world.wished}
     assert wished <= {str(one.row.id) for one in told}, "a run that was started is lost"
+    starts = Counter(wish for one in told if (wish := RunFacts.decode(one.row.body).labels.get("wish")) is not None)
+    twice = [wish for wish, count in starts.items() if count > 1]
+    assert not twice, f"more than one run was started for one key: wish {twice}"
     for one in told:
         try:
             _check_run(one)
@@ -59,17 +64,15 @@ def check(world: World) -> None:
             failure.add_note(describe(one))
             raise
     assert world.backend.queue.next_visible() is None, "a message is left over"
-
-
-def _accounts(world: World) -> list[AccountId]:
-    return sorted({wish.account for wish, _ in world.runs})
+    world.outside.check()
+    world.timetable.check()
+    for one_reader in world.readers:
+        one_reader.check()
 
 
 def _tell(world: World, account: AccountId) -> list[Told]:
-    from tests.simulation.world import wanted
-
     found = []
-    for row in world.backend.history.runs(account, wanted()):
+    for row in world.rows(account):
         attempts = [read_attempt(one) for one in world.backend.history.steps(account, row.id)]
         last: dict[StepId, Attempt] = {}
         for one in attempts:

@@ -17,9 +17,10 @@ from flowrunner.engine.invocation import InvocationSettings
 from flowrunner.ports.queue import Delivery
 
 from tests.engine.cloud import FAST, CloudQueue, CloudRuns
+from tests.simulation.process import Process
 from tests.simulation.scenes import scene_of
 from tests.simulation.weather import Sky, weather_of
-from tests.simulation.world import Process, World
+from tests.simulation.world import World
 
 POLL: Millis = 3_000
 TAKES: Millis = 20
@@ -42,7 +43,9 @@ class Invoked(World):
         stores.runs, stores.queue = CloudRuns(stores.runs, self.messages), self.messages
 
     def _run(self, process: Process) -> None:
-        """Lambda: take a message, invoke, and delete it if it is done with."""
+        """Lambda: take a message, invoke, and delete it if it is done with; and the scheduler's rounds."""
+        if self.scene.rounds:
+            process.background().start()
         invocations = process.engine.invocations(InvocationSettings(), on_error=self.trouble.append)
         while True:
             found = self.messages.deliver(1, slow=None, pick=self.sky.draw)

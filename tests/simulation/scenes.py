@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from flowrunner.core.flow import Flow
 from flowrunner.core.ids import AccountId, Millis
@@ -61,14 +61,58 @@ nodes:
 }
 
 
+TICK = """
+metadata: {name: tick}
+nodes:
+  a: {type: quick, on_error: continue}
+"""
+
+ENDS = ("run.completed", "run.failed", "run.cancelled")
+HOOKS = ("webhook-relay", "webhook-deliveries")
+TIMERS = ("schedules",)
+MINUTE: Millis = 60_000
+
+
 @dataclass(frozen=True)
 class Wish:
-    """A run that somebody starts, and what happens to it then: `cancel` or `redrive`, after so many ms."""
+    """A run that somebody starts, and what happens to it then: an act, after so many ms.
+
+    `cancel`, `redrive`, and `again`: the same start once more. `server`: who is asked has a worker, too.
+    """
 
     account: AccountId
     flow: str
     after: Millis
     acts: tuple[tuple[str, Millis], ...] = ()
+    server: bool = False
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """A webhook of an account, or of one of its flows."""
+
+    account: AccountId
+    flow: str | None
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Timer:
+    """A schedule that fires every so many minutes, until somebody switches it off."""
+
+    account: AccountId
+    every: int
+    missed: Literal["skip", "run_once"]
+    off: Millis
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Somebody watches a run that was wished for: which, after how long, and for how long at a time."""
+
+    wish: int
+    after: Millis
+    length: Millis
 
 
 @dataclass
@@ -78,6 +122,13 @@ class Scene:
     flows: dict[str, Flow] = field(default_factory=dict)
     outcomes: tuple[int, ...] = (0,)
     wishes: list[Wish] = field(default_factory=list)
+    hearings: list[Hearing] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    outage: tuple[Millis, Millis] | None = None
+    """From when to when there is no server at all."""
+    rounds: tuple[str, ...] = ()
+    """What the background of a server has to do."""
 
 
 class Seeded(PrimitiveProvider):
@@ -134,7 +185,39 @@ def scene_of(chance: random.Random, seed: int, acts: int) -> Scene:
             chance.choice(ACCOUNTS), names[number % len(names)], chance.choice((0, 0, 1_000, 30_000)), tuple(happens)
         )
         made.wishes.append(wish)
+    surround(made, random.Random(f"{seed}/around"))
     return made
+
+
+def surround(scene: Scene, chance: random.Random) -> None:
+    """Add what is there besides runs and people: webhooks, a schedule, who watches."""
+    scene.wishes = [
+        replace(
+            wish,
+            acts=(("again", chance.choice((0, 1_000, 30_000))), *wish.acts) if chance.randrange(4) == 0 else wish.acts,
+            server=chance.randrange(2) == 0,
+        )
+        for wish in scene.wishes
+    ]
+    if chance.randrange(3) == 0:
+        for _ in range(chance.randint(1, 2)):
+            flow = chance.choice((None, *sorted(scene.flows)))
+            events = ENDS if chance.randrange(2) else (*ENDS, "run.started", "step.succeeded", "step.failed")
+            scene.hearings.append(Hearing(chance.choice(scene.wishes).account, flow, events))
+        scene.rounds += HOOKS
+    if chance.randrange(8) == 0:
+        scene.flows["tick"] = load_valid_flow(TICK)
+        missed: Literal["skip", "run_once"] = "skip" if chance.randrange(2) else "run_once"
+        begins = 3 * MINUTE + chance.randrange(MINUTE)
+        if chance.randrange(2):
+            scene.outage = begins, begins + chance.randint(12, 18) * MINUTE
+        off = (scene.outage[1] if scene.outage else begins) + 7 * MINUTE
+        scene.timers.append(Timer(chance.choice(ACCOUNTS), chance.randint(1, 2), missed, off))
+        scene.rounds += TIMERS
+    if chance.randrange(4) == 0:
+        for _ in range(chance.randint(1, 2)):
+            length = chance.choice((1_000, 5_000, 30_000))
+            scene.readings.append(Reading(chance.randrange(len(scene.wishes)), chance.choice((0, 100, 5_000)), length))
 
 
 def playable(flow: Flow, seed: int) -> Flow:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+from flowrunner.core.codec import decode
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import Millis, RunId
+from flowrunner.engine.feed import ENDS
 from flowrunner.ports.runs import ClaimRequest, Commit
 
 if TYPE_CHECKING:
     from tests.simulation.nodes import Lucky
-    from tests.simulation.world import Process, World
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
 
 Place = tuple[str, str, int]
 """Run, step, attempt."""
@@ -71,6 +75,8 @@ class Witness:
     commits: list[tuple[str, int, str]] = field(default_factory=list)
     """Run, revision and status, in the order in which they were applied: what the simulation comes to."""
     heads: dict[str, int] = field(default_factory=dict)
+    endings: list[tuple[str, str, str]] = field(default_factory=list)
+    """Each end of a run, with the id and the type of the event that tells of it."""
 
     # -- what nodes do ----------------------------------------------------------------------------------------------
 
@@ -83,14 +89,12 @@ class Witness:
         process = world.baton.me.process
         effect = Effect(number, ctx.run.account, place, ctx.node, process, world.baton.turns)  # type: ignore[arg-type]  # nodes are executed in processes
         before = [one for one in self.effects if one.place == place]
-        wished = {run for _, run in world.runs}
         for seen_effect in (self.effects[one - 1] for one in seen):
             assert seen_effect.account == ctx.run.account, f"{place} sees an output of another account"
-            strangers = {
-                seen_effect.place[0],
-                ctx.run.id,
-            } <= wished  # a run sees what its child gave, which sees its own
-            assert seen_effect.place[0] == ctx.run.id or not strangers, f"{place} sees an output of {seen_effect.place}"
+            other = seen_effect.place[0]
+            # A run sees what its child gave, which sees its own.
+            known = other == ctx.run.id or world.is_child(other) or world.is_child(ctx.run.id)
+            assert known, f"{place} sees an output of {seen_effect.place}"
         if not node.pure and not world.functions:
             lease = self.leases.get(place)
             assert lease is not None, f"{place} is executed without a claim"
@@ -144,6 +148,10 @@ class Witness:
                 f"the head of {run} was moved from {commit.expected_rev}, not {before}"
             )
             self.heads[run] = commit.rev
+        if commit.ended_at is not None and commit.head is not None:
+            state = decode(orjson.loads(commit.head))
+            type = ENDS[state.status]
+            self.endings.append((run, f"run:{state.attempt}:{type}", type))
         if commit.reopened:
             self.cancelled.discard(run)
         for row in commit.steps:
@@ -157,6 +165,10 @@ class Witness:
 
     def cancel_answered(self, run: str) -> None:
         self.cancelled.add(run)
+
+    @telling
+    def same_run(self, number: int, first: str, again: str) -> None:
+        assert first == again, f"wish {number} was asked for again under its key, and started another run"
 
     def of_others(self, run: str) -> set[int]:
         """The executions of other runs."""
