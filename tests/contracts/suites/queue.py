@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from flowrunner.core.ids import RunId
+from flowrunner.core.ids import AccountId, RunId
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.queue import Receipt
 
-from tests.contracts.suites.build import LEASE, NASTY, NOW, commit, message, queued, receipt, run_row, start
+from tests.contracts.suites.build import ACCOUNT, LEASE, NASTY, NOW, commit, message, queued, receipt, run_row, start
 
 SECOND = 1_000
 DAY = 86_400_000
@@ -147,6 +147,21 @@ class ExactQueueRules(QueueRules):
         backend.queue.send([message(str(n), due=NOW - 5 + n, priority=n % 2) for n in range(5)])
         taken = [[one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 2)] for _ in range(4)]
         assert taken == [["0", "2"], ["4", "1"], ["3"], []]
+
+    def test_messages_of_other_accounts_are_found_behind_many(self, backend: Backend) -> None:
+        """By priority and time like all, leased as they are; what is not due, or leased, is not among them."""
+        backend.queue.send([message(str(n), due=NOW - 1000 + n) for n in range(100)])
+        backend.queue.send([message("low", priority=2, account="b"), message("b", account="b")])
+        backend.queue.send([message("c", due=NOW - 1, account="c"), message("later", due=NOW + 1, account="c")])
+
+        def others(limit: int, *besides: str) -> list[str]:
+            accounts = [AccountId(one) for one in besides]
+            return [one.receipt.step for one in backend.queue.receive_others("w", NOW, LEASE, limit, accounts)]
+
+        assert others(2, ACCOUNT) == ["c", "b"]
+        assert others(2, ACCOUNT, "b") == []
+        assert others(2, ACCOUNT) == ["low"]
+        assert len(others(3)) == 3, "without an account that is left out it is as ever"
 
     def test_sending_what_is_there_changes_nothing(self, backend: Backend) -> None:
         """Neither its due time nor its lease nor its priority."""

@@ -29,7 +29,7 @@ from flowrunner.engine.pool import ThreadPool
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.reports import Reports
 from flowrunner.engine.services import Services
-from flowrunner.engine.shares import Parking, Ranked, Shares
+from flowrunner.engine.shares import Others, Parking, Ranked, Shares
 from flowrunner.engine.starter import PreparedRun
 from flowrunner.engine.terms import WorkerTerms
 from flowrunner.engine.views import Views
@@ -89,6 +89,7 @@ class Worker:
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._ready: list[Ranked] = []
         self._parking = Parking()
+        self._others = Others(services.backend.queue)
         self._order = itertools.count()
         self._views = Views(services.backend.runs, programs)
         self._reports = Reports(services, watchers, name, lambda: self._inbox.put(_NEWS))
@@ -254,6 +255,8 @@ class Worker:
         limit = min(room, self._settings.batch)
         received = self._backend.queue.receive(self.name, now, now + self._settings.lease, limit)
         self._look = len(received) == limit
+        if self._look:
+            received = [*received, *self._others.receive(self.name, now, now + self._settings.lease, received)]
         held = self._held() if received else set()
         for delivery in received:
             self._views.drop(delivery.receipt)

@@ -68,6 +68,14 @@ class WorkQueue(Protocol):
         """Lease up to `limit` visible messages to `owner`, by priority and then by due time."""
         ...
 
+    def receive_others(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> Sequence[Delivery]:
+        """The same of other accounts than these, whatever of theirs is due before: for now and then, since it may read
+        all of that. A queue that is fair by itself gives nothing.
+        """
+        ...
+
     def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         """Prolong the leases that `owner` still holds."""
         ...

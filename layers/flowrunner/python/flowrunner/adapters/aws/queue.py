@@ -53,6 +53,16 @@ class TableQueue:
 
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
         self._sweep_now_and_then(now)
+        return self._receive(owner, now, lease_until, limit, ())
+
+    def receive_others(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> Sequence[Delivery]:
+        return self._receive(owner, now, lease_until, limit, besides)
+
+    def _receive(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> list[Delivery]:
         received: list[Delivery] = []
         for priority in PRIORITIES:
             lost: set[Key] = set()
@@ -60,7 +70,7 @@ class TableQueue:
                 wanted = limit - len(received)
                 if wanted <= 0:
                     return received
-                found = self._visible(priority, now, wanted + len(lost))
+                found = self._visible(priority, now, wanted + len(lost), besides)
                 fresh = [item for item in found if key_of(item) not in lost][:wanted]
                 if not fresh:
                     break
@@ -174,11 +184,12 @@ class TableQueue:
             self._next_sweep = now + SWEEP_EVERY
             self._sweep(now)
 
-    def _visible(self, priority: int, now: Millis, limit: int) -> list[Item]:
+    def _visible(self, priority: int, now: Millis, limit: int, besides: Sequence[AccountId]) -> list[Item]:
+        page = 0 if besides else limit
         found = self._table.query(
-            "g2p = :p AND g2s < :s", {":p": _due_pk(priority), ":s": moment(now + 1)}, index="due", limit=limit
+            "g2p = :p AND g2s < :s", {":p": _due_pk(priority), ":s": moment(now + 1)}, index="due", limit=page
         )
-        return list(islice(found, limit))
+        return list(islice((item for item in found if receipt_of(key_of(item)).account not in besides), limit))
 
     def _all(self, priority: int, limit: int = 0) -> Iterator[Item]:
         return self._table.query("g2p = :p", {":p": _due_pk(priority)}, index="due", limit=limit)

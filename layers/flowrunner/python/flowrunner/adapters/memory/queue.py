@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 
 from flowrunner.adapters.memory.data import Data, Queued
-from flowrunner.core.ids import Millis
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.ports.queue import Delivery, Message, QueueLoad, Receipt
 
 
@@ -30,12 +30,20 @@ class MemoryQueue:
                     queued = self._next(priority)
                     if queued is None or queued.visible_at > now:
                         break
-                    queued.owner = owner
-                    queued.receives += 1
-                    queued.visible_at = lease_until
-                    self._data.show(queued)
-                    received.append(Delivery(queued.message.receipt, queued.receives))
+                    received.append(self._lease(queued, owner, lease_until))
         return received
+
+    def receive_others(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> Sequence[Delivery]:
+        with self._data.lock:
+            due = (
+                queued
+                for receipt, queued in self._data.queue.items()
+                if queued.visible_at <= now and receipt.account not in besides
+            )
+            first = heapq.nsmallest(limit, due, key=lambda one: (one.message.priority, one.visible_at))
+            return [self._lease(queued, owner, lease_until) for queued in first]
 
     def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         with self._data.lock:
@@ -70,6 +78,13 @@ class MemoryQueue:
             visible = [queued.visible_at for queued in self._data.queue.values() if queued.visible_at <= now]
             runs = {(receipt.account, receipt.run) for receipt in self._data.queue}
         return QueueLoad(len(visible), min(visible, default=None), len(runs))
+
+    def _lease(self, queued: Queued, owner: str, lease_until: Millis) -> Delivery:
+        queued.owner = owner
+        queued.receives += 1
+        queued.visible_at = lease_until
+        self._data.show(queued)
+        return Delivery(queued.message.receipt, queued.receives)
 
     def _next(self, priority: int) -> Queued | None:
         """The message of this priority that is visible first; stale notes are dropped on the way."""

@@ -8,7 +8,7 @@ from flowrunner.adapters.postgres.arrays import Longs, Texts
 from flowrunner.adapters.postgres.database import Database, statement
 from flowrunner.adapters.postgres.rows import receipts
 from flowrunner.adapters.postgres.wakeups import CHANNEL, PostgresWakeups
-from flowrunner.core.ids import Millis
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.ports.queue import Delivery, Message, QueueLoad, Receipt
 
 _SEND = """
@@ -56,7 +56,18 @@ class PostgresQueue:
         self._wakeups.tell(["queue"])
 
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
-        parameters = {"now": now, "limit": limit, "lease_until": lease_until, "owner": owner}
+        return self.receive_others(owner, now, lease_until, limit, ())
+
+    def receive_others(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> Sequence[Delivery]:
+        parameters = {
+            "now": now,
+            "limit": limit,
+            "lease_until": lease_until,
+            "owner": owner,
+            "besides": Texts(besides),
+        }
         rows = sorted(self._database.read(statement("receive"), parameters))
         return [Delivery(Receipt(*row[2:6]), row[6]) for row in rows]
 

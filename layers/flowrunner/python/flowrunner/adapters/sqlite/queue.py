@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from flowrunner.adapters.sqlite.database import Database
-from flowrunner.core.ids import Millis
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.ports.queue import Delivery, Message, QueueLoad, Receipt
 
 PRIORITIES = (0, 1, 2)
@@ -42,14 +42,25 @@ class SqliteQueue:
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
         if not self._database.read(_ANY_DUE, (now,)):
             return []
+        return self._receive(owner, now, lease_until, limit, ())
+
+    def receive_others(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> Sequence[Delivery]:
+        return self._receive(owner, now, lease_until, limit, besides)
+
+    def _receive(
+        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
+    ) -> list[Delivery]:
+        others = f" AND account NOT IN ({', '.join('?' * len(besides))})" if besides else ""
         found: list[Delivery] = []
         with self._database.write() as connection:
             for priority in PRIORITIES:
                 rows = connection.execute(
-                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND"
-                    " visible_at <= ?"
+                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND"  # noqa: S608  # joins our own texts; values are parameters
+                    f" visible_at <= ?{others}"
                     " ORDER BY visible_at LIMIT ?",
-                    (priority, now, limit - len(found)),
+                    (priority, now, *besides, limit - len(found)),
                 ).fetchall()
                 found += [Delivery(Receipt(*row[:4]), row[4] + 1) for row in rows]
             connection.executemany(
