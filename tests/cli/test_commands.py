@@ -260,7 +260,7 @@ def test_dev_loads_the_examples_and_works_on_the_store(folder: Path) -> None:
     """A run from another terminal is worked on and shown."""
     store = f"sqlite:///{folder}/dev.db"
     process = subprocess.Popen(
-        [sys.executable, "-m", "flowrunner", "dev", "--port", "0", "--store", store, "--examples", str(folder)],
+        [sys.executable, "-m", "flowrunner", "dev", "--port", "0", "--store", store, "--flows", str(folder)],
         cwd=folder,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from flowrunner.cli.dev import with_address
+from flowrunner.cli.dev import folder_of_flows, with_address
 from flowrunner.settings import load_settings
 
 
@@ -20,3 +22,10 @@ from flowrunner.settings import load_settings
 def test_urls_of_hooks_and_callbacks_are_those_of_this_machine(environ: dict[str, str], address: str | None) -> None:
     """Unless a setting says how the server is reached, or nobody knows that beforehand."""
     assert with_address(load_settings(environ)).settings.public_url == address
+
+
+def test_the_flows_of_a_new_folder_are_loaded(tmp_path: Path) -> None:
+    """What `flowrunner init` makes is what `dev` loads; where there is no such folder, the examples."""
+    assert folder_of_flows(tmp_path) == tmp_path / "examples"
+    (tmp_path / "flows").mkdir()
+    assert folder_of_flows(tmp_path) == tmp_path / "flows"

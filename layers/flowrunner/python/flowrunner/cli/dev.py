@@ -33,13 +33,13 @@ LOOPBACK = ["127.0.0.0/8", "::1", "localhost"]
 
 def run_dev(
     store: str | None,
-    examples: Path,
+    flows: Path | None,
     host: str | None,
     port: int | None,
     secrets_file: Path | None,
     config_file: Path | None,
 ) -> ExitCode:
-    """Load the example flows, serve the store, show what happens; until Ctrl-C."""
+    """Load the flows of a folder, serve the store, show what happens; until Ctrl-C."""
     loaded = settings_for(config_file, store=store, secrets_file=secrets_file, allow=LOOPBACK, host=host, port=port)
     loaded = with_address(loaded)
     log = loaded.settings.log
@@ -52,9 +52,10 @@ def run_dev(
         password = _login(platform, Path(LOGIN_FILE))
         actor = trigger_actor(ACCOUNT, "dev")
         platform.flows.adopt(ACCOUNT, "dev")
-        count = _load(platform, replace(actor, permissions=frozenset(Permission)), examples)
+        folder = flows or folder_of_flows(Path())
+        count = _load(platform, replace(actor, permissions=frozenset(Permission)), folder)
         url = masked(loaded.settings.store.url)
-        print(f"flowrunner dev on {server.url}: store {url}, {count} flows from {examples}/", file=sys.stderr)
+        print(f"flowrunner dev on {server.url}: store {url}, {count} flows from {folder}/", file=sys.stderr)
         print(f"user {USER}, password {password}  (kept in {LOGIN_FILE})", file=sys.stderr)
         print("flows may reach this machine's own addresses (127.0.0.0/8, ::1), unlike in production", file=sys.stderr)
         print(f"from another terminal:  flowrunner login --server {server.url} --username {USER}", file=sys.stderr)
@@ -69,6 +70,11 @@ def with_address(loaded: Loaded) -> Loaded:
         return loaded
     address = f"http://{settings.api.host}:{settings.api.port}"
     return loaded.model_copy(update={"settings": settings.model_copy(update={"public_url": address})})
+
+
+def folder_of_flows(here: Path) -> Path:
+    """`flows`, as `flowrunner init` makes it, or `examples`, as this project has it."""
+    return here / ("flows" if (here / "flows").is_dir() else "examples")
 
 
 def _login(platform: Platform, file: Path) -> str:

@@ -211,7 +211,9 @@ def serve(
 @reported
 def dev(
     store: Store = None,
-    examples: Annotated[Path, typer.Option(help="A folder of flows to load.")] = Path("examples"),
+    flows: Annotated[
+        Path | None, typer.Option(help="A folder of flows to load; default: flows, as init makes it, else examples.")
+    ] = None,
     host: Host = None,
     port: Port = None,
     secrets_file: Secrets = None,
@@ -220,7 +222,7 @@ def dev(
     """Everything on this machine: API, worker, and the flows of a folder, with live activity."""
     from flowrunner.cli.dev import run_dev
 
-    raise typer.Exit(run_dev(store, examples, host, port, secrets_file, config_file))
+    raise typer.Exit(run_dev(store, flows, host, port, secrets_file, config_file))
 
 
 @app.command()
