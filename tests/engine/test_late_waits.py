@@ -159,7 +159,7 @@ def test_a_wait_that_is_committed_after_a_redrive_is_looked_at(b: Bench, waits: 
     commit = runs.commit
 
     def overtaken(commits: Sequence[Commit]) -> Sequence[bool]:
-        runs.commit = commit  # type: ignore[method-assign]  # once
+        runs.commit = commit  # type: ignore[method-assign]  # it died once
         b.engine.worker().drain()
         assert [b.result(one).status for one in children(b)] == ["completed"]
         b.engine.control.cancel(ACCOUNT, run)
