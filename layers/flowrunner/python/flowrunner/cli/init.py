@@ -88,3 +88,4 @@ def init_folder(folder: Path, *, force: bool) -> None:
         print(f"wrote {file}")
     print(f"\nnow try:\n  cd {folder}")
     print('  flowrunner run flows/hello.yaml -i \'{"names": ["Ada"]}\'\n  flowrunner test tests/*.yaml')
+    print("  flowrunner dev    # the console, with these flows")
