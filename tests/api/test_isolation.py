@@ -40,6 +40,7 @@ ACCESS: Mapping[str, str] = {
     "start_run": "runs:write",
     "list_runs": "runs:read",
     "get_run": "runs:read",
+    "get_flow_of_run": "flows:read",
     "cancel_run": "runs:write",
     "redrive_run": "runs:write",
     "delete_run": "runs:write",

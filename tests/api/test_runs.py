@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -348,3 +349,16 @@ def test_a_run_of_nobody_is_not_found(api: Service) -> None:
     for run in ("x", "..%2F..%2Facct_b%2Fx", "%00", "'; DROP TABLE runs;--", "a" * 64, "ü"):
         assert api.call("GET", f"/v1/runs/{run}").status_code in (400, 404), run
     assert api.call("GET", f"/v1/runs/{RunId('x' * 65)}").status_code == 400
+
+
+def test_the_flow_of_a_run_is_shown_also_if_it_stands_in_another(api: Service) -> None:
+    """A run inside a run, or an agent's, has a flow that is in no list; and what is of another account is not there."""
+    inline = {"metadata": {"name": "inner"}, "nodes": {"a": {"type": "transform", "params": {"value": 1}}}}
+    outer = {"metadata": {"name": "outer"}, "nodes": {"a": {"type": "flow.run", "params": {"inline": inline}}}}
+    run = api.start(api.flow(json.dumps(outer))["id"])
+    shown = api.call("GET", f"/v1/runs/{run}/flow").json()
+    assert (json.loads(shown["document"]), shown["revision"], shown["inline"]) == (outer, 1, False)
+    child = api.call("GET", f"/v1/runs/{run}/steps/a").json()["wait"]["run"]
+    shown = api.call("GET", f"/v1/runs/{child}/flow").json()
+    assert (json.loads(shown["document"]), shown["revision"], shown["inline"]) == (inline, 1, True)
+    assert api.call("GET", "/v1/runs/nothing/flow").status_code == 404

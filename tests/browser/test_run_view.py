@@ -225,6 +225,7 @@ def test_child_runs_are_linked_both_ways(person: Person) -> None:
     page.get_by_role("link", name="It waits for the run that it has started").click()
     answer = page.get_by_role("region", name="Answer")
     expect(answer).to_contain_text("go?")
+    expect(page.get_by_role("region", name="Canvas")).to_contain_text("approval")
     page.get_by_role("link", name="its parent run").click()
     page.get_by_role("link", name="It waits for the run that it has started").click()
     person.press("Approve", answer)

@@ -22,11 +22,13 @@ const INTERNAL = 'correlation_id';
 
 interface Props {
   run: Run;
+  /** Its flow stands in another, or is an agent's: there is no page of it. */
+  inline: boolean;
   onRedrive: () => void;
 }
 
 /** Which run this is, how it stands, and what can be done about it. */
-export function RunHead({ run, onRedrive }: Props) {
+export function RunHead({ run, inline, onRedrive }: Props) {
   const mayWrite = useMay('runs:write');
   const navigate = useNavigate();
   const [asking, setAsking] = useState<'cancel' | 'delete' | null>(null);
@@ -42,9 +44,13 @@ export function RunHead({ run, onRedrive }: Props) {
       <div className={frame.what}>
         <div className={frame.line}>
           <h1>
-            <Link to="/flows/$flowId" params={{ flowId: run.flow.id }}>
-              {run.flow.name}
-            </Link>
+            {inline ? (
+              run.flow.name
+            ) : (
+              <Link to="/flows/$flowId" params={{ flowId: run.flow.id }}>
+                {run.flow.name}
+              </Link>
+            )}
           </h1>
           <Status status={run.status} />
           {live && <span className="muted">{run.progress} %</span>}

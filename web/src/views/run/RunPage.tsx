@@ -75,16 +75,12 @@ function Waiting() {
   );
 }
 
-function useDocument(flow: string, revision: number) {
+/** The flow as the run has it. */
+function useDocument(run: Run) {
   return useQuery({
-    queryKey: ['flows', flow, 'revisions', revision],
+    queryKey: ['flows', 'of run', run.id, run.flow.revision],
     queryFn: async ({ signal }) =>
-      data(
-        await api.GET('/v1/flows/{flow_id}/revisions/{revision}', {
-          params: { path: { flow_id: flow, revision } },
-          signal,
-        }),
-      ),
+      data(await api.GET('/v1/runs/{run_id}/flow', { params: { path: { run_id: run.id } }, signal })),
     staleTime: Infinity,
   });
 }
@@ -101,7 +97,7 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
   const { story: whole, loaded } = followed;
   const [moment, setMoment] = useState<number | null>(null);
   const story = useMemo(() => (moment === null ? whole : toldUntil(whole, moment)), [whole, moment]);
-  const document = useDocument(run.flow.id, run.flow.revision);
+  const document = useDocument(run);
   const text = document.data?.document;
   const graph = useMemo(() => (text === undefined ? EMPTY_GRAPH : (graphOf(text) ?? EMPTY_GRAPH)), [text]);
   const lines = useMemo(() => (text === undefined ? new Map<string, number>() : linesOf(text)), [text]);
@@ -115,7 +111,7 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
   const end = run.ended_at === null ? null : Date.parse(run.ended_at);
   return (
     <div className={frame.page}>
-      <RunHead run={run} onRedrive={() => setRedriven({ from: null })} />
+      <RunHead run={run} inline={document.data?.inline ?? false} onRedrive={() => setRedriven({ from: null })} />
       <div>
         <Notes run={run} away={away} undrawn={document.isError} />
         {!live && run.started_at && end !== null && end > Date.parse(run.started_at) && (

@@ -23,6 +23,7 @@ from flowrunner.engine.records import Attempt, RunFacts, read_attempt
 from flowrunner.engine.starter import StartRequest
 from flowrunner.errors import Conflict, InvalidInput, NotFound, StepError, UnreadableRun, ValueLost
 from flowrunner.ports.entities import Entity
+from flowrunner.ports.flows import FlowRow
 from flowrunner.ports.history import RunFilter
 from flowrunner.ports.runs import RunRow
 from flowrunner.services.audit import Action, Audit
@@ -219,6 +220,15 @@ class RunService:
         require(actor, Permission.RUNS_READ)
         self._row(actor.account, run)
         return [read_attempt(row) for row in self._backend.history.steps(actor.account, run, after=after, limit=limit)]
+
+    def flow(self, actor: Actor, run: RunId) -> FlowRow:
+        """The flow as the run has it, also one that stands in another and has no page. Raises `NotFound`."""
+        require(actor, Permission.FLOWS_READ)
+        row = self._row(actor.account, run)
+        found = self._backend.flows.get(actor.account, row.flow, row.revision)
+        if found is None:
+            raise NotFound("the flow of this run is gone")
+        return found
 
     def step(self, actor: Actor, run: RunId, step: str, attempt: int | None = None) -> ShownStep:
         """A step by its id or label (`poll.3`), its last attempt unless told. Raises `NotFound`."""

@@ -17,6 +17,7 @@ from flowrunner.core.durations import parse_duration
 from flowrunner.core.flow import Json
 from flowrunner.core.ids import FlowId, RunId
 from flowrunner.core.status import TERMINAL
+from flowrunner.engine.children import INLINE
 from flowrunner.errors import InvalidInput
 from flowrunner.ports.history import RunFilter
 from flowrunner.services.identity import Actor, Permission
@@ -75,6 +76,14 @@ class RunAnswer(RunSummary):
     )
     parent_run: str | None = Field(description="The run that waits for this one.")
     estimated_cost_usd: float = Field(description="What this run costs on AWS, estimated; see docs/observability.md.")
+
+
+class RunDocument(Shown):
+    """The document that a run executes."""
+
+    document: str
+    revision: int
+    inline: bool = Field(description="It stands in another flow, or is an agent's, and is not in the list of flows.")
 
 
 def _few(labels: Any) -> Any:
@@ -177,6 +186,14 @@ def list_runs(
 def get_run(caller: Caller, platform: ThePlatform, run_id: TheRun) -> RunAnswer:
     """As it is now."""
     return _answer(platform, caller, RunId(run_id))
+
+
+@api.get("/v1/runs/{run_id}/flow", operation_id="get_flow_of_run", summary="The flow as a run has it")
+@needs(Permission.FLOWS_READ)
+def get_flow_of_run(caller: Caller, platform: ThePlatform, run_id: TheRun) -> RunDocument:
+    """Also one that stands in another flow, or is an agent's: those have no id that could be asked for."""
+    row = platform.runs.flow(caller, RunId(run_id))
+    return RunDocument(document=row.document, revision=row.revision, inline=row.name.startswith(INLINE))
 
 
 @api.post(
