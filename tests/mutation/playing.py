@@ -51,6 +51,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     """Instead of pytest's own: all tests once, then some of them for each mutant."""
     items = {item.nodeid: item for item in session.items}
     reach = _reach(items)
+    gc.freeze()  # a child's collector touches no page that it shares with its parent
+    _check_that_life_is_possible(reach, items)
     todo: list[list[str]] = json.loads(TODO.read_text("utf-8"))
     done: dict[str, str] = {}
     running: dict[int, str] = {}
@@ -63,7 +65,6 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
             print(f"{len(done)} of {len(todo)} tried, {alive} alive", file=sys.stderr, flush=True)  # noqa: T201  # a program's progress
             DONE.write_text(json.dumps(done), "utf-8")
 
-    gc.freeze()  # a child's collector touches no page that it shares with its parent
     # Shuffled, though always the same way: what is there when somebody stops it is a fair sample.
     for function, mutant in sorted(todo, key=lambda one: crc32(" ".join(one).encode())):
         if not reach[function].tests:
@@ -71,10 +72,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
             continue
         while len(running) >= JOBS:
             reap()
-        if pid := os.fork():
-            running[pid] = f"{function} {mutant}"
-        else:
-            _child(function, mutant, reach[function], items)
+        running[_fork((function, mutant), reach[function], items)] = f"{function} {mutant}"
     while running:
         reap()
     DONE.write_text(json.dumps(done), "utf-8")
@@ -94,12 +92,24 @@ def _reach(items: dict[str, pytest.Item]) -> dict[str, Reach]:
     return reach
 
 
-def _child(function: str, mutant: str, reach: Reach, items: dict[str, pytest.Item]) -> None:
+def _check_that_life_is_possible(reach: dict[str, Reach], items: dict[str, pytest.Item]) -> None:
+    """Or everything would count as killed: a child with nothing changed passes all tests within its limits."""
+    everything = Reach({test: spent for one in reach.values() for test, spent in one.tests.items()})
+    pid = _fork(None, everything, items)
+    if _outcome(os.waitpid(pid, 0)[1]) != "alive":
+        pytest.exit("a child with nothing changed does not live", returncode=1)
+
+
+def _fork(change: tuple[str, str] | None, reach: Reach, items: dict[str, pytest.Item]) -> int:
+    """Start a child that switches the mutant `change` of a function on; answers the id of its process."""
+    if pid := os.fork():
+        return pid
     killed = True
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (reach.most_cpu, reach.most_cpu + 5))
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
-        switch.activate(function, mutant)
+        if change:
+            switch.activate(*change)
         killed = not all(_passes(items[test]) for test in reach.ordered)
     finally:  # also after what a mutant may raise that is no Exception
         os._exit(1 if killed else 0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
-from tests.mutation.survivors import Mutant, changed, listed, table
+from tests.mutation.survivors import PAGE, Mutant, changed, listed, table
 
 CORE = Path(__file__).parents[2] / "layers/flowrunner/python/flowrunner/core"
 
@@ -36,8 +37,11 @@ def test_what_may_live_is_a_change_of_what_is_there() -> None:
 
 
 def test_nothing_is_listed_twice() -> None:
-    """The number of rows is the number of reasons."""
-    assert [mutant for mutant, count in Counter(listed()).items() if count > 1] == []
+    """And as many are as the figures say that live."""
+    rows = listed()
+    assert [mutant for mutant, count in Counter(rows).items() if count > 1] == []
+    (alive,) = re.findall(r"^\| \*\*all\*\* \| \d+ \| \d+ \| \d+ \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert int(alive) == len(rows)
 
 
 def test_what_lives_is_told_by_its_line() -> None:
