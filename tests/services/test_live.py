@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from flowrunner.adapters.memory.backend import MemoryBackend
@@ -14,7 +15,7 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.engine.feed import START, Position
 from flowrunner.engine.reports import WRITE_EVERY
 from flowrunner.errors import Forbidden, NotFound, StoreError, TooManyRequests
-from flowrunner.ports.runs import RunRow
+from flowrunner.ports.runs import RunRow, StepRow
 from flowrunner.services.identity import Actor
 from flowrunner.services.live import Hub
 from flowrunner.services.live_frames import Batch
@@ -70,6 +71,29 @@ def test_who_joins_later_gets_what_was_before() -> None:
         live.turn()
         assert sorted(reader.ids) == sorted(whole(b, run))
         assert reader.ended
+
+
+def test_who_joins_while_a_step_ends_hears_how_it_began() -> None:
+    """Its commit comes after the run was read and before its steps were (seed 103856 of the simulation)."""
+    with watching() as (b, live):
+        run = b.start(SHORT)
+        b.work()
+        first = live.watch(run)
+        first.replay()
+        history = b.engine.parts.backend.history
+        committed = history.committed
+
+        def overtaken(*given: Any, **named: Any) -> Sequence[StepRow]:
+            history.committed = committed  # type: ignore[method-assign]  # once
+            finish(b, run)
+            return committed(*given, **named)
+
+        history.committed = overtaken  # type: ignore[method-assign]  # where that happens
+        late = live.watch(run)
+        late.replay()
+        live.turn()
+        assert sorted(late.ids) == sorted(whole(b, run))
+        assert late.ended
 
 
 def test_who_joins_after_the_end_gets_all_of_it_and_the_end() -> None:

@@ -26,6 +26,8 @@ ENDS = {
     RunStatus.CANCELLED: "run.cancelled",
 }
 
+STEP_ENDS = frozenset({"step.succeeded", "step.failed", "step.skipped", "step.retrying"})
+
 WHOLE = "~"
 WITHIN = "-"
 OPEN = "!"
@@ -184,18 +186,26 @@ class Feed:
             begun = run_event(row.id, "run.started", row.created_at, 1)
             if after.event != begun.id:
                 yield Placed(Position(0, WHOLE, begun.id), begun)
-        yield from self._taken(row, after, state.rev, told)
-        yield from self._open(row, after, state.rev) if told is None else self._untold(row, state.rev, told)
+        # Read before what commits have taken: a step that one takes in between is in this or in that.
+        rows = [] if state.status.over else [*self._history.open_steps(row.account, row.id)]
+        newer: list[StepRow] = []
+        yield from self._taken(row, after, state.rev, told, newer)
+        if told is None:
+            yield from self._open(row, after, state.rev, rows, newer)
+        else:
+            yield from self._untold(row, state.rev, told, rows)
         if state.status.over:
             ended = end_event(row, state)
             place = Position(state.rev, WHOLE, ended.id)
             if after != place:
                 yield Placed(place, ended)
 
-    def _taken(self, row: RunRow, after: Position, until: int, told: ToldSteps | None) -> Iterator[Placed]:
-        """The events of the steps that commits have taken, from the position on."""
+    def _taken(
+        self, row: RunRow, after: Position, until: int, told: ToldSteps | None, newer: list[StepRow]
+    ) -> Iterator[Placed]:
+        """The events of the steps that commits have taken, from the position on; what is `newer` is added to that."""
         last = after.rev - 1 if after.kind == WITHIN else after.rev
-        rows = self._committed(row.account, row.id, last, until)
+        rows = self._committed(row.account, row.id, last, until, newer)
         for rev, together in groupby(rows, key=lambda one: one.rev):
             events: list[RunEvent] = []
             for one in together:
@@ -208,10 +218,17 @@ class Feed:
                 placed = _behind(after.event, placed)
             yield from placed
 
-    def _open(self, row: RunRow, after: Position, rev: int) -> Iterator[Placed]:
-        """The events of the steps under way: only the last one of a walk lets the reader begin a new walk."""
+    def _open(
+        self, row: RunRow, after: Position, rev: int, rows: Sequence[StepRow], newer: Sequence[StepRow]
+    ) -> Iterator[Placed]:
+        """The events of the steps under way: only the last one of a walk lets the reader begin a new walk.
+
+        Of a step that a commit has taken since the head was read, they are those before its end.
+        """
         events: list[RunEvent] = []
-        for one in self._history.open_steps(row.account, row.id):
+        for one in newer:
+            events += [event for event in attempt_events(row.id, read_attempt(one)) if event.type not in STEP_ENDS]
+        for one in rows:
             if not one.rev:  # a commit has taken one that waits: it is in the history
                 events += attempt_events(row.id, read_attempt(one))
         placed = [Placed(Position(rev, OPEN, event.id), event) for event in events]
@@ -219,9 +236,9 @@ class Feed:
             placed[-1] = Placed(Position(rev, WHOLE, events[-1].id), events[-1])
         yield from _behind(after.event, placed) if after.kind == OPEN and after.rev == rev else placed
 
-    def _untold(self, row: RunRow, rev: int, told: ToldSteps) -> Iterator[Placed]:
+    def _untold(self, row: RunRow, rev: int, told: ToldSteps, open_ones: Sequence[StepRow]) -> Iterator[Placed]:
         """The events of the steps under way that the reader was not told; each position says what it knows by then."""
-        rows = [one for one in self._history.open_steps(row.account, row.id) if not one.rev]
+        rows = [one for one in open_ones if not one.rev]
         told.keep((one.step, one.attempt) for one in rows)
         for one in rows:
             at = one.step, one.attempt
@@ -230,11 +247,16 @@ class Feed:
                 told.hear(at, event)
                 yield Placed(Position(rev, TOLD, str(told)), event)
 
-    def _committed(self, account: AccountId, run: RunId, after: int, until: int) -> Iterator[StepRow]:
+    def _committed(
+        self, account: AccountId, run: RunId, after: int, until: int, newer: list[StepRow] | None = None
+    ) -> Iterator[StepRow]:
+        """The steps that commits up to `until` have taken; those of commits since then are added to `newer`."""
         before: set[tuple[str, int, int]] = set()
         while True:
             page = self._history.committed(account, run, after_rev=after, limit=PAGE)
             yield from (row for row in page if row.rev <= until and (row.step, row.attempt, row.rev) not in before)
+            if newer is not None:
+                newer += [row for row in page if row.rev > until]
             if len(page) < PAGE:
                 return
             # A revision may have several rows (joins that it skipped), so the next page begins with the last one's.
