@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from flowrunner.adapters.memory.backend import MemoryBackend
-from flowrunner.core.ids import AccountId, RunId
+from flowrunner.core.ids import AccountId, NodeId, RunId, StepId
 from flowrunner.engine.feed import START, Position
 from flowrunner.engine.reports import WRITE_EVERY
 from flowrunner.errors import Forbidden, NotFound, StoreError, TooManyRequests
-from flowrunner.ports.runs import RunRow, StepRow
+from flowrunner.ports.runs import ClaimRequest, ClaimStatus, RunRow, StepRow
 from flowrunner.services.identity import Actor
 from flowrunner.services.live import Hub
 from flowrunner.services.live_frames import Batch
@@ -149,6 +149,25 @@ def test_what_another_process_commits_is_read_from_the_store() -> None:
         b.clock.turn_to(b.clock.now() + 10_000)
         live.turn()
         assert [frame.event.id for frame in reader.frames] == whole(b, run)
+        assert reader.ended
+
+
+def test_the_end_comes_behind_a_step_that_is_under_way_yet() -> None:
+    """Another process has begun it, and the run was cancelled since the last look (seed 105050 of the simulation)."""
+    backend = MemoryBackend()
+    with watching(backend) as (b, live), bench(backend) as other:
+        run = b.start(SHORT)
+        reader = live.watch(run)
+        reader.replay()
+        live.turn()
+        now = b.clock.now()
+        under_way = b'{"parent":null,"via":null,"t0":1}'
+        wish = ClaimRequest(ACCOUNT, run, StepId("1.0"), 1, NodeId("a"), "other", now, now + 60_000, under_way)
+        assert [one.status for one in backend.runs.claim([wish])] == [ClaimStatus.GRANTED]
+        other.engine.control.cancel(ACCOUNT, run)
+        b.clock.turn_to(now + 10_000)
+        live.turn()
+        assert reader.types == ["run.started", "step.scheduled", "step.started", "run.cancelled"]
         assert reader.ended
 
 

@@ -187,7 +187,7 @@ class Feed:
             if after.event != begun.id:
                 yield Placed(Position(0, WHOLE, begun.id), begun)
         # Read before what commits have taken: a step that one takes in between is in this or in that.
-        rows = [] if state.status.over else [*self._history.open_steps(row.account, row.id)]
+        rows = self._history.open_steps(row.account, row.id)
         newer: list[StepRow] = []
         yield from self._taken(row, after, state.rev, told, newer)
         if told is None:

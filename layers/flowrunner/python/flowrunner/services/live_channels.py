@@ -71,13 +71,14 @@ class RunChannel:
 
     def catch_up(self, news: News) -> list[Frame]:
         """The new frames of what was read from the store, with all commits since `rev`."""
-        frames = []
-        if news.state.rev > self.rev:
+        frames: list[Frame] = []
+        moved = news.state.rev > self.rev
+        if moved:
             frames += self._take(news.committed, news.state)
-            if news.state.status.over:
-                frames.append(self._end(end_event(news.row, news.state)))
         for attempt in news.under_way:
             frames += self._tell(attempt)
+        if moved and news.state.status.over:  # nothing is told behind the end, though a step be under way yet
+            frames.append(self._end(end_event(news.row, news.state)))
         return frames
 
     def speak(self, attempt: Attempt) -> list[Frame]:
