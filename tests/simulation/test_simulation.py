@@ -66,13 +66,13 @@ def test_a_planted_defect_is_found(defect: Callable[[Patch], None], monkeypatch:
 
 PROGRAM = """
 from tests.simulation.seeds import play
-print(*[play(seed).digest for seed in (11, 82, 214)])
+print(*[play(seed).digest for seed in (2, 12, 44, 82)])
 """
 
 
 def test_a_seed_replays_exactly() -> None:
     """Also in another process, whose sets and dicts of texts have another order."""
-    here = " ".join(play(seed).digest for seed in (11, 82, 214))
+    here = " ".join(play(seed).digest for seed in (2, 12, 44, 82))
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -90,13 +90,13 @@ def test_a_seed_replays_exactly() -> None:
 def test_all_stores_come_to_the_same(store: str, tmp_path: Path) -> None:
     """The same seeds give the same commits in the same order, whatever keeps the runs."""
     made = home(store, tmp_path)
-    for seed in (1, 5, 11, 19, 82, 214):
+    for seed in (1, 2, 5, 11, 12, 19, 51, 214):
         assert play(seed, made) == play(seed), f"seed {seed}"
 
 
 def test_postgresql_comes_to_the_same(postgres: Cluster) -> None:
     """As above, on a server."""
-    for seed in (5, 82, 214):
+    for seed in (2, 12, 51):
         backend = PostgresBackend(postgres.new_database())
         backend.migrate()
         assert play(seed, lambda made=backend: made) == play(seed), f"seed {seed}"  # type: ignore[misc]  # bound now
