@@ -213,7 +213,7 @@ def _size(value: Json) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    """A message of python-jsonpath without the drawing below it, which fails for an error at the end of an empty path."""
+    """A message of python-jsonpath without the drawing below it, which fails at the end of an empty path."""
     return BaseException.__str__(error).partition("\n")[0] or type(error).__name__
 
 
