@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from flowrunner.errors import Forbidden, NotFound, StoreError, TooManyRequests
 from flowrunner.ports.runs import ClaimRequest, ClaimStatus, RunRow, StepRow
 from flowrunner.services.identity import Actor
 from flowrunner.services.live import Hub
+from flowrunner.services.live_channels import RunChannel
 from flowrunner.services.live_frames import Batch
 from flowrunner.services.live_readers import LiveLimits
 from flowrunner.services.mailbox import Mail, Mailbox, call_in
@@ -84,7 +86,7 @@ def test_who_joins_while_a_step_ends_hears_how_it_began() -> None:
         committed = history.committed
 
         def overtaken(*given: Any, **named: Any) -> Sequence[StepRow]:
-            history.committed = committed  # type: ignore[method-assign]  # once
+            history.committed = committed  # type: ignore[method-assign]  # it is asked once
             finish(b, run)
             return committed(*given, **named)
 
@@ -169,6 +171,18 @@ def test_the_end_comes_behind_a_step_that_is_under_way_yet() -> None:
         live.turn()
         assert reader.types == ["run.started", "step.scheduled", "step.started", "run.cancelled"]
         assert reader.ended
+
+
+def test_a_step_that_a_newer_commit_has_taken_is_told_with_that() -> None:
+    """What is under way is read after the head, and may be ahead of it (seed 200251 of the simulation)."""
+    with bench() as b:
+        run = b.start(SHORT)
+        before = b.engine.feed.news(ACCOUNT, run)
+        b.work()
+        after = b.engine.feed.news(ACCOUNT, run, before.state.rev)
+        channel = RunChannel(before)
+        assert channel.catch_up(replace(before, under_way=after.under_way)) == []
+        assert [frame.event.id for frame in channel.catch_up(after)] == whole(b, run)[1:]
 
 
 def test_two_processes_may_work_on_one_run() -> None:

@@ -119,6 +119,8 @@ class RunChannel:
 
     def _tell(self, attempt: Attempt) -> list[Frame]:
         """The news of a step under way. They stand behind all that was committed; of one that waits there are none."""
+        if attempt.rev > self.rev:
+            return []  # a commit has taken it that is still to be told, and all of it with that
         step = self._steps.setdefault((attempt.step, attempt.attempt), UnderWay())
         new = [
             frame(Placed(Position(self.rev, WHOLE, event.id), event))
