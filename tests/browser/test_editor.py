@@ -86,6 +86,27 @@ def test_copies_pastes_and_deletes_nodes_by_the_keyboard(person: Person) -> None
     expect(person.dialog("Run written")).to_be_visible()
 
 
+def test_says_in_a_form_what_a_flow_is_called_and_may_do(person: Person) -> None:
+    """The fields come from the flow's own schema; what is wrong stands beside them, and other lines stay as they were."""
+    page = person.page
+    person.log_in()
+    person.go(f"/flows/{person.flow(WRITTEN)}")
+    person.press("Flow settings")
+    form = page.get_by_role("region", name="Flow settings")
+    form.get_by_role("textbox", name="Description").fill("Greets Ada.")
+    form.get_by_text("Limits", exact=True).click()
+    steps = form.get_by_role("textbox", name="Max Steps")
+    steps.fill("none")
+    expect(form.get_by_role("alert").filter(has_text="whole number")).to_be_visible()
+    steps.fill("50")
+    expect(page.get_by_role("region", name="Problems")).to_contain_text("No problems.")
+    person.press("Close the form", form)
+    text = page.get_by_role("textbox", name=YAML)
+    expect(text).to_contain_text("metadata: {name: written, description: Greets Ada.}")
+    expect(text).to_contain_text("max_steps: 50")
+    expect(text).to_contain_text("# as it was")
+
+
 def test_chooses_a_step_of_a_run_by_the_keyboard(person: Person) -> None:
     """Enter on a node that has the focus shows what became of it."""
     page = person.page

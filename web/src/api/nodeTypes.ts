@@ -11,6 +11,13 @@ export const nodeTypesQuery = queryOptions({
   staleTime: 300_000,
 });
 
+/** The JSON Schema of a flow's document. */
+export const flowSchemaQuery = queryOptions({
+  queryKey: ['schema', 'flow'],
+  queryFn: async ({ signal }) => data(await api.GET('/v1/schema/flow', { signal })) as unknown,
+  staleTime: Infinity,
+});
+
 /** The type of a name or an alias. */
 export function typeOf(types: readonly NodeType[], name: string): NodeType | undefined {
   return types.find((type) => type.name === name || type.aliases.includes(name));

@@ -5,6 +5,7 @@ import { nodeTypesQuery, typeOf, type NodeType } from '~/api/nodeTypes';
 import { copyNodes, pasteNodes } from '~/editor/clipboard';
 import { EdgeForm } from '~/editor/EdgeForm';
 import { EdgeList } from '~/editor/EdgeList';
+import { FlowForm } from '~/editor/FlowForm';
 import { lineOf } from '~/editor/mentions';
 import { NodeForm } from '~/editor/NodeForm';
 import { addNode, connect, disconnect, freeName, placeNodes, relabel, removeNodes } from '~/editor/nodes';
@@ -41,7 +42,12 @@ export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Prop
   const root = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorHandle>(null);
   const say = useSay();
-  const [chosen, setChosen] = useState<readonly string[]>([]);
+  const [chosen, choose] = useState<readonly string[]>([]);
+  const [settings, setSettings] = useState(false);
+  const setChosen = (nodes: readonly string[]) => {
+    choose(nodes);
+    setSettings(false);
+  };
   const [adding, setAdding] = useState(false);
   const [edges, setEdges] = useState<readonly FlowEdge[]>([]);
   const { data: types = [] } = useQuery(nodeTypesQuery);
@@ -121,6 +127,10 @@ export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Prop
           readOnly={readOnly}
           runs={runs}
           onAdd={() => setAdding(true)}
+          onSettings={() => {
+            choose([]);
+            setSettings(!settings);
+          }}
           onEdit={edit}
           onUndo={() => editor.current?.undo()}
           onRedo={() => editor.current?.redo()}
@@ -155,7 +165,7 @@ export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Prop
         </section>
       </div>
       <div className={styles.right}>
-        <div style={{ display: there.length === 0 || broken ? 'contents' : 'none' }}>
+        <div style={{ display: (there.length === 0 && !settings) || broken ? 'contents' : 'none' }}>
           <YamlEditor
             ref={editor}
             initial={initial}
@@ -166,6 +176,16 @@ export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Prop
             onSave={onSave}
           />
         </div>
+        {settings && !broken && there.length === 0 && (
+          <FlowForm
+            problems={problems}
+            writing={writing}
+            readOnly={readOnly}
+            onEdit={edit}
+            onShow={show}
+            onClose={() => setSettings(false)}
+          />
+        )}
         {only !== undefined && (
           <NodeForm
             key={only}

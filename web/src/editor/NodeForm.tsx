@@ -2,14 +2,14 @@ import { CopyPlus, FileCode, Trash2, X } from 'lucide-react';
 import { useMemo, type ReactNode } from 'react';
 
 import { type NodeType } from '~/api/nodeTypes';
-import { getIn, removeIn, setIn } from '~/editor/edits';
+import { getIn, setField } from '~/editor/edits';
 import { HookFields } from '~/editor/HookFields';
-import { COMMON, GROUPS, type Group } from '~/editor/nodeFields';
+import { COMMON, GROUPS } from '~/editor/nodeFields';
 import { renameNode } from '~/editor/nodes';
 import { NodeField, ParamField } from '~/editor/ParamField';
 import { placeOf, WritingContext, type Writing } from '~/editor/place';
-import type { Problem } from '~/editor/problems';
-import { fieldsOf, type FormField } from '~/editor/schema';
+import { faultOf, type Problem } from '~/editor/problems';
+import { fieldsOf, type FormField, type Group } from '~/editor/schema';
 import type { FlowGraph } from '~/graph/model';
 import { Button, IconButton } from '~/ui/Button';
 
@@ -41,7 +41,7 @@ export function NodeForm(props: Props) {
   );
   const at = (...path: string[]) => getIn(text, ['nodes', node, ...path]);
   const set = (path: readonly string[], value: unknown) =>
-    onEdit((before) => withoutEmpty(setIn(before, ['nodes', node, ...path], value), node, path));
+    onEdit((before) => setField(before, ['nodes', node], path, value));
   const fault = (...path: string[]) => faultOf(problems, ['nodes', node, ...path].join('.'));
   const rename = (next: string) => {
     try {
@@ -147,25 +147,4 @@ export function NodeForm(props: Props) {
       </div>
     </WritingContext>
   );
-}
-
-/** What is wrong with a field, or with something in it. */
-function faultOf(problems: readonly Problem[], place: string): string | null {
-  const found = problems.find(
-    ({ field, severity }) => severity === 'error' && (field === place || isIn(field, place)),
-  );
-  return found?.message ?? null;
-}
-
-function isIn(field: string, place: string): boolean {
-  return field.startsWith(place) && /^[.[]/.test(field.slice(place.length));
-}
-
-/** A mapping of the node's own that was left empty goes, too: `retry: {}` says nothing. */
-function withoutEmpty(text: string, node: string, path: readonly string[]): string {
-  const [name] = path;
-  if (name === undefined || path.length < 2) return text;
-  const left = getIn(text, ['nodes', node, name]);
-  const empty = typeof left === 'object' && left !== null && Object.keys(left).length === 0;
-  return empty ? removeIn(text, ['nodes', node, name]) : text;
 }

@@ -1,4 +1,4 @@
-import { Keyboard, LayoutGrid, Plus, Redo2, Undo2 } from 'lucide-react';
+import { Keyboard, LayoutGrid, Plus, Redo2, Settings2, Undo2 } from 'lucide-react';
 import { useState } from 'react';
 
 import { unplaceNodes } from '~/editor/nodes';
@@ -13,6 +13,7 @@ interface Props {
   readOnly: boolean;
   runs: Runs;
   onAdd: () => void;
+  onSettings: () => void;
   onEdit: (change: (text: string) => string) => void;
   onUndo: () => void;
   onRedo: () => void;
@@ -28,11 +29,12 @@ const KEYS: readonly (readonly [string, string])[] = [
   ['Ctrl+Z, Ctrl+Y', 'undo and redo, whatever it was'],
   ['Ctrl+Space', 'what can be written here'],
   ['Escape, then Tab', 'leave a field for code'],
+  ['Ctrl+F', 'search in the document'],
   ['Ctrl+S', 'save'],
 ];
 
 /** What can be done on the canvas, and which run the values beneath fields are from. */
-export function Tools({ readOnly, runs, onAdd, onEdit, onUndo, onRedo }: Props) {
+export function Tools({ readOnly, runs, onAdd, onSettings, onEdit, onUndo, onRedo }: Props) {
   const [help, setHelp] = useState(false);
   return (
     <div className={styles.tools} role="toolbar" aria-label="Canvas">
@@ -48,6 +50,10 @@ export function Tools({ readOnly, runs, onAdd, onEdit, onUndo, onRedo }: Props) 
       >
         <LayoutGrid aria-hidden />
         Lay out
+      </Button>
+      <Button small onClick={onSettings} title="Name, input, output, limits, triggers">
+        <Settings2 aria-hidden />
+        Flow settings
       </Button>
       <IconButton small label="Undo" disabled={readOnly} onClick={onUndo}>
         <Undo2 aria-hidden />

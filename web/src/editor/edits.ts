@@ -36,6 +36,15 @@ export function removeIn(text: string, path: Path): string {
   return setIn(text, path, undefined);
 }
 
+/** Set a field of what is at `base`. A mapping there that is left empty goes, too: `retry: {}` says nothing. */
+export function setField(text: string, base: Path, path: Path, value: Value): string {
+  const after = setIn(text, [...base, ...path], value);
+  const [name] = path;
+  if (name === undefined || path.length < 2) return after;
+  const left = getIn(after, [...base, name]);
+  return isMapping(left) && Object.keys(left).length === 0 ? removeIn(after, [...base, name]) : after;
+}
+
 /** Many changes at once, none of which is inside of another. */
 export function changeAll(text: string, changes: readonly Change[]): string {
   const before = usable(text);

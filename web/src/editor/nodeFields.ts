@@ -1,12 +1,5 @@
 /** Fields that every node has, as docs/flow-language.md describes them. */
-import { field, type FormField } from '~/editor/schema';
-
-export interface Group {
-  name: string;
-  title: string;
-  hint: string;
-  fields: readonly FormField[];
-}
+import { field, type FormField, type Group } from '~/editor/schema';
 
 export const COMMON: readonly FormField[] = [
   field('when', 'Only when', 'An expression; if it is false the node is skipped.', 'text'),

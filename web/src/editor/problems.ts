@@ -49,3 +49,15 @@ export function useProblems(document: string): { problems: readonly Problem[]; c
 export function nodeOf(problem: Problem): string | null {
   return /^nodes\.([\w-]+)/.exec(problem.field)?.[1] ?? null;
 }
+
+/** What is wrong with a field, or with something in it. */
+export function faultOf(problems: readonly Problem[], place: string): string | null {
+  const found = problems.find(
+    ({ field, severity }) => severity === 'error' && (field === place || isIn(field, place)),
+  );
+  return found?.message ?? null;
+}
+
+function isIn(field: string, place: string): boolean {
+  return field.startsWith(place) && /^[.[]/.test(field.slice(place.length));
+}

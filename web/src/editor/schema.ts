@@ -63,6 +63,37 @@ export function fieldsOf(schema: unknown): FormField[] {
   return [...fields.filter((field) => field.required), ...fields.filter((field) => !field.required)];
 }
 
+/** Fields that belong together: those of an object within a schema. */
+export interface Group {
+  name: string;
+  title: string;
+  hint: string;
+  fields: readonly FormField[];
+}
+
+/** What a schema's object has, in its order: a group for each object with properties, and a field for all else. */
+export function partsOf(schema: unknown, but: ReadonlySet<string>): (FormField | Group)[] {
+  const root = (schema ?? {}) as Schema;
+  const defs = root.$defs ?? {};
+  const required = new Set(root.required);
+  return Object.entries(root.properties ?? {})
+    .filter(([name]) => !but.has(name))
+    .map(([name, given]) => {
+      const property = resolved(given, defs);
+      const options = [property, ...(property.anyOf ?? []).map((one) => resolved(one, defs))];
+      const object = options.length < 4 ? options.find((one) => one.properties !== undefined) : undefined;
+      const only = options.every((one) => one === property || one === object || one.type === 'null');
+      if (object === undefined || !only) return fieldOf(name, given, defs, required.has(name));
+      const fields = fieldsOf({ ...object, $defs: defs });
+      return { name, title: titled(name), hint: given.description ?? object.description ?? '', fields };
+    });
+}
+
+/** `on_error` as a heading. */
+function titled(name: string): string {
+  return (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll('_', ' ');
+}
+
 function resolved(schema: Schema, defs: Record<string, Schema>): Schema {
   const name = schema.$ref?.split('/').at(-1);
   if (name !== undefined) return { ...defs[name], ...schema };

@@ -55,7 +55,7 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
   // The editor begins anew with a document that did not come from it.
   const [begun, setBegun] = useState({ number: 0, document: flow.document });
   const restore = (document: string) => {
-    draft.setText(document);
+    draft.restore(document);
     setBegun(({ number }) => ({ number: number + 1, document }));
     setShown(null);
   };

@@ -5,19 +5,20 @@ import { useEffect, useState } from 'react';
 import { ApiError } from '~/api/client';
 import { flowQuery, updateFlow, type Flow } from '~/api/flows';
 import { useSay } from '~/ui/Toasts';
+import { withEndsOf, withPlainEnds } from '~/views/flow/ends';
 
 /** A flow's document as it is being written, and its way to the server. */
 export function useDraft(flow: Flow) {
   const queries = useQueryClient();
   const say = useSay();
   // What was read first stays: somebody else's change must not come into what is being written.
-  const [base, setBase] = useState({ document: flow.document, revision: flow.revision });
-  const [text, setText] = useState(flow.document);
+  const [base, setBase] = useState({ document: withPlainEnds(flow.document), revision: flow.revision });
+  const [text, setText] = useState(base.document);
   const dirty = text !== base.document;
   const save = useMutation({
-    mutationFn: (revision: number) => updateFlow(flow.id, text, revision),
+    mutationFn: (revision: number) => updateFlow(flow.id, withEndsOf(flow.document, text), revision),
     onSuccess: async (saved) => {
-      setBase({ document: saved.document, revision: saved.revision });
+      setBase({ document: withPlainEnds(saved.document), revision: saved.revision });
       say(`Saved as revision ${saved.revision}.`);
       queries.setQueryData(flowQuery(flow.id).queryKey, saved);
       await queries.invalidateQueries({ queryKey: ['flows'] });
@@ -30,6 +31,7 @@ export function useDraft(flow: Flow) {
   return {
     text,
     setText,
+    restore: (document: string) => setText(withPlainEnds(document)),
     dirty,
     base,
     saving: save.isPending,
