@@ -154,7 +154,7 @@ def test_receiving_reads_no_more_than_it_gives(backend: Backend, postgres: Clust
     url = postgres.url(f"test_{next(postgres._numbers) - 1}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SESSION)
-        parameters = {"now": NOW, "limit": 10, "lease_until": LEASE, "owner": "w", "besides": list[str]()}
+        parameters = {"now": NOW, "limit": 10, "lease_until": LEASE, "owner": "w"}
         sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) {statement('receive')}"
         plan = "\n".join(row[0] for row in connection.execute(sql, parameters))
     assert "queue_due" in plan

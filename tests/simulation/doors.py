@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flowrunner.core.ids import Millis
+from flowrunner.core.ids import AccountId, Millis
 from flowrunner.errors import StepError, StoreError
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.http import HttpRequest, HttpResponse
@@ -168,23 +168,35 @@ class QueueDoor(Door):
     """A queue that loses what it has delivered until the lease ends, delivers things twice, and in any order."""
 
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
-        world, sky = self._process.world, self._process.sky
-
-        def make() -> list[Delivery]:
-            # Each store has an order of its own for what became due at the same moment.
-            found = sorted(self._target.receive(owner, now, lease_until, limit), key=lambda one: _place(one.receipt))
-            kept = [one for one in found if not sky.percent(sky.weather.dropped)]
-            stray, world.stray = world.stray, []
-            world.stray = [one for one in kept if sky.percent(sky.weather.doubled)]
-            kept += [replace(one, receives=1) for one in stray]
-            if sky.percent(sky.weather.shuffled):
-                for index in range(len(kept) - 1, 0, -1):
-                    other = sky.draw(index + 1)
-                    kept[index], kept[other] = kept[other], kept[index]
-            return kept
-
-        received: Sequence[Delivery] = self._through("queue.receive", make)
+        received: Sequence[Delivery] = self._through(
+            "queue.receive", lambda: self._carried(self._target.receive(owner, now, lease_until, limit))
+        )
         return received
+
+    def receive_in_turn(
+        self, owner: str, now: Millis, lease_until: Millis, after: AccountId, limit: int
+    ) -> tuple[Sequence[Delivery], AccountId]:
+        def make() -> tuple[Sequence[Delivery], AccountId]:
+            found, last = self._target.receive_in_turn(owner, now, lease_until, after, limit)
+            return self._carried(found), last
+
+        received: tuple[Sequence[Delivery], AccountId] = self._through("queue.receive_in_turn", make)
+        return received
+
+    def _carried(self, found: Sequence[Delivery]) -> list[Delivery]:
+        """What arrives of what was received."""
+        world, sky = self._process.world, self._process.sky
+        # Each store has an order of its own for what became due at the same moment.
+        ordered = sorted(found, key=lambda one: _place(one.receipt))
+        kept = [one for one in ordered if not sky.percent(sky.weather.dropped)]
+        stray, world.stray = world.stray, []
+        world.stray = [one for one in kept if sky.percent(sky.weather.doubled)]
+        kept += [replace(one, receives=1) for one in stray]
+        if sky.percent(sky.weather.shuffled):
+            for index in range(len(kept) - 1, 0, -1):
+                other = sky.draw(index + 1)
+                kept[index], kept[other] = kept[other], kept[index]
+        return kept
 
     def send(self, messages: Any) -> None:
         self._telling("queue.send", lambda: self._target.send(messages))

@@ -8,7 +8,7 @@ from flowrunner.core.ids import AccountId, RunId
 from flowrunner.ports.backend import Backend
 from flowrunner.ports.queue import Receipt
 
-from tests.contracts.suites.build import ACCOUNT, LEASE, NASTY, NOW, commit, message, queued, receipt, run_row, start
+from tests.contracts.suites.build import LEASE, NASTY, NOW, commit, message, queued, receipt, run_row, start
 
 SECOND = 1_000
 DAY = 86_400_000
@@ -91,6 +91,27 @@ class QueueRules:
         backend.queue.send([])
         assert backend.queue.receive("w", NOW, LEASE, 10) == []
 
+    def test_accounts_are_served_in_turn(self, backend: Backend) -> None:
+        """One message of each, however many one of them has before the others; then from the first account again."""
+        backend.queue.send([message(str(n), due=NOW - 100 + n) for n in range(50)])
+        backend.queue.send([message("late", account="b", due=NOW + 1), message("low", account="c", priority=2)])
+        backend.queue.send([message("first", account="d", due=NOW - 1), message("second", account="d")])
+
+        def turn(after: str, limit: int) -> tuple[list[str], str]:
+            found, last = backend.queue.receive_in_turn("w", NOW, LEASE, AccountId(after), limit)
+            assert {one.receives for one in found} <= {1}
+            return [one.receipt.step for one in found], last
+
+        if not backend.capabilities.turns:
+            assert turn("", 3) == ([], "")
+            return
+        assert turn("", 3) == (["0", "low"], "c"), "b has nothing yet and has had its turn"
+        assert turn("c", 3) == (["first"], "")
+        assert turn("", 9) == (["1", "second"], "")
+        assert turn("b", 9) == ([], "")
+        again, _ = backend.queue.receive_in_turn("v", LEASE, LEASE + 9, AccountId("b"), 9)
+        assert [(one.receipt.account, one.receives) for one in again] == [("c", 2), ("d", 2)]
+
     def test_steps_and_owners_are_any_text(self, backend: Backend) -> None:
         """Quotes, SQL and any script are only text."""
         backend.queue.send([message(text) for text in NASTY])
@@ -147,21 +168,6 @@ class ExactQueueRules(QueueRules):
         backend.queue.send([message(str(n), due=NOW - 5 + n, priority=n % 2) for n in range(5)])
         taken = [[one.receipt.step for one in backend.queue.receive("w", NOW, LEASE, 2)] for _ in range(4)]
         assert taken == [["0", "2"], ["4", "1"], ["3"], []]
-
-    def test_messages_of_other_accounts_are_found_behind_many(self, backend: Backend) -> None:
-        """By priority and time like all, leased as they are; what is not due, or leased, is not among them."""
-        backend.queue.send([message(str(n), due=NOW - 1000 + n) for n in range(100)])
-        backend.queue.send([message("low", priority=2, account="b"), message("b", account="b")])
-        backend.queue.send([message("c", due=NOW - 1, account="c"), message("later", due=NOW + 1, account="c")])
-
-        def others(limit: int, *besides: str) -> list[str]:
-            accounts = [AccountId(one) for one in besides]
-            return [one.receipt.step for one in backend.queue.receive_others("w", NOW, LEASE, limit, accounts)]
-
-        assert others(2, ACCOUNT) == ["c", "b"]
-        assert others(2, ACCOUNT, "b") == []
-        assert others(2, ACCOUNT) == ["low"]
-        assert len(others(3)) == 3, "without an account that is left out it is as ever"
 
     def test_sending_what_is_there_changes_nothing(self, backend: Backend) -> None:
         """Neither its due time nor its lease nor its priority."""

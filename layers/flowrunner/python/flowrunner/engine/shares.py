@@ -3,31 +3,26 @@
 An account may have up to three times as many threads as are free then: alone it has three quarters of them, the next
 one three quarters of the rest, and so on (the dynamic thresholds of switches: Choudhury and Hahne, 1998). What cannot
 begin is parked, and goes when a thread is free: first that of the account which has the fewest.
-
-The queue is served by priority and age. So that nobody waits for another account's backlog, a worker that is given as
-much as it asks for looks now and then for what there is of others.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from flowrunner.core.ids import AccountId, Millis
-from flowrunner.ports.queue import Delivery, Receipt, WorkQueue
+from flowrunner.engine.turns import Place
+from flowrunner.ports.queue import Delivery, Receipt
 
 SHARE = 3
 LEAST_PARKED = 16
-OTHERS, OTHERS_ROUNDS = 8, 8
-"""So many messages of other accounts at a time, and so many times, each without the accounts of the times before."""
-OTHERS_EVERY: Millis = 1_000
 PUT_OFF: tuple[Millis, Millis] = (100, 5_000)
 """For what is more than may be parked: so long at first, up to so long while it stays more."""
 
-Ranked = tuple[int, int, Delivery]
-"""A delivery with its priority and its place in the order of arrival."""
+Ranked = tuple[int, Place, Delivery]
+"""A delivery with its priority and its place."""
 Own = Callable[[AccountId], int]
 """How many threads an account has."""
 
@@ -70,29 +65,6 @@ class Shares:
     def plan(self, account: AccountId) -> None:
         """It takes it."""
         self._planned[account] += 1
-
-
-class Others:
-    """Looks for messages of other accounts where one has so many that a worker is given nothing else."""
-
-    def __init__(self, queue: WorkQueue) -> None:
-        self._queue = queue
-        self._next: Millis = 0
-
-    def receive(self, owner: str, now: Millis, lease_until: Millis, received: Sequence[Delivery]) -> list[Delivery]:
-        """What stands behind a batch that is full: some messages of each of some accounts that are not in it."""
-        found: list[Delivery] = []
-        if now < self._next:
-            return found
-        self._next = now + OTHERS_EVERY
-        accounts = {one.receipt.account for one in received}
-        for _ in range(OTHERS_ROUNDS):
-            more = self._queue.receive_others(owner, now, lease_until, OTHERS, sorted(accounts))
-            found += more
-            accounts |= {one.receipt.account for one in more}
-            if len(more) < OTHERS:
-                break
-        return found
 
 
 class Parking:

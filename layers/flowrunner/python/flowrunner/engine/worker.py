@@ -12,7 +12,6 @@ over by another when the lease ends. That is all there is to recovery.
 from __future__ import annotations
 
 import heapq
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,9 +28,10 @@ from flowrunner.engine.pool import ThreadPool
 from flowrunner.engine.programs import Programs
 from flowrunner.engine.reports import Reports
 from flowrunner.engine.services import Services
-from flowrunner.engine.shares import Others, Parking, Ranked, Shares
+from flowrunner.engine.shares import Parking, Ranked, Shares
 from flowrunner.engine.starter import PreparedRun
 from flowrunner.engine.terms import WorkerTerms
+from flowrunner.engine.turns import Rounds, Turns
 from flowrunner.engine.views import Views
 from flowrunner.engine.watch import Watchers
 from flowrunner.errors import StepError, StoreError, Unreadable, ValueLost
@@ -89,8 +89,8 @@ class Worker:
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._ready: list[Ranked] = []
         self._parking = Parking()
-        self._others = Others(services.backend.queue)
-        self._order = itertools.count()
+        self._turns = Turns(services.backend.queue, name)
+        self._rounds = Rounds()
         self._views = Views(services.backend.runs, programs)
         self._reports = Reports(services, watchers, name, lambda: self._inbox.put(_NEWS))
         pool = ThreadPool(settings.threads, f"{name}-node")
@@ -253,10 +253,8 @@ class Worker:
             return
         now = self._clock.now()
         limit = min(room, self._settings.batch)
-        received = self._backend.queue.receive(self.name, now, now + self._settings.lease, limit)
+        received = self._turns.receive(now, now + self._settings.lease, limit)
         self._look = len(received) == limit
-        if self._look:
-            received = [*received, *self._others.receive(self.name, now, now + self._settings.lease, received)]
         held = self._held() if received else set()
         for delivery in received:
             self._views.drop(delivery.receipt)
@@ -274,7 +272,7 @@ class Worker:
         return {*self._flights.receipts(), *waiting, *done, *self._parking.receipts()}
 
     def _push(self, delivery: Delivery, priority: int) -> None:
-        heapq.heappush(self._ready, (priority, next(self._order), delivery))
+        heapq.heappush(self._ready, (priority, self._rounds.place(delivery.receipt.account), delivery))
 
     def _put_off(self, room: int) -> int:
         """Give back what one account has beyond its part of what this worker can hold; answers how many."""
@@ -286,7 +284,10 @@ class Worker:
     def _next_batch(self) -> list[Ranked]:
         parked = self._parking.go(self._flights.own, self._flights.free, self._settings.batch)
         count = min(len(self._ready), self._settings.batch - len(parked))
-        return parked + [heapq.heappop(self._ready) for _ in range(count)]
+        ready = [heapq.heappop(self._ready) for _ in range(count)]
+        if ready:
+            self._rounds.served(ready[-1][1])
+        return parked + ready
 
     def _take(self, batch: Sequence[Ranked]) -> None:
         """Begin what the messages ask for."""

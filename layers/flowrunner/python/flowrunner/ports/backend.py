@@ -36,6 +36,8 @@ class Capabilities:
 
     One that is not exact delivers what is due within moments and seconds, sometimes twice, in any order.
     """
+    turns: bool = True
+    """The queue can give of each account in turn. One that cannot gives nothing when it is asked to."""
 
 
 class Backend(Protocol):

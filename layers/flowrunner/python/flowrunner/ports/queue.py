@@ -68,11 +68,13 @@ class WorkQueue(Protocol):
         """Lease up to `limit` visible messages to `owner`, by priority and then by due time."""
         ...
 
-    def receive_others(
-        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
-    ) -> Sequence[Delivery]:
-        """The same of other accounts than these, whatever of theirs is due before: for now and then, since it may read
-        all of that. A queue that is fair by itself gives nothing.
+    def receive_in_turn(
+        self, owner: str, now: Millis, lease_until: Millis, after: AccountId, limit: int
+    ) -> tuple[Sequence[Delivery], AccountId]:
+        """Lease to `owner` one message of each of the next accounts after `after`, in the order of their ids.
+
+        It is the one that has been visible for longest; up to `limit` accounts that have messages are looked at. Also
+        answers after which account to go on: the empty one when the last was reached. See `Capabilities.turns`.
         """
         ...
 

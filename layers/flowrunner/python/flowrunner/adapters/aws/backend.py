@@ -80,7 +80,7 @@ class DynamoBackend:
 
         `trust`: see `DynamoRuns`. Nothing is asked of AWS before the first use.
         """
-        self.capabilities = Capabilities(durable=True, shared=True, lagging_lists=True)
+        self.capabilities = Capabilities(durable=True, shared=True, lagging_lists=True, turns=False)
         self._s3, self._bucket = s3, bucket
         self._wakeups = PollingWakeups(look_every)
         self._table = Table(dynamodb, table)

@@ -114,11 +114,6 @@ class SqsQueue:
                     break
         return received
 
-    def receive_others(
-        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
-    ) -> Sequence[Delivery]:
-        return []  # the account is the message group: SQS hands out fairly by itself
-
     def adopt(self, records: Iterable[Mapping[str, Any]]) -> list[Delivery]:
         """The deliveries in an event of Lambda, whose event source deletes them when it is told that they are done.
 
@@ -132,6 +127,12 @@ class SqsQueue:
             self._carried.take(delivery.receipt, handle)
             adopted.append(delivery)
         return adopted
+
+    def receive_in_turn(
+        self, owner: str, now: Millis, lease_until: Millis, after: AccountId, limit: int
+    ) -> tuple[Sequence[Delivery], AccountId]:
+        """Gives nothing: SQS shares among accounts by itself, as they are its message groups."""
+        return [], AccountId("")
 
     def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         hidden = seconds(lease_until - self._clock.now(), LONGEST_HIDING)

@@ -18,6 +18,9 @@ from flowrunner.ports.wakeups import Listener, Topic
 
 RunKey = tuple[AccountId, RunId]
 
+Note = tuple[Millis, int, Receipt]
+"""When a message becomes visible, the number of the note, and which message."""
+
 STALE = 4
 """Notes per message above which the stale ones are removed: that work is spread over as many pushes."""
 
@@ -60,7 +63,9 @@ class Data:
         self.queue: dict[Receipt, Queued] = {}
         self.early_blobs: dict[RunKey, dict[str, bytes]] = {}
         """Of runs that are not stored yet."""
-        self.heaps: dict[int, list[tuple[Millis, int, Receipt]]] = {}
+        self.heaps: dict[int, list[Note]] = {}
+        """By priority."""
+        self.turns: dict[AccountId, list[Note]] = {}
         self.flows: dict[tuple[AccountId, str], list[FlowRow]] = {}
         self.values: dict[tuple[AccountId, str], dict[str, Item]] = {}
         self.callbacks: dict[str, CallbackRow] = {}
@@ -87,17 +92,24 @@ class Data:
     def show(self, queued: Queued) -> None:
         """Note when a message becomes visible. Older notes on it are stale: passed over when they come up."""
         self._order += 1
-        heap = self.heaps.setdefault(queued.message.priority, [])
-        heapq.heappush(heap, (queued.visible_at, self._order, queued.message.receipt))
-        if len(heap) > STALE * len(self.queue) + 1024:
-            self._forget_stale(heap)
+        receipt = queued.message.receipt
+        for heap in (self.heaps.setdefault(queued.message.priority, []), self.turns.setdefault(receipt.account, [])):
+            heapq.heappush(heap, (queued.visible_at, self._order, receipt))
+            if len(heap) > STALE * len(self.queue) + 1024:
+                self._forget_stale(heap)
 
-    def _forget_stale(self, heap: list[tuple[Millis, int, Receipt]]) -> None:
+    def first(self, heap: list[Note]) -> Queued | None:
+        """The message that is visible first; stale notes are dropped on the way."""
+        while heap and not self._true(heap[0]):
+            heapq.heappop(heap)
+        return self.queue[heap[0][2]] if heap else None
+
+    def _forget_stale(self, heap: list[Note]) -> None:
         """Keep what is true: messages handed off and acknowledged leave notes that nobody reads."""
         heap[:] = [note for note in heap if self._true(note)]
         heapq.heapify(heap)
 
-    def _true(self, note: tuple[Millis, int, Receipt]) -> bool:
+    def _true(self, note: Note) -> bool:
         queued = self.queue.get(note[2])
         return queued is not None and queued.visible_at == note[0]
 

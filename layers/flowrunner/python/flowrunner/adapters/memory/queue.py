@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 from flowrunner.adapters.memory.data import Data, Queued
@@ -27,23 +26,29 @@ class MemoryQueue:
         with self._data.lock:
             for priority in sorted(self._data.heaps):
                 while len(received) < limit:
-                    queued = self._next(priority)
+                    queued = self._data.first(self._data.heaps[priority])
                     if queued is None or queued.visible_at > now:
                         break
                     received.append(self._lease(queued, owner, lease_until))
         return received
 
-    def receive_others(
-        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
-    ) -> Sequence[Delivery]:
+    def receive_in_turn(
+        self, owner: str, now: Millis, lease_until: Millis, after: AccountId, limit: int
+    ) -> tuple[Sequence[Delivery], AccountId]:
+        received: list[Delivery] = []
         with self._data.lock:
-            due = (
-                queued
-                for receipt, queued in self._data.queue.items()
-                if queued.visible_at <= now and receipt.account not in besides
-            )
-            first = heapq.nsmallest(limit, due, key=lambda one: (one.message.priority, one.visible_at))
-            return [self._lease(queued, owner, lease_until) for queued in first]
+            looked = 0
+            for account in sorted(one for one in self._data.turns if one > after):
+                queued = self._data.first(self._data.turns[account])
+                if queued is None:
+                    del self._data.turns[account]
+                    continue
+                if queued.visible_at <= now:
+                    received.append(self._lease(queued, owner, lease_until))
+                looked += 1
+                if looked == limit:
+                    return received, account
+        return received, AccountId("")
 
     def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         with self._data.lock:
@@ -70,7 +75,7 @@ class MemoryQueue:
 
     def next_visible(self) -> Millis | None:
         with self._data.lock:
-            heads = [self._next(priority) for priority in self._data.heaps]
+            heads = [self._data.first(heap) for heap in self._data.heaps.values()]
             return min((queued.visible_at for queued in heads if queued is not None), default=None)
 
     def load(self, now: Millis) -> QueueLoad:
@@ -85,14 +90,3 @@ class MemoryQueue:
         queued.visible_at = lease_until
         self._data.show(queued)
         return Delivery(queued.message.receipt, queued.receives)
-
-    def _next(self, priority: int) -> Queued | None:
-        """The message of this priority that is visible first; stale notes are dropped on the way."""
-        heap = self._data.heaps[priority]
-        while heap:
-            visible_at, _, receipt = heap[0]
-            queued = self._data.queue.get(receipt)
-            if queued is not None and queued.visible_at == visible_at:
-                return queued
-            heapq.heappop(heap)
-        return None

@@ -56,20 +56,17 @@ class PostgresQueue:
         self._wakeups.tell(["queue"])
 
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
-        return self.receive_others(owner, now, lease_until, limit, ())
-
-    def receive_others(
-        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
-    ) -> Sequence[Delivery]:
-        parameters = {
-            "now": now,
-            "limit": limit,
-            "lease_until": lease_until,
-            "owner": owner,
-            "besides": Texts(besides),
-        }
+        parameters = {"now": now, "limit": limit, "lease_until": lease_until, "owner": owner}
         rows = sorted(self._database.read(statement("receive"), parameters))
         return [Delivery(Receipt(*row[2:6]), row[6]) for row in rows]
+
+    def receive_in_turn(
+        self, owner: str, now: Millis, lease_until: Millis, after: AccountId, limit: int
+    ) -> tuple[Sequence[Delivery], AccountId]:
+        parameters = {"now": now, "limit": limit, "lease_until": lease_until, "owner": owner, "after": after}
+        rows = self._database.read(statement("receive_in_turn"), parameters)
+        found = [Delivery(Receipt(*row[:4]), row[4]) for row in rows if row[1] is not None]
+        return found, AccountId(rows[-1][0] if len(rows) == limit else "")
 
     def renew(self, receipts_: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         if receipts_:
@@ -86,7 +83,7 @@ class PostgresQueue:
             self._database.run(_ACK, receipts(receipts_), repeatable=True)
 
     def next_visible(self) -> Millis | None:
-        rows = self._database.read("SELECT min(visible_at) FROM flowrunner.queue")
+        rows = self._database.read(statement("next_visible"))
         return rows[0][0] if rows else None
 
     def load(self, now: Millis) -> QueueLoad:

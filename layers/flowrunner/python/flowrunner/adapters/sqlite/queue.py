@@ -13,6 +13,24 @@ PRIORITIES = (0, 1, 2)
 # The index of due messages begins with the priority: without it every timer would be read.
 _ANY_DUE = f"SELECT 1 FROM queue WHERE priority IN {PRIORITIES} AND visible_at <= ? LIMIT 1"  # noqa: S608  # three numbers
 
+_LEASE = (
+    "UPDATE queue SET owner = ?, visible_at = ?, receives = receives + 1"
+    " WHERE account = ? AND run = ? AND step = ? AND attempt = ?"
+)
+# Each step of the walk reads one entry of the primary key.
+_NEXT_ACCOUNTS = """
+WITH RECURSIVE accounts (account) AS (
+    SELECT min(account) FROM queue WHERE account > ?
+    UNION ALL
+    SELECT (SELECT min(q.account) FROM queue q WHERE q.account > a.account) FROM accounts a WHERE a.account IS NOT NULL
+)
+SELECT account FROM accounts WHERE account IS NOT NULL LIMIT ?
+"""
+_FIRST_OF_ACCOUNT = (
+    "SELECT account, run, step, attempt, receives FROM queue WHERE account = ? AND visible_at <= ?"
+    " ORDER BY visible_at LIMIT 1"
+)
+
 
 def enqueue(
     connection: sqlite3.Connection, messages: Sequence[Message], owner: str = "", lease_until: Millis = 0
@@ -42,33 +60,30 @@ class SqliteQueue:
     def receive(self, owner: str, now: Millis, lease_until: Millis, limit: int) -> Sequence[Delivery]:
         if not self._database.read(_ANY_DUE, (now,)):
             return []
-        return self._receive(owner, now, lease_until, limit, ())
-
-    def receive_others(
-        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
-    ) -> Sequence[Delivery]:
-        return self._receive(owner, now, lease_until, limit, besides)
-
-    def _receive(
-        self, owner: str, now: Millis, lease_until: Millis, limit: int, besides: Sequence[AccountId]
-    ) -> list[Delivery]:
-        others = f" AND account NOT IN ({', '.join('?' * len(besides))})" if besides else ""
         found: list[Delivery] = []
         with self._database.write() as connection:
             for priority in PRIORITIES:
                 rows = connection.execute(
-                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND"  # noqa: S608  # joins our own texts; values are parameters
-                    f" visible_at <= ?{others}"
+                    "SELECT account, run, step, attempt, receives FROM queue WHERE priority = ? AND"
+                    " visible_at <= ?"
                     " ORDER BY visible_at LIMIT ?",
-                    (priority, now, *besides, limit - len(found)),
+                    (priority, now, limit - len(found)),
                 ).fetchall()
                 found += [Delivery(Receipt(*row[:4]), row[4] + 1) for row in rows]
-            connection.executemany(
-                "UPDATE queue SET owner = ?, visible_at = ?, receives = receives + 1"
-                " WHERE account = ? AND run = ? AND step = ? AND attempt = ?",
-                [(owner, lease_until, *delivery.receipt) for delivery in found],
-            )
+            connection.executemany(_LEASE, [(owner, lease_until, *delivery.receipt) for delivery in found])
         return found
+
+    def receive_in_turn(
+        self, owner: str, now: Millis, lease_until: Millis, after: AccountId, limit: int
+    ) -> tuple[Sequence[Delivery], AccountId]:
+        found: list[Delivery] = []
+        with self._database.write() as connection:
+            accounts = [row[0] for row in connection.execute(_NEXT_ACCOUNTS, (after, limit))]
+            for account in accounts:
+                rows = connection.execute(_FIRST_OF_ACCOUNT, (account, now)).fetchall()
+                found += [Delivery(Receipt(*row[:4]), row[4] + 1) for row in rows]
+            connection.executemany(_LEASE, [(owner, lease_until, *delivery.receipt) for delivery in found])
+        return found, AccountId(accounts[-1] if len(accounts) == limit else "")
 
     def renew(self, receipts: Sequence[Receipt], owner: str, lease_until: Millis) -> None:
         with self._database.write() as connection:

@@ -1,5 +1,5 @@
 -- The due messages by priority and then by time. The walk over priorities and the LATERAL read no more than they give,
--- whatever number of timers and leased messages there is (but for what is due of accounts that are left out); SKIP LOCKED keeps workers from waiting for each other.
+-- whatever number of timers and leased messages there is; SKIP LOCKED keeps workers from waiting for each other.
 WITH RECURSIVE priorities (priority) AS (
     (SELECT min(priority) FROM flowrunner.queue)
     UNION ALL
@@ -13,7 +13,7 @@ due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT q.account, q.run, q.step, q.attempt, q.priority, q.visible_at
         FROM flowrunner.queue q
-        WHERE q.priority = p.priority AND q.visible_at <= %(now)s AND q.account <> ALL (%(besides)s)
+        WHERE q.priority = p.priority AND q.visible_at <= %(now)s
         ORDER BY q.visible_at
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
