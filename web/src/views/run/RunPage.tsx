@@ -111,7 +111,11 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
   const end = run.ended_at === null ? null : Date.parse(run.ended_at);
   return (
     <div className={frame.page}>
-      <RunHead run={run} inline={document.data?.inline ?? false} onRedrive={() => setRedriven({ from: null })} />
+      <RunHead
+        run={run}
+        inline={document.data?.inline ?? false}
+        onRedrive={() => setRedriven({ from: null })}
+      />
       <div>
         <Notes run={run} away={away} undrawn={document.isError} />
         {!live && run.started_at && end !== null && end > Date.parse(run.started_at) && (
