@@ -80,7 +80,7 @@ class Timetable:
         if outage is None:
             return True
         down, up = (self.world.began + one for one in outage)
-        return moment < down - SLACK or moment > up
+        return moment < down - SLACK or moment > up + SLACK
 
     def _missed(self, timer: Timer, moment: Millis) -> bool:
         outage = self.world.scene.outage
