@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from multiprocessing import get_context
 
-from tests.simulation.homes import FUNCTIONS, HOMES
+from tests.simulation.homes import FUNCTIONS, HOMES, LAGGING
 from tests.simulation.seeds import one
 
 SHOWN = 10
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=500, help="how many")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--seed", type=int, help="only this one, and what it comes to")
-    parser.add_argument("--store", choices=(*HOMES, FUNCTIONS), default="memory")
+    parser.add_argument("--store", choices=(*HOMES, LAGGING, FUNCTIONS), default="memory")
     parser.add_argument("--jobs", type=int, default=2, help="processes that play")
     given = parser.parse_args()
     if given.seed is not None:

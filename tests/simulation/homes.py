@@ -11,18 +11,25 @@ from flowrunner.ports.backend import Backend
 from flowrunner.testing import TurnedClock
 
 from tests.adapters.aws.fake_cloud import FakeCloud
+from tests.adapters.aws.fake_table import FakeTable
 
 HOMES = ("memory", "sqlite", "postgres", "dynamodb")
 FUNCTIONS = "functions"
 """Memory, served by invocations."""
-
+LAGGING = "lagging"
+"""DynamoDB with indexes that are behind its table: what is late there comes in another order than elsewhere."""
 
 NUMBERS = count()
 
 
 def home(name: str, folder: Path) -> Callable[[], Backend]:
     """What makes such homes; files go into `folder`."""
-    return {"memory": MemoryBackend, "sqlite": lambda: sqlite(folder), "postgres": postgres, "dynamodb": dynamodb}[name]
+    return {
+        "memory": MemoryBackend,
+        "sqlite": lambda: sqlite(folder),
+        "postgres": postgres,
+        "dynamodb": dynamodb,
+    }[name]
 
 
 def sqlite(folder: Path) -> Backend:
@@ -33,9 +40,9 @@ def sqlite(folder: Path) -> Backend:
     return made
 
 
-def dynamodb() -> Backend:
+def dynamodb(table: FakeTable | None = None) -> Backend:
     """A table in this process, with the queue in it."""
-    made = FakeCloud(TurnedClock()).backend()
+    made = FakeCloud(TurnedClock(), table=table).backend()
     made.migrate()
     return made
 

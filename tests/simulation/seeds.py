@@ -14,8 +14,9 @@ from flowrunner.adapters.memory.backend import MemoryBackend
 from flowrunner.ports.backend import Backend
 
 from tests.simulation.history import check
-from tests.simulation.homes import FUNCTIONS, home
+from tests.simulation.homes import FUNCTIONS, LAGGING, dynamodb, home
 from tests.simulation.invoked import invoked
+from tests.simulation.lagging import LaggingTable
 from tests.simulation.scenes import scene_of
 from tests.simulation.weather import Sky, Weather, weather_of
 from tests.simulation.world import World
@@ -55,6 +56,16 @@ def play(seed: int, backend: Callable[[], Backend] = MemoryBackend, weather: Wea
         world.backend.close()
 
 
+def play_lagging(seed: int, table: LaggingTable) -> Played:
+    """Play a seed on DynamoDB with indexes that are behind its table."""
+    world = world_of(seed, lambda: dynamodb(table))
+    world.settle = table.catch_up
+    try:
+        return played(world)
+    finally:
+        world.backend.close()
+
+
 def played(world: World) -> Played:
     """Play a world."""
     try:
@@ -84,6 +95,8 @@ def one(place: tuple[int, str]) -> Played | str:
         try:
             if name == FUNCTIONS:
                 return played(invoked(seed))
+            if name == LAGGING:
+                return play_lagging(seed, LaggingTable())
             return play(seed, home(name, Path(folder)))
         except BaseException:  # noqa: BLE001  # whatever it is, it is shown, and the next seed follows
             return (

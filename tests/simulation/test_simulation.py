@@ -24,13 +24,15 @@ from tests.postgres import Cluster
 from tests.simulation.defects import DEFECTS, Patch
 from tests.simulation.homes import home
 from tests.simulation.invoked import invoked
+from tests.simulation.lagging import LaggingTable
 from tests.simulation.scenes import ACCOUNTS, Scene, Wish
-from tests.simulation.seeds import play, played
+from tests.simulation.seeds import play, play_lagging, played
 from tests.simulation.weather import FATES, Planned
 from tests.simulation.world import World
 
 SEEDS = 500
 INVOKED = 50
+LAGGING = 15
 AT_ONCE = 25
 PAIRS = int(os.environ.get("CHECK_PAIRS", "150"))
 TRIED = 150
@@ -49,6 +51,14 @@ def test_what_must_hold_holds_for_functions_without_a_sweeper(first: int) -> Non
     """The same as invocations that end, from a queue that delivers at least once: messages alone lead on."""
     for seed in range(first, first + AT_ONCE):
         played(invoked(seed))
+
+
+def test_what_must_hold_holds_where_indexes_are_behind() -> None:
+    """Lists, what is due and who is to be swept are read from indexes of DynamoDB that may show what was."""
+    tables = [LaggingTable() for _ in range(LAGGING)]
+    for seed, table in enumerate(tables):
+        play_lagging(seed, table)
+    assert sum(table.late for table in tables) > LAGGING
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.__name__)

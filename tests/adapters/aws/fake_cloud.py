@@ -60,9 +60,15 @@ class Boto:
 class FakeCloud:
     """An account of AWS."""
 
-    def __init__(self, clock: Clock | None = None, chance: random.Random | None = None, copies: int = 1) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+        copies: int = 1,
+        table: FakeTable | None = None,
+    ) -> None:
         self.clock = clock or SystemClock()
-        self.table = FakeTable()
+        self.table = table or FakeTable()
         self.objects = FakeObjects()
         self.queues = FakeQueues(self.clock, chance, copies)
         self.draws = ChanceDraws()

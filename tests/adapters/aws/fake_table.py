@@ -154,13 +154,17 @@ class FakeTable(FakeClient):
         def order(item: Mapping[str, Any]) -> tuple[bytes, ...]:
             return tuple(item[one]["S"].encode() for one in (sort, "pk", "sk"))
 
-        items = [self.items[place] for place in self._partitions.get((index, values[name]["S"]), ())]
+        items = self._members(index, values[name]["S"])
         chosen = sorted((item for item in items if wanted(item, values)), key=order, reverse=not forward)
         start = arguments.get("ExclusiveStartKey")
         if start is None:
             return chosen
         behind = order(start)
         return [item for item in chosen if (order(item) > behind if forward else order(item) < behind)]
+
+    def _members(self, index: str, value: str) -> list[Raw]:
+        """The items of a partition of the table (`index` empty) or of an index."""
+        return [self.items[place] for place in self._partitions.get((index, value), ())]
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
