@@ -24,7 +24,8 @@ interface Props {
 
 /** Asks from where a run goes on, and with which revision of its flow: the newest, unless one chooses otherwise. */
 export function Redrive({ run, nodes, from, onClose, onRedriven }: Props) {
-  const flow = useQuery(flowQuery(run.flow.id));
+  // Whoever has just mended it elsewhere must find their revision.
+  const flow = useQuery({ ...flowQuery(run.flow.id), refetchOnMount: 'always' });
   const completed = run.status === 'completed';
   const [node, setNode] = useState(from ?? (completed ? (nodes[0] ?? FAILED) : FAILED));
   const [chosen, setChosen] = useState<number | null>(null);
@@ -43,7 +44,7 @@ export function Redrive({ run, nodes, from, onClose, onRedriven }: Props) {
   );
   return (
     <Dialog title="Redrive the run" open onClose={onClose}>
-      <DialogForm action="Redrive" act={redrive} wait={flow.isPending} onCancel={onClose}>
+      <DialogForm action="Redrive" act={redrive} wait={!flow.isFetchedAfterMount} onCancel={onClose}>
         <Select
           label="From"
           hint="Steps that have succeeded are not executed again, unless they come after the one chosen."
