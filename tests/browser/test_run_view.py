@@ -112,7 +112,7 @@ def test_a_run_that_ends_while_its_page_loads_is_shown_as_over(person: Person) -
 
 
 def test_the_line_is_mended_and_the_run_goes_on_with_the_newer_revision(person: Person) -> None:
-    """The wrong line of the flow stands beside the error; what had succeeded is not executed again."""
+    """The wrong line of the flow stands beside the error and leads to the editor; what had succeeded is not executed again."""
     page = person.page
     person.log_in()
     flow = person.flow(BROKEN)
@@ -122,6 +122,12 @@ def test_the_line_is_mended_and_the_run_goes_on_with_the_newer_revision(person: 
     person.choose("second")
     excerpt = page.get_by_role("region", name="Where it went wrong")
     expect(excerpt.locator("[data-wrong=true]")).to_contain_text("return found.length;")
+    excerpt.get_by_role("link", name="Open in the editor").click()
+    text = page.get_by_role("textbox", name="Document (YAML)")
+    expect(text).to_be_focused()
+    expect(text.locator(".cm-activeLine")).to_contain_text("return found.length;")
+    page.go_back()
+    expect(excerpt).to_be_visible()
     page.request.put(
         f"{person.url}/v1/flows/{flow}",
         headers={

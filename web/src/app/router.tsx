@@ -62,6 +62,12 @@ export function ahead(asked: Promise<unknown>): void {
   asked.catch(() => undefined);
 }
 
+/** A place in a flow: so many lines below the one at which a node begins. */
+interface Place {
+  node?: string | undefined;
+  below?: number | undefined;
+}
+
 /** A filter in the address: a text, or nothing. */
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
@@ -100,6 +106,11 @@ const routes = [
   createRoute({
     getParentRoute: () => root,
     path: '/flows/$flowId',
+    validateSearch: ({ node, below }: Record<string, unknown>): Place => ({
+      // A node may be called 1 or true, which the address gives as what they look like.
+      node: node === undefined ? undefined : String(node as string | number | boolean),
+      below: typeof below === 'number' ? below : undefined,
+    }),
     loader: ({ params }) => ahead(queryClient.query(flowQuery(params.flowId))),
     component: lazyRouteComponent(() => import('~/views/flow/FlowPage'), 'FlowPage'),
   }),

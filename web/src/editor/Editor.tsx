@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { nodeTypesQuery, typeOf, type NodeType } from '~/api/nodeTypes';
 import { copyNodes, pasteNodes } from '~/editor/clipboard';
@@ -31,6 +31,8 @@ interface Props {
   flow: string;
   /** The document that the editor begins with; whatever is typed since is its own. */
   initial: string;
+  /** The line that is shown first; null for the beginning. */
+  line: number | null;
   text: string;
   readOnly: boolean;
   onChange: (text: string) => void;
@@ -38,10 +40,13 @@ interface Props {
 }
 
 /** Canvas and document side by side, each changing the other. The document is the one truth. */
-export function Editor({ flow, initial, text, readOnly, onChange, onSave }: Props) {
+export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }: Props) {
   const root = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorHandle>(null);
   const say = useSay();
+  useEffect(() => {
+    if (line !== null) editor.current?.goTo(line);
+  }, [line]);
   const [chosen, choose] = useState<readonly string[]>([]);
   const [settings, setSettings] = useState(false);
   const setChosen = (nodes: readonly string[]) => {

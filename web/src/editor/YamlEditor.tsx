@@ -92,6 +92,8 @@ export function YamlEditor({ initial, readOnly = false, problems, known, onChang
           selection: { anchor: from },
           effects: EditorView.scrollIntoView(from, { y: 'center' }),
         });
+        // The cursor stands there: who came by the keyboard goes on by it.
+        made.focus();
       },
     }),
     [view],

@@ -6,6 +6,7 @@ import { useState } from 'react';
 import { flowQuery, type Flow } from '~/api/flows';
 import { useMay } from '~/api/session';
 import { Editor } from '~/editor/Editor';
+import { linesOf } from '~/run/lines';
 import { Button, buttonClass } from '~/ui/Button';
 import { Dialog, DialogActions } from '~/ui/Dialog';
 import frame from '~/ui/Frame.module.css';
@@ -51,6 +52,8 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
   const mayWrite = useMay('flows:write');
   const mayRun = useMay('runs:write');
   const draft = useDraft(flow);
+  const { node, below = 0 } = route.useSearch();
+  const [began] = useState(() => (node === undefined ? undefined : linesOf(draft.text).get(node)));
   const [shown, setShown] = useState<'revisions' | 'run' | null>(null);
   // The editor begins anew with a document that did not come from it.
   const [begun, setBegun] = useState({ number: 0, document: flow.document });
@@ -101,6 +104,9 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
         </div>
       </header>
       <div className={frame.notes}>
+        {node !== undefined && began === undefined && (
+          <WarnNote>The flow has no node {node} any more.</WarnNote>
+        )}
         {draft.lost ? (
           <WarnNote>
             <p>Somebody else has saved this flow since you opened it. Your changes are still here.</p>
@@ -122,6 +128,7 @@ function Loaded({ flow, onRefresh }: LoadedProps) {
           key={begun.number}
           flow={flow.id}
           initial={begun.document}
+          line={began === undefined || begun.number > 0 ? null : began + below}
           text={draft.text}
           readOnly={!mayWrite}
           onChange={draft.setText}

@@ -41,6 +41,8 @@ export interface NodeFacts {
 
 interface Props {
   run: string;
+  /** The id of its flow; null where there is no page of it. */
+  flow: string | null;
   story: Story;
   causes: ReadonlyMap<string, Cause>;
   choice: Choice;
@@ -52,7 +54,7 @@ interface Props {
 }
 
 /** Everything about one step: what it was given, what it gave, why it failed, and its other attempts. */
-export function Inspector({ run, story, causes, choice, factsOf, document, onRedrive }: Props) {
+export function Inspector({ run, flow, story, causes, choice, factsOf, document, onRedrive }: Props) {
   const { node, selected } = choice;
   if (node === null) {
     return (
@@ -75,6 +77,7 @@ export function Inspector({ run, story, causes, choice, factsOf, document, onRed
         <Step
           key={selected.key}
           run={run}
+          flow={flow}
           attempt={selected}
           readyAt={causes.get(selected.key)?.readyAt ?? selected.scheduledAt}
           facts={factsOf(selected.node)}
@@ -128,6 +131,7 @@ function labelOf(one: Attempt): string {
 
 interface StepProps {
   run: string;
+  flow: string | null;
   attempt: Attempt;
   readyAt: number;
   facts: NodeFacts;
@@ -135,7 +139,7 @@ interface StepProps {
   onRedrive: ((node: string) => void) | null;
 }
 
-function Step({ run, attempt, readyAt, facts, document, onRedrive }: StepProps) {
+function Step({ run, flow, attempt, readyAt, facts, document, onRedrive }: StepProps) {
   const step = useQuery(stepQuery(run, attempt));
   const { line } = facts;
   return (
@@ -160,7 +164,14 @@ function Step({ run, attempt, readyAt, facts, document, onRedrive }: StepProps) 
             <Answer run={run} step={attempt.step} wait={step.data.wait ?? null} />
           )}
           <Child step={step.data} type={facts.type} />
-          {step.data.error && <Failure error={step.data.error} line={line} document={document} />}
+          {step.data.error && (
+            <Failure
+              error={step.data.error}
+              line={line}
+              document={document}
+              at={flow === null ? null : { flow, node: attempt.node }}
+            />
+          )}
           {step.data.cached && <p className="muted">The output was kept from an earlier execution.</p>}
           {step.data.fallback && <p className="muted">Every attempt failed; this is the fallback.</p>}
           {step.data.action !== null && step.data.action !== 'default' && (

@@ -163,6 +163,7 @@ function Shown({ run, followed, away, onAgain }: ShownProps) {
         <aside className={styles.side} aria-label="Step">
           <Inspector
             run={run.id}
+            flow={document.data?.inline === false ? run.flow.id : null}
             story={story}
             causes={causes}
             choice={choice}
