@@ -1,7 +1,7 @@
 import { Plus, X } from 'lucide-react';
 import { useId, useState } from 'react';
 
-import { connect, disconnect } from '~/editor/nodes';
+import { connect, disconnect, nextAction } from '~/editor/nodes';
 import type { FlowEdge, FlowGraph } from '~/graph/model';
 import { Button, IconButton } from '~/ui/Button';
 
@@ -21,10 +21,13 @@ interface Props {
 export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: Props) {
   const id = useId();
   const [to, setTo] = useState('');
-  const [action, setAction] = useState('');
+  const [wish, setWish] = useState<string | null>(null);
   const edges = graph.edges.filter(({ from, kind }) => from === node && kind !== 'port');
   const others = graph.nodes.filter((one) => one.id !== to || one.id !== node);
-  const known = [...new Set(['default', ...actions, 'error'])];
+  const proposed = nextAction(graph, node, to, actions);
+  const usual = actions.length === 0 || proposed === 'default' ? ['default'] : [];
+  const known = [...new Set([...usual, ...actions, 'error'])];
+  const action = wish !== null && known.includes(wish) ? wish : proposed;
   return (
     <section className={styles.edges} aria-labelledby={`${id}-title`}>
       <h3 id={`${id}-title`} className={styles.edgesTitle}>
@@ -51,9 +54,9 @@ export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: P
       </ul>
       {!readOnly && (
         <div className={styles.newEdge}>
-          <select aria-label="Action" value={action} onChange={(event) => setAction(event.target.value)}>
+          <select aria-label="Action" value={action} onChange={(event) => setWish(event.target.value)}>
             {known.map((one) => (
-              <option key={one} value={one === 'default' ? '' : one}>
+              <option key={one} value={one}>
                 {one === 'error' ? 'after a failure' : one === 'default' ? 'afterwards' : `on ${one}`}
               </option>
             ))}
@@ -70,7 +73,8 @@ export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: P
             small
             disabled={to === ''}
             onClick={() => {
-              onEdit((text) => connect(text, node, to, action || 'default'));
+              onEdit((text) => connect(text, node, to, action));
+              setWish(null);
               setTo('');
             }}
           >

@@ -8,7 +8,16 @@ import { EdgeList } from '~/editor/EdgeList';
 import { FlowForm } from '~/editor/FlowForm';
 import { lineOf } from '~/editor/mentions';
 import { NodeForm } from '~/editor/NodeForm';
-import { addNode, connect, disconnect, freeName, placeNodes, relabel, removeNodes } from '~/editor/nodes';
+import {
+  addNode,
+  connect,
+  disconnect,
+  freeName,
+  nextAction,
+  placeNodes,
+  relabel,
+  removeNodes,
+} from '~/editor/nodes';
 import { Palette } from '~/editor/Palette';
 import { nodeOf, useProblems } from '~/editor/problems';
 import { Problems } from '~/editor/Problems';
@@ -71,6 +80,8 @@ export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }
   const only = there.length === 1 && !broken ? there[0] : undefined;
   const typeOfNode = (id: string | undefined) =>
     typeOf(types, graph.nodes.find((node) => node.id === id)?.type ?? '');
+  const follow = (before: string, from: string, to: string) =>
+    connect(before, from, to, nextAction(graph, from, to, typeOfNode(from)?.actions ?? []));
   /** A change from the canvas or a form; one that the document does not allow says why. */
   const edit = (change: (text: string) => string) => {
     try {
@@ -84,7 +95,7 @@ export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }
     edit((before) => {
       const after = addNode(before, id, type.name, type.example);
       // A new node follows the one that was chosen: that is what one is about to draw.
-      return there.length === 1 && there[0] !== undefined ? connect(after, there[0], id) : after;
+      return there.length === 1 && there[0] !== undefined ? follow(after, there[0], id) : after;
     });
     setAdding(false);
     setChosen([id]);
@@ -162,7 +173,7 @@ export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }
             selected={selected}
             readOnly={readOnly || broken}
             onSelect={setChosen}
-            onConnect={(source, target) => edit((before) => connect(before, source, target))}
+            onConnect={(source, target) => edit((before) => follow(before, source, target))}
             onRemove={remove}
             onMove={(places) => edit((before) => placeNodes(before, places))}
             onEdge={setEdges}

@@ -5,13 +5,14 @@ import {
   connect,
   disconnect,
   freeName,
+  nextAction,
   placeNodes,
   relabel,
   removeNodes,
   renameNode,
   unplaceNodes,
 } from '~/editor/nodes';
-import { graphOf } from '~/graph/model';
+import { EMPTY_GRAPH, graphOf } from '~/graph/model';
 
 const FLOW = `metadata: {name: x}
 connections:
@@ -126,5 +127,24 @@ describe('the canvas', () => {
     const placed = placeNodes(FLOW, new Map([['d', { x: 10.6, y: 5 }]]));
     expect(graphOf(placed)?.nodes.find(({ id }) => id === 'd')?.at).toEqual({ x: 11, y: 5 });
     expect(unplaceNodes(placed)).toBe(FLOW);
+  });
+});
+
+describe('the action of a new line', () => {
+  const known = ['true', 'false'];
+  const graph = (next: string, waits = '') =>
+    graphOf(`nodes: {a: {type: condition, next: ${next}}, b: {type: log}, c: {type: log${waits}}}`) ??
+    EMPTY_GRAPH;
+
+  it('is the first that nothing follows yet, where the type never gives the default', () => {
+    expect(nextAction(graph('{}'), 'a', 'b', known)).toBe('true');
+    expect(nextAction(graph('{true: b}'), 'a', 'c', known)).toBe('false');
+    expect(nextAction(graph('{true: b, false: b}'), 'a', 'c', known)).toBe('true');
+  });
+
+  it('is the default of other types, and towards a node that waits', () => {
+    expect(nextAction(graph('{}'), 'a', 'b', [])).toBe('default');
+    expect(nextAction(graph('{}'), 'a', 'b', ['default', 'empty'])).toBe('default');
+    expect(nextAction(graph('{}', ', needs: [b]'), 'a', 'c', known)).toBe('default');
   });
 });

@@ -5,7 +5,7 @@ import { isMapping } from '~/editor/documents';
 import { changeAll, getIn, removeIn, setIn, type Change, type Path } from '~/editor/edits';
 import { addItem, isBlock, removeItem } from '~/editor/lists';
 import { renamed } from '~/editor/names';
-import { graphOf, type FlowEdge } from '~/graph/model';
+import { graphOf, type FlowEdge, type FlowGraph } from '~/graph/model';
 
 /** What a node may be called. */
 export const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
@@ -99,6 +99,14 @@ export function connect(text: string, from: string, to: string, action = 'defaul
   if (!isMapping(next) && action !== 'default')
     return setIn(text, ['nodes', from, 'next'], { default: short(list(next)), [action]: to });
   return addName(text, isMapping(next) ? ['nodes', from, 'next', action] : ['nodes', from, 'next'], to);
+}
+
+/** The action of a new line: `default`, or the first free one where the type never gives that, as a condition. */
+export function nextAction(graph: FlowGraph, from: string, to: string, actions: readonly string[]): string {
+  const waits = graph.nodes.some(({ id, joinMode }) => id === to && joinMode !== null);
+  if (waits || actions.length === 0 || actions.includes('default')) return 'default';
+  const taken = new Set(graph.edges.filter((edge) => edge.from === from).map(({ label }) => label));
+  return actions.find((one) => !taken.has(one)) ?? actions[0] ?? 'default';
 }
 
 /** One more name at a place where one may stand, or a list of them. */

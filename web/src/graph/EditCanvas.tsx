@@ -10,8 +10,9 @@ import {
   type EdgeMouseHandler,
   type NodeChange,
   type NodeTypes,
+  type ReactFlowInstance,
 } from '@xyflow/react';
-import { useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
 import { useTheme } from '~/app/theme';
 import { drawnEdges, type DrawnEdge } from '~/graph/edges';
@@ -23,6 +24,8 @@ import styles from './Canvas.module.css';
 
 const TYPES: NodeTypes = { card: NodeCard };
 const MANY = 40;
+/** How far from the edge of what is seen a new node is at least. */
+const EDGE = 24;
 
 export interface CanvasEdits {
   onConnect: (from: string, to: string) => void;
@@ -44,7 +47,16 @@ interface Props extends CanvasEdits {
 export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits }: Props) {
   const theme = useTheme();
   const frame = useRef<HTMLDivElement>(null);
+  const shown = useRef<ReactFlowInstance<CardNode, DrawnEdge>>(null);
   const where = useMemo(() => places(graph), [graph]);
+  const before = useRef(where);
+  useEffect(() => {
+    // What has just been made is looked at next; nothing else moves the drawing by itself.
+    const made = [...selected].find((id) => where.has(id) && !before.current.has(id));
+    before.current = where;
+    const place = made === undefined ? undefined : where.get(made);
+    if (place && shown.current && frame.current) bringIn(shown.current, frame.current, place);
+  }, [where, selected]);
   const drawn = useMemo(
     () =>
       graph.nodes.map((node): CardNode => ({
@@ -89,6 +101,9 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
   return (
     <div className={styles.canvas} ref={frame}>
       <ReactFlow
+        onInit={(flow) => {
+          shown.current = flow;
+        }}
         nodes={nodes}
         edges={edges}
         nodeTypes={TYPES}
@@ -123,4 +138,14 @@ export function EditCanvas({ graph, bad, selected, readOnly, onSelect, ...edits 
       </ReactFlow>
     </div>
   );
+}
+
+/** Move the drawing so far that the node at this place is seen whole. */
+function bringIn(flow: ReactFlowInstance<CardNode, DrawnEdge>, frame: HTMLElement, place: Place): void {
+  const { x, y, zoom } = flow.getViewport();
+  const move = (at: number, length: number, room: number) =>
+    Math.max(Math.min(0, room - EDGE - (at + length)), EDGE - at);
+  const across = move(x + place.x * zoom, CARD.width * zoom, frame.clientWidth);
+  const down = move(y + place.y * zoom, CARD.height * zoom, frame.clientHeight);
+  if (across !== 0 || down !== 0) void flow.setViewport({ x: x + across, y: y + down, zoom });
 }
