@@ -71,12 +71,13 @@ def test_run_json_prints_exactly_one_object(folder: Path) -> None:
 
 
 def test_a_failed_run_exits_with_1_and_says_why(folder: Path) -> None:
-    """The error's message, and the step that failed."""
+    """The error's code and message, and the step that failed."""
     (folder / "bad.yaml").write_text(
         "metadata: {name: bad}\nnodes: {a: {type: script, hooks: {exec: 'throw new Error(\"no luck\")'}}}\n"
     )
     done = flowrunner("run", "bad.yaml", folder=folder)
     assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("failed: SCRIPT_ERROR: ")
     assert "no luck" in done.stderr
     assert "✘ a" in done.stderr
     document = json.loads(flowrunner("run", "bad.yaml", "--json", folder=folder).stdout)

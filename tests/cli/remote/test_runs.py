@@ -92,8 +92,10 @@ def test_the_same_key_starts_one_run(flows: Terminal) -> None:
 def test_a_failed_run_is_exit_code_1(flows: Terminal) -> None:
     """However it is waited for: --wait, --watch, run, logs -f, events -f."""
     run = ended(flows, "failing")
-    assert "no luck" in flows("runs", "start", "failing", "--wait", "20s", code=1).err
-    assert "failed: " in flows("runs", "start", "failing", "--watch", code=1).err
+    code = flows("run", "failing", "--json", code=1).json["error"]["code"]
+    assert f"failed: {code}: " in flows("runs", "start", "failing", "--wait", "20s", code=1).err
+    assert f"failed: {code}: " in flows("runs", "start", "failing", "--watch", code=1).err
+    assert code in flows("runs", "get", run).out
     assert flows("run", "failing", code=1).err.splitlines()[-1].startswith("failed: ")
     assert flows("run", "failing", "--json", code=1).json["status"] == "failed"
     assert "no luck" in flows("logs", run, "-f", code=1).err

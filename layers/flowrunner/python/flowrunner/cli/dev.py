@@ -11,7 +11,8 @@ from pathlib import Path
 
 from flowrunner.bootstrap import LOCAL_ACCOUNT
 from flowrunner.cli.engines import settings_for
-from flowrunner.cli.exits import ExitCode, escape, read_flow_file
+from flowrunner.cli.exits import ExitCode, read_flow_file
+from flowrunner.cli.lines import reason
 from flowrunner.cli.server import serving
 from flowrunner.core.durations import format_duration
 from flowrunner.core.ids import AccountId
@@ -134,5 +135,5 @@ class Activity:
             self._seen[row.id] = row.status
             took = f"  {format_duration(row.ended_at - row.created_at)}" if row.ended_at else ""
             result = self._engine.run(ACCOUNT, row.id)
-            reason = f"  {escape(str(result.error.get('message')))}" if result.error else ""
-            print(f"{row.id}  {row.flow_name}  {row.status}{took}{reason}", file=sys.stderr)
+            why = f"  {reason(result.error)}" if result.error else ""
+            print(f"{row.id}  {row.flow_name}  {row.status}{took}{why}", file=sys.stderr)

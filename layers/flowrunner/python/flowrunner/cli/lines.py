@@ -64,6 +64,11 @@ def log_line(label: str, entry: Mapping[str, Any]) -> str:
     return escape(f"{label}: {mark}{text}")
 
 
+def reason(error: Mapping[str, Any]) -> str:
+    """Why a run has failed, with the code that the documents explain; harmless on a terminal."""
+    return escape(": ".join(str(error[part]) for part in ("code", "message") if error.get(part)))
+
+
 def describe(line: Line, now: int) -> str:
     """A step in one line."""
     icon, _ = ICONS[line.status]

@@ -8,7 +8,7 @@ from typing import Self
 from rich.text import Text
 
 from flowrunner.cli.exits import escape
-from flowrunner.cli.lines import said
+from flowrunner.cli.lines import reason, said
 from flowrunner.cli.questions import Questions
 from flowrunner.cli.tree import LiveTree
 from flowrunner.cli.view import Answer, Board, SilentView
@@ -58,4 +58,4 @@ class LiveView(SilentView):
 
     def finish(self, result: RunResult) -> None:
         took = result.ended_at - result.started_at if result.ended_at else None
-        self._tree.end(result.status, took, str(result.error.get("message")) if result.error else None)
+        self._tree.end(result.status, took, reason(result.error) if result.error else None)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from flowrunner.cli.exits import escape
-from flowrunner.cli.lines import Line, describe, log_line
+from flowrunner.cli.lines import Line, describe, log_line, reason
 from flowrunner.core.ids import RunId, StepId
 from flowrunner.core.state import Phase, parent_of_item, step_label
 from flowrunner.engine.engine import Engine, RunResult
@@ -140,8 +139,7 @@ class PlainView(SilentView):
 
     def finish(self, result: RunResult) -> None:
         self._ended.wait(LAST_CHANGE_SECONDS)
-        reason = f": {escape(str(result.error.get('message')))}" if result.error else ""
-        print(f"{result.status}{reason}", file=sys.stderr)
+        print(f"{result.status}: {reason(result.error)}" if result.error else result.status, file=sys.stderr)
 
 
 def make_view(engine: Engine, run: RunId, name: str, *, quiet: bool) -> RunView:

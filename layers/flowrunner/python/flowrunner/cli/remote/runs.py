@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flowrunner.cli.exits import UsageError, escape, reported
+from flowrunner.cli.exits import UsageError, reported
 from flowrunner.cli.remote.flows import flow_id
 from flowrunner.cli.remote.options import Every, Flow, Json, Limit, Profile, Run, Yes, complete_flow, confirm
 
@@ -148,6 +148,7 @@ def step(
         ("started", "started_at", moment),
         ("took", "duration_ms", duration),
         ("error", "error.message"),
+        ("code", "error.code"),
         ("waits until", "wait.until", moment),
         ("waits for run", "wait.run"),
         ("asks", "wait.data.message"),
@@ -311,6 +312,7 @@ def show_run(run: str, *, as_json: bool, profile: str | None) -> None:
         ("cost", "estimated_cost_usd", dollars),
         ("labels", "labels"),
         ("error", "error.message"),
+        ("code", "error.code"),
         ("at node", "error.node"),
         ("input", "input", as_json_text),
         ("output", "output", as_json_text),
@@ -320,6 +322,7 @@ def show_run(run: str, *, as_json: bool, profile: str | None) -> None:
 
 
 def _show_started(client: Client, run: dict[str, Any], *, watching: bool, waited: bool, as_json: bool) -> int:
+    from flowrunner.cli.lines import reason
     from flowrunner.cli.remote.output import print_json
     from flowrunner.cli.remote.watching import exit_of, print_result, watch
 
@@ -327,7 +330,7 @@ def _show_started(client: Client, run: dict[str, Any], *, watching: bool, waited
         return watch(client, run, as_json=as_json)
     if waited and run["status"] in ENDED:
         if run["error"] and not as_json:
-            print(f"{run['status']}: {escape(str(run['error']['message']))}", file=sys.stderr)
+            print(f"{run['status']}: {reason(run['error'])}", file=sys.stderr)
         print_result(run, as_json=as_json)
         return exit_of(run["status"])
     if as_json:

@@ -6,7 +6,7 @@ import sys
 from typing import Any, Protocol, Self
 
 from flowrunner.cli.exits import ExitCode, RemoteError, escape
-from flowrunner.cli.lines import Line, describe, log_line, said
+from flowrunner.cli.lines import Line, describe, log_line, reason, said
 from flowrunner.cli.remote.board import OVER, EventBoard
 from flowrunner.cli.remote.client import Client, at
 from flowrunner.cli.remote.following import follow
@@ -64,8 +64,7 @@ class Plain(Silent):
             print(describe(line, self._board.now()), file=sys.stderr)
 
     def end(self, run: dict[str, Any]) -> None:
-        reason = f": {escape(str(run['error'].get('message')))}" if run["error"] else ""
-        print(f"{run['status']}{reason}", file=sys.stderr)
+        print(f"{run['status']}: {reason(run['error'])}" if run["error"] else run["status"], file=sys.stderr)
 
 
 class Tree(Silent):
@@ -94,7 +93,7 @@ class Tree(Silent):
         self._tree.note(text)
 
     def end(self, run: dict[str, Any]) -> None:
-        self._tree.end(run["status"], run["duration_ms"], run["error"] and str(run["error"].get("message")))
+        self._tree.end(run["status"], run["duration_ms"], run["error"] and reason(run["error"]))
 
 
 def watch(client: Client, run: dict[str, Any], *, as_json: bool) -> ExitCode | int:
