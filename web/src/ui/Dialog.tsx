@@ -1,6 +1,6 @@
 import { X } from 'lucide-react';
 import { Dialog as Radix } from 'radix-ui';
-import { useState, type ReactNode } from 'react';
+import { useRef, useState, type ReactNode } from 'react';
 
 import { Button, IconButton } from '~/ui/Button';
 import { ErrorNote } from '~/ui/Notes';
@@ -17,14 +17,29 @@ interface DialogProps {
   children: ReactNode;
 }
 
-/** A window over the page. Escape and a click outside close it. */
+const FIELD = ['input:not([hidden])', 'select', 'textarea'].map((one) => `${one}:not(:disabled)`).join();
+
+/** A window over the page, which begins with its first field. Escape and a click outside close it. */
 export function Dialog({ title, description, open, onClose, wide = false, children }: DialogProps) {
+  // No button of Radix opens it: where the focus was, only we know.
+  const before = useRef<Element>(null);
   return (
     <Radix.Root open={open} onOpenChange={(next) => !next && onClose?.()}>
       <Radix.Portal>
         <Radix.Overlay className={styles.overlay} />
         <Radix.Content
           className={[styles.dialog, wide && styles.wide].filter(Boolean).join(' ')}
+          onOpenAutoFocus={(event) => {
+            before.current = document.activeElement;
+            const field = event.currentTarget instanceof Element && event.currentTarget.querySelector(FIELD);
+            if (!(field instanceof HTMLElement)) return;
+            event.preventDefault();
+            field.focus();
+          }}
+          onCloseAutoFocus={(event) => {
+            event.preventDefault();
+            if (before.current instanceof HTMLElement) before.current.focus();
+          }}
           {...(description ? {} : { 'aria-describedby': undefined })}
         >
           <div className={styles.head}>

@@ -26,6 +26,10 @@ export function useDraft(flow: Flow) {
   });
   const blocker = useBlocker({ shouldBlockFn: () => dirty, enableBeforeUnload: dirty, withResolver: true });
   useEffect(() => {
+    // Who left while it was being saved need not be asked any more.
+    if (!dirty && blocker.status === 'blocked') blocker.proceed();
+  }, [dirty, blocker]);
+  useEffect(() => {
     document.title = `${dirty ? '• ' : ''}${flow.name} · flowrunner`;
   }, [dirty, flow.name]);
   return {

@@ -36,6 +36,7 @@ export function Failure({ error, line, document, at }: Props) {
           {at !== null && mayRead && line !== null && (
             // By the node, not by the number of the line: the flow may have changed since.
             <Link
+              className={styles.raw}
               to="/flows/$flowId"
               params={{ flowId: at.flow }}
               search={{ node: at.node, below: Math.max(0, place - line) }}
