@@ -72,6 +72,7 @@ def test_copies_pastes_and_deletes_nodes_by_the_keyboard(person: Person) -> None
     form = page.get_by_role("region", name="Node make_2")
     form.get_by_label("Next node").select_option("say")
     person.press("Connect", form)
+    expect(form.get_by_label("Next node")).to_be_focused()
     person.press("Close the form", form)
     expect(text).to_contain_text("next: [say_2, say]")
     expect(text).to_contain_text("# as it was")

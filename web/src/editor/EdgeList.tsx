@@ -1,5 +1,5 @@
 import { Plus, X } from 'lucide-react';
-import { useId, useState } from 'react';
+import { useId, useRef, useState } from 'react';
 
 import { connect, disconnect, nextAction } from '~/editor/nodes';
 import type { FlowEdge, FlowGraph } from '~/graph/model';
@@ -20,6 +20,8 @@ interface Props {
 /** What follows a node, and what waits for it: as on the canvas, without a mouse. */
 export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: Props) {
   const id = useId();
+  // The button that was pressed is gone or switched off: who came by the keyboard goes on here.
+  const next = useRef<HTMLSelectElement>(null);
   const [to, setTo] = useState('');
   const [wish, setWish] = useState<string | null>(null);
   const edges = graph.edges.filter(({ from, kind }) => from === node && kind !== 'port');
@@ -44,7 +46,10 @@ export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: P
               <IconButton
                 small
                 label={`Remove the line to ${edge.to}`}
-                onClick={() => onEdit((text) => disconnect(text, edge))}
+                onClick={() => {
+                  onEdit((text) => disconnect(text, edge));
+                  next.current?.focus();
+                }}
               >
                 <X aria-hidden />
               </IconButton>
@@ -61,7 +66,12 @@ export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: P
               </option>
             ))}
           </select>
-          <select aria-label="Next node" value={to} onChange={(event) => setTo(event.target.value)}>
+          <select
+            ref={next}
+            aria-label="Next node"
+            value={to}
+            onChange={(event) => setTo(event.target.value)}
+          >
             <option value="">a node…</option>
             {others.map((one) => (
               <option key={one.id} value={one.id}>
@@ -76,6 +86,7 @@ export function EdgeList({ node, graph, actions, readOnly, onEdit, onSelect }: P
               onEdit((text) => connect(text, node, to, action));
               setWish(null);
               setTo('');
+              next.current?.focus();
             }}
           >
             <Plus aria-hidden />
