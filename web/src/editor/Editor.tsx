@@ -1,37 +1,27 @@
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef, useState } from 'react';
 
-import { nodeTypesQuery, typeOf, type NodeType } from '~/api/nodeTypes';
-import { copyNodes, pasteNodes } from '~/editor/clipboard';
+import { nodeTypesQuery, typeOf } from '~/api/nodeTypes';
 import { EdgeForm } from '~/editor/EdgeForm';
 import { EdgeList } from '~/editor/EdgeList';
 import { FlowForm } from '~/editor/FlowForm';
-import { lineOf } from '~/editor/mentions';
 import { NodeForm } from '~/editor/NodeForm';
-import {
-  addNode,
-  connect,
-  disconnect,
-  freeName,
-  nextAction,
-  placeNodes,
-  relabel,
-  removeNodes,
-} from '~/editor/nodes';
+import { disconnect, placeNodes, relabel } from '~/editor/nodes';
 import { Palette } from '~/editor/Palette';
 import { nodeOf, useProblems } from '~/editor/problems';
 import { Problems } from '~/editor/Problems';
 import { Several } from '~/editor/Several';
 import { Tools } from '~/editor/Tools';
+import { useActions } from '~/editor/useActions';
 import { useGraph } from '~/editor/useGraph';
 import { useKeys } from '~/editor/useKeys';
 import { useWriting } from '~/editor/useWriting';
 import { YamlEditor, type EditorHandle } from '~/editor/YamlEditor';
 import { EditCanvas } from '~/graph/EditCanvas';
 import { type FlowEdge } from '~/graph/model';
+import { linesOf } from '~/run/lines';
 import { Button } from '~/ui/Button';
 import { WarnNote } from '~/ui/Notes';
-import { useSay } from '~/ui/Toasts';
 
 import styles from './Editor.module.css';
 
@@ -52,7 +42,6 @@ interface Props {
 export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }: Props) {
   const root = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorHandle>(null);
-  const say = useSay();
   useEffect(() => {
     if (line !== null) editor.current?.goTo(line);
   }, [line]);
@@ -80,43 +69,16 @@ export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }
   const only = there.length === 1 && !broken ? there[0] : undefined;
   const typeOfNode = (id: string | undefined) =>
     typeOf(types, graph.nodes.find((node) => node.id === id)?.type ?? '');
-  const follow = (before: string, from: string, to: string) =>
-    connect(before, from, to, nextAction(graph, from, to, typeOfNode(from)?.actions ?? []));
-  /** A change from the canvas or a form; one that the document does not allow says why. */
-  const edit = (change: (text: string) => string) => {
-    try {
-      editor.current?.replace(change(editor.current.text()));
-    } catch (error) {
-      say(error instanceof Error ? error.message : 'The document is broken: mend it first.');
-    }
-  };
-  const add = (type: NodeType) => {
-    const id = freeName(text, type.name);
-    edit((before) => {
-      const after = addNode(before, id, type.name, type.example);
-      // A new node follows the one that was chosen: that is what one is about to draw.
-      return there.length === 1 && there[0] !== undefined ? follow(after, there[0], id) : after;
-    });
-    setAdding(false);
-    setChosen([id]);
-  };
-  const remove = (ids: readonly string[], lines: readonly FlowEdge[] = []) => {
-    edit((before) => removeNodes(lines.reduce(disconnect, before), ids));
-    setChosen([]);
-  };
-  const copied = () => (there.length > 0 && !broken ? copyNodes(text, there) : null);
-  const paste = (clip: string) => {
-    if (readOnly || broken) return false;
-    const pasted = pasteNodes(text, clip);
-    if (pasted === null) return false;
-    edit(() => pasted.text);
-    setChosen(pasted.ids);
-    return true;
-  };
-  const duplicate = () => {
-    const clip = copied();
-    if (clip !== null) paste(clip);
-  };
+  const { edit, follow, add, remove, copied, paste, duplicate } = useActions({
+    editor,
+    text,
+    graph,
+    types,
+    chosen: there,
+    readOnly,
+    broken,
+    choose: setChosen,
+  });
   useKeys(root, {
     copy: copied,
     cut: () => {
@@ -213,7 +175,7 @@ export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }
             readOnly={readOnly}
             onEdit={edit}
             onSelect={(node) => setChosen(node === null ? [] : [node])}
-            onShow={() => show(lineOf(text, only))}
+            onShow={() => show(linesOf(text).get(only) ?? null)}
             onDuplicate={duplicate}
             onRemove={() => remove([only])}
           >
@@ -238,7 +200,14 @@ export function Editor({ flow, initial, line, text, readOnly, onChange, onSave }
         )}
       </div>
       <Problems problems={problems} checking={checking} onGo={(problem) => show(problem.line)} />
-      <Palette open={adding} onClose={() => setAdding(false)} onChoose={add} />
+      <Palette
+        open={adding}
+        onClose={() => setAdding(false)}
+        onChoose={(type) => {
+          add(type);
+          setAdding(false);
+        }}
+      />
       {edges.length > 0 && !readOnly && (
         <EdgeForm
           key={edges[0]?.id}

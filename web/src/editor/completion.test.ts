@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 
 import { scriptAt } from '~/editor/CodeEditor';
 import { complete, fieldsOf } from '~/editor/completion';
-import { lineOf, nodeAt } from '~/editor/mentions';
+import { nodeAt } from '~/editor/mentions';
+import { linesOf } from '~/run/lines';
 import { hasExpression } from '~/editor/preview';
 
 const KNOWN = { types: [{ name: 'http.request', title: 'HTTP' }], secrets: ['KEY'], inputs: ['name'] };
@@ -77,8 +78,9 @@ it.each([
 it('knows where nodes are in a document', () => {
   expect([1, 2, 3].map((line) => nodeAt(FLOW, line))).toEqual([null, 'fetch', 'show']);
   expect(nodeAt(`${FLOW}outputs:\n  a: 1\n`, 5)).toBe('a');
-  expect(lineOf(FLOW, 'show')).toBe(3);
-  expect(lineOf(FLOW, 'none')).toBeNull();
+  expect(linesOf(FLOW).get('show')).toBe(3);
+  expect(linesOf(FLOW.replace(/^ {2}/gm, '     ')).get('show')).toBe(3);
+  expect(linesOf(FLOW).get('none')).toBeUndefined();
 });
 
 it.each([

@@ -24,9 +24,3 @@ export function nodeAt(text: string, line: number): string | null {
   }
   return null;
 }
-
-/** The line on which a node begins, counted from 1. */
-export function lineOf(text: string, node: string): number | null {
-  const found = text.split('\n').findIndex((line) => line.startsWith(`  ${node}:`));
-  return found < 0 ? null : found + 1;
-}

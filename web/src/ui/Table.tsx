@@ -1,5 +1,5 @@
 import type { UseInfiniteQueryResult } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
 
 import { Button } from '~/ui/Button';
 import { ErrorNote, Skeleton } from '~/ui/Notes';
@@ -71,15 +71,18 @@ interface PagedTableProps<T> extends Omit<TableProps<T>, 'rows' | 'more'> {
 
 /** A list of the server, page after page, with what is shown before there is one. */
 export function PagedTable<T>({ query, empty, ...table }: PagedTableProps<T>) {
-  if (query.isPending) {
+  // Who asks again and again begins anew each time: what was wrong stays there until there is an answer.
+  const [trouble, setTrouble] = useState<Error | null>(null);
+  const now = query.data ? null : (query.error ?? trouble);
+  if (now !== trouble) setTrouble(now);
+  if (query.isPending && !now) {
     return (
       <div className={styles.frame}>
         <Skeleton />
       </div>
     );
   }
-  if (query.isError && !query.data)
-    return <ErrorNote error={query.error} onRetry={() => void query.refetch()} />;
+  if (!query.data) return <ErrorNote error={now} onRetry={() => void query.refetch()} />;
   const rows = query.data.pages.flatMap((page) => page.items);
   const more = query.hasNextPage && (
     <div className={styles.more}>
