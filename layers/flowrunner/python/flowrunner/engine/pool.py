@@ -60,14 +60,19 @@ class ThreadPool:
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._idle = 0
+        self._given = 0
+        """Pieces of work that were given and have not ended. Each of them has a thread, as far as `size` allows.
+
+        Who counted idle threads instead would rely on one that has just taken something and not said so yet.
+        """
         self._made = 0
 
     def submit(self, work: Work) -> None:
         """Run `work`, which must not raise, in one of the threads."""
         with self._lock:
             self._queue.put(work)
-            if self._idle >= self._queue.qsize() or self._threads >= self._size:
+            self._given += 1
+            if self._threads >= min(self._given, self._size):
                 return
             self._threads += 1
             self._made += 1
@@ -95,10 +100,9 @@ class ThreadPool:
                 if self._threads > self._size:
                     self._threads -= 1
                     return
-                self._idle += 1
             work = self._queue.get()
-            with self._lock:
-                self._idle -= 1
             if work is None:
                 return
             work()
+            with self._lock:
+                self._given -= 1
