@@ -27,7 +27,7 @@ export function ErrorNote({ error, onRetry, code = codeOf(error) }: ErrorProps) 
           <ul className={styles.places}>
             {places.map((place, index) => (
               <li key={index}>
-                {place.line !== null && <span className="mono">line {place.line}: </span>}
+                {typeof place.line === 'number' && <span className="mono">line {place.line}: </span>}
                 {place.field && <code>{place.field}</code>} {place.message}
               </li>
             ))}
