@@ -114,7 +114,7 @@ class RunsDoor(Door):
             answers: Sequence[ClaimAnswer] = self._target.claim(requests)
             for request, answer in zip(requests, answers, strict=True):
                 if answer.status is ClaimStatus.GRANTED:
-                    self._process.world.witness.granted(self._process, request)
+                    self._process.world.witness.granted(self._process, request, answer.lease_until)
             return answers
 
         answers: Sequence[ClaimAnswer] = self._through("runs.claim", make)

@@ -116,7 +116,8 @@ class Witness:
     # -- what the store of runs does --------------------------------------------------------------------------------
 
     @telling
-    def granted(self, process: Process, request: ClaimRequest) -> None:
+    def granted(self, process: Process, request: ClaimRequest, until: Millis) -> None:
+        """A claim is granted until then: whoever asks again for what it has is given no longer lease."""
         place = (request.run, request.step, request.attempt)
         assert request.run not in self.cancelled, f"{place} begins after the cancel of its run was answered"
         assert place not in self.committed_at, f"{place} may begin although its outcome is committed"
@@ -124,7 +125,7 @@ class Witness:
         if lease is not None and lease.owner != request.owner:
             assert lease.until <= request.now, f"{place} is given to {request.owner}, and {lease.owner} has it"
             assert not request.at_most_once, f"{place} is given to a second one, and may begin once"
-        self.leases[place] = Lease(request.owner, request.lease_until, process)
+        self.leases[place] = Lease(request.owner, until, process)
 
     def renewed(self, claims: Any, owner: str, until: Millis) -> None:
         for _, run, step, attempt in claims:
